@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * A simulated disk. Fault model: what may happen, and what a cluster must survive.
+ * - An operation takes a while, and operations in flight end in any order.
+ * - A completed write without FUA is lost at a power failure unless a flush that started after it has completed;
+ *   each sector of it for itself, so a write may be torn at sectors, never within one.
+ * - A write in flight at a power failure may be there, in part or not at all, sector by sector.
+ * - An engine's death alone loses nothing: what was submitted lands, perhaps late.
+ * - Reads or writes may fail (EIO) for a time, or for ever from some moment on.
+ * Out of scope: silent corruption, completed FUA writes that get lost.
+ */
+import { LowerFlag, LowerOp } from '../host/lower.ts';
+import type { LowerLimits } from '../host/lower.ts';
+import type { Arena } from '../host/arena.ts';
+import { assert } from '../assert.ts';
+import { ByteArena, SECTOR, TagArena } from './arena.ts';
+import type { World } from './world.ts';
+
+type Content = number | Uint8Array;
+const EIO = 5;
+
+export interface DiskFaults {
+  minMs: number;
+  maxMs: number;
+  readErrorChance: number;
+  writeErrorChance: number;
+  /** Nothing ends any more while true. */
+  stopped: boolean;
+}
+
+export class SimDisk {
+  readonly path: string;
+  readonly limits: LowerLimits;
+  readonly faults: DiskFaults = { minMs: 0.05, maxMs: 0.5, readErrorChance: 0, writeErrorChance: 0, stopped: false };
+  readonly #world: World;
+  /** What a read returns. */
+  readonly #cache: Map<number, Content>;
+  /** What a power failure may bring back: content before the writes that are not on stable storage yet. */
+  readonly #unstable = new Map<number, Content>();
+  readonly #held: (() => void)[] = [];
+  claimedBy: object | null = null;
+  operations = 0;
+
+  constructor(world: World, path: string, sectors: number, minor: number) {
+    this.#world = world;
+    this.path = path;
+    this.#cache = new Map();
+    this.limits = {
+      sectors, logicalBlockBytes: 512, physicalBlockBytes: 512, maxIoBytes: 1 << 20, maxDiscardSectors: 0x7fffff,
+      discardGranularityBytes: 4096, discardZeroesIfAligned: true, maxWriteZeroesSectors: 0x7fffff, rotational: false,
+      name: path.slice(path.lastIndexOf('/') + 1), major: 254, minor,
+    };
+  }
+
+  tag(sector: number): number {
+    const content = this.#cache.get(sector) ?? 0;
+    return typeof content === 'number' ? content : NaN;
+  }
+
+  readBytes(sector: number, count: number): Uint8Array {
+    const out = new Uint8Array(count * SECTOR);
+    for (let i = 0; i < count; i++) {
+      const content = this.#cache.get(sector + i);
+      if (content instanceof Uint8Array) out.set(content, i * SECTOR);
+    }
+    return out;
+  }
+
+  writeBytes(sector: number, bytes: Uint8Array): void {
+    assert(bytes.length % SECTOR === 0, 'whole sectors');
+    for (let i = 0; i < bytes.length / SECTOR; i++) {
+      this.#cache.set(sector + i, bytes.slice(i * SECTOR, (i + 1) * SECTOR));
+      this.#unstable.delete(sector + i);
+    }
+  }
+
+  /** Starts an operation; `done` comes later, with what went wrong. The data of a write are taken when it ends. */
+  submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
+    done: (errno: number) => void): void {
+    this.operations++;
+    const stableBefore = op === LowerOp.flush || flags & LowerFlag.preflush ? [...this.#unstable.keys()] : [];
+    const finish = (): void => {
+      if (this.faults.stopped) { this.#held.push(finish); return; }
+      const chance = op === LowerOp.read ? this.faults.readErrorChance : this.faults.writeErrorChance;
+      if (chance > 0 && this.#world.random.chance(chance)) return done(EIO);
+      for (const s of stableBefore) this.#unstable.delete(s);
+      this.#apply(op, flags, sector, sizeBytes / SECTOR, arena, offset);
+      done(0);
+    };
+    this.#world.at(this.#world.random.between(this.faults.minMs, this.faults.maxMs), `${this.path} op ${op}`, finish);
+  }
+
+  resume(): void {
+    this.faults.stopped = false;
+    for (const finish of this.#held.splice(0)) this.#world.at(0, `${this.path} resumes`, finish);
+  }
+
+  /** Power fails: unstable sectors may fall back to what they were. Operations in flight never end. */
+  powerFailure(): void {
+    for (const [sector, before] of this.#unstable) {
+      if (this.#world.random.chance(0.5)) this.#cache.set(sector, before);
+    }
+    this.#unstable.clear();
+    this.#held.length = 0;
+    this.claimedBy = null;
+  }
+
+  #apply(op: LowerOp, flags: number, sector: number, count: number, arena: Arena | null, offset: number): void {
+    if (op === LowerOp.flush) return;
+    assert(sector >= 0 && sector + count <= this.limits.sectors, 'operation lies on the disk');
+    if (op === LowerOp.read) return this.#read(sector, count, arena, offset);
+    for (let i = 0; i < count; i++) {
+      const at = sector + i;
+      if (flags & LowerFlag.fua) this.#unstable.delete(at);
+      else if (!this.#unstable.has(at)) this.#unstable.set(at, this.#cache.get(at) ?? 0);
+      this.#cache.set(at, content(op, arena, offset + i * SECTOR));
+    }
+  }
+
+  #read(sector: number, count: number, arena: Arena | null, offset: number): void {
+    for (let i = 0; i < count; i++) {
+      const found = this.#cache.get(sector + i) ?? 0;
+      const at = offset + i * SECTOR;
+      if (arena instanceof TagArena) arena.at(at, SECTOR)[0] = typeof found === 'number' ? found : NaN;
+      else if (arena instanceof ByteArena) {
+        if (typeof found === 'number') arena.bytes.fill(0, at, at + SECTOR);
+        else arena.bytes.set(found, at);
+      }
+    }
+  }
+}
+
+function content(op: LowerOp, arena: Arena | null, offset: number): Content {
+  if (op !== LowerOp.write) return 0;
+  if (arena instanceof TagArena) return arena.at(offset, SECTOR)[0]!;
+  assert(arena instanceof ByteArena, 'a write has data');
+  return arena.bytes.slice(offset, offset + SECTOR);
+}
