@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFile
 import { basename, join } from 'node:path';
 
 const HERE = import.meta.dirname;
-const CACHE = join(HERE, '../../../build/guest');
+const CACHE = join(HERE, '../../../out/guest');
 const SOURCES = ['agent.c', 'initrd-init.sh', 'guest-init.sh', 'initrd.ts'];
 const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net', 'ext4'];
 
