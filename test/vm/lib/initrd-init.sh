@@ -8,13 +8,14 @@ $B mount -t devtmpfs dev /dev
 while read -r module; do $B insmod "/modules/$module"; done < /order
 arg() { $B sed -n "s/.* $1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 $B mkdir -p /host /engine /rw /newroot
-$B mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 root /host || exec $B poweroff -f
+share() { $B mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 "$1" "$2" || exec $B poweroff -f; }
+share root /host
 lower=/host
 layer=$(arg guest.layer)
 case $layer in
   '') ;;
-  /dev/*) $B mount -t ext4 -o ro "$layer" /engine && lower=/engine:$lower ;;
-  *) lower=/host$layer:$lower ;;
+  share) share layer /engine; lower=/engine:$lower ;;
+  *) $B mount -t ext4 -o ro "$layer" /engine && lower=/engine:$lower ;;
 esac
 $B mount -t tmpfs -o size=70% tmpfs /rw
 $B mkdir -p /rw/upper /rw/work

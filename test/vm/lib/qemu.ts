@@ -80,11 +80,15 @@ function networkArgs(files: MachineFiles): string[] {
 function kernelArgs(files: MachineFiles, options: MachineOptions): string[] {
   const words = ['console=ttyS0', 'panic=-1', 'oops=panic', 'loglevel=5', 'mitigations=off', 'init_on_alloc=0'];
   words.push('tsc=reliable', 'no_timer_check', 'rcupdate.rcu_cpu_stall_timeout=120', `guest.node=${files.node}`, `guest.mtu=${options.mtu ?? 9000}`);
-  if (files.layer && 'folder' in files.layer) words.push(`guest.layer=${files.layer.folder}`);
+  if (files.layer && 'folder' in files.layer) words.push('guest.layer=share');
   if (files.layer && 'image' in files.layer) words.push(`guest.layer=/dev/vd${'abcdefghij'[files.disks.length]}`);
   if (options.append) words.push(options.append);
   const kernel = findKernel();
   return ['-kernel', kernel.image, '-initrd', buildInitrd(kernel), '-append', words.join(' ') + ' '];
+}
+
+function share(path: string, tag: string): string[] {
+  return ['-virtfs', `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`];
 }
 
 /** The whole command line of one guest. */
@@ -93,7 +97,8 @@ export function qemuArgs(files: MachineFiles, options: MachineOptions): string[]
     '-name', `drbdd-n${files.node}`, '-no-reboot', '-nodefaults', '-display', 'none',
     ...machineArgs(options),
     '-serial', `file:${files.console}`,
-    '-virtfs', 'local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap',
+    ...share('/', 'root'),
+    ...(files.layer && 'folder' in files.layer ? share(files.layer.folder, 'layer') : []),
     '-device', 'virtio-serial-pci', '-chardev', `socket,id=agent,path=${files.agentSocket}`,
     '-device', 'virtserialport,chardev=agent,name=agent,nr=1',
     ...diskArgs(files, options),
