@@ -8,6 +8,8 @@ export interface AdminRequest {
   readonly netns: Netns;
   /** Process (tgid) of the sender, for its namespaces. */
   readonly pid: number;
+  /** Port id of the sender: nlmsg_pid of replies. */
+  readonly port: number;
   /** A dump: answered by answerDump() instead of reply(). */
   readonly dump: boolean;
   /** The sender has CAP_SYS_ADMIN. */
@@ -24,12 +26,14 @@ export interface AdminHandler {
 
 /** The generic-netlink relay. Order of calls is the order in which a listener sees them. */
 export interface Admin {
+  /** Number of the family "drbd" at this load: nlmsg_type of everything that is sent. */
+  readonly family: number;
   setHandler(handler: AdminHandler): void;
   /** Sends complete netlink messages (reply, then ACK where asked for) and ends the request. */
   reply(id: number, messages: Uint8Array): void;
   /** The whole answer of a dump, each message with NLM_F_MULTI, without NLMSG_DONE; empty is allowed. Ends the request. */
   answerDump(id: number, messages: readonly Uint8Array[]): void;
-  /** To the group "events", in every network namespace. */
+  /** To the group "events", in every network namespace. nlmsg_seq is filled in below, without gaps over engines' lives. */
   multicast(message: Uint8Array): void;
   /** Set while a resource exists: the module can't be unloaded, and a dead engine is started again. */
   pin(on: boolean): void;

@@ -38,9 +38,10 @@ export interface Net {
 export interface Cancel { cancel(): void }
 export interface Listener { close(): void }
 
-export type HeaderFormat = 'h80' | 'h95' | 'h100';
+/** 'any': the packet's own magic decides, as genuine 9.x accepts every form on the control stream (wire.md 2). */
+export type HeaderFormat = 'h80' | 'h95' | 'h100' | 'any';
 
-/** How a stream cuts bytes into packets (wire.md 2). Changing it applies to the next packet. */
+/** How a stream cuts bytes into packets (wire.md 2). */
 export interface Framing {
   readonly header: HeaderFormat;
   /**
@@ -73,11 +74,17 @@ export interface StreamHandler {
   sent(position: number): void;
   /** Room again after a reserve() that returned -1. */
   writable(): void;
-  /** Ended by the peer, an error or the framing; not called after close(). No further callback follows. */
+  /**
+   * Ended by the peer, an error or the framing, after every packet that was received completely before;
+   * not called after close(). No further callback follows.
+   */
   closed(cause: ClosedCause, errno: number): void;
 }
 
-/** One TCP connection that carries packets. Callbacks come from the event loop, never from inside a call. */
+/**
+ * One TCP connection that carries packets. Callbacks come from the event loop, never from inside a call. What is set
+ * inside packet() (handler, framing, pause, volumes) holds from the very next packet on, even if its bytes are here already.
+ */
 export interface Stream {
   readonly local: Address;
   readonly remote: Address;

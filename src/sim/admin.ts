@@ -11,6 +11,8 @@ export class KernelAdmin {
   readonly world: World;
   readonly waiting = new Map<number, { request: AdminRequest; answer: Answer; given: boolean }>();
   readonly listeners: ((message: Uint8Array) => void)[] = [];
+  /** nlmsg_seq of the last multicast; the first one has 3. */
+  sequence = 2;
   pinned = false;
   engine: SimAdmin | null = null;
   /** Called when a request comes and no engine lives. */
@@ -23,7 +25,7 @@ export class KernelAdmin {
   /** Sends a complete netlink message as root would; `answer` gets the messages of the reply. */
   send(message: Uint8Array, dump: boolean, answer: Answer): number {
     const id = this.#nextId++;
-    this.waiting.set(id, { request: { id, netns: 0, pid: 1, dump, capable: true, message }, answer, given: false });
+    this.waiting.set(id, { request: { id, netns: 0, pid: 1, port: 4711, dump, capable: true, message }, answer, given: false });
     if (this.engine) this.engine.deliver();
     else this.wanted();
     return id;
@@ -41,6 +43,7 @@ export class KernelAdmin {
 }
 
 export class SimAdmin implements Admin {
+  readonly family = 33;
   readonly #kernel: KernelAdmin;
   readonly #life: EngineLife;
   #handler: AdminHandler | null = null;
@@ -69,6 +72,7 @@ export class SimAdmin implements Admin {
 
   multicast(message: Uint8Array): void {
     const copy = message.slice();
+    new DataView(copy.buffer).setUint32(8, ++this.#kernel.sequence, true);
     for (const listener of this.#kernel.listeners) listener(copy);
   }
 

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import type { NetConf } from '../genl/config-attrs.ts';
+import { ConnConnection } from '../conn/connection.ts';
+import type { ConnectFlags } from '../conn/config.ts';
+import type { ConnEnv } from '../conn/env.ts';
+import { PacketHandlers } from '../conn/handlers.ts';
+import type { ConnLink } from '../conn/link.ts';
+import type { Path } from '../conn/transport-class.ts';
+import type { LogLevel } from '../host/log.ts';
+import type { ConnectionIo } from '../io/connection-io.ts';
+import { Cstate } from '../state/states.ts';
+import type { PProtocol } from '../wire/packets/protocol.ts';
+import { ownOffer } from '../wire/versions.ts';
+import { connectionPrefix, Prefixed } from './log.ts';
+import { connConf, connectionOptions } from './options.ts';
+import type { PeerDevice } from './peer-device.ts';
+import { registerReceivers } from './receive.ts';
+import type { Resource } from './resource.ts';
+
+/** A path with the addresses as netlink gave them, and whether it carries the connection now. */
+export interface NamedPath {
+  readonly path: Path;
+  readonly myAddr: Uint8Array;
+  readonly peerAddr: Uint8Array;
+  established: boolean;
+}
+
+/** A peer node of a resource. */
+export class Connection implements ConnEnv {
+  readonly resource: Resource;
+  readonly nodeId: number;
+  netConf: NetConf;
+  readonly conn: ConnConnection;
+  readonly io: ConnectionIo;
+  /** By volume number, ascending. */
+  readonly peerDevices = new Map<number, PeerDevice>();
+  paths: NamedPath[] = [];
+
+  constructor(resource: Resource, nodeId: number, netConf: NetConf) {
+    const { engine } = resource;
+    this.resource = resource;
+    this.nodeId = nodeId;
+    this.netConf = netConf;
+    this.io = resource.io.addConnection(nodeId);
+    const handlers = new PacketHandlers();
+    this.conn = new ConnConnection(engine.host, engine.transports,
+      { ownNodeId: resource.nodeId, peerNodeId: nodeId, offer: ownOffer }, connConf(netConf), this, handlers);
+    registerReceivers(this, handlers);
+  }
+
+  /** The peer's host name. */
+  get name(): string { return this.netConf.name; }
+  get logger(): Prefixed {
+    return new Prefixed(this.resource.engine.host.log, connectionPrefix(this.resource.name, this.name));
+  }
+
+  /** Changed net options take effect. */
+  configure(netConf: NetConf): void {
+    this.netConf = netConf;
+    this.resource.dispatch({ kind: 'connectionOptions', nodeId: this.nodeId, options: connectionOptions(netConf) });
+    this.conn.configure(connConf(netConf));
+  }
+
+  // --- ConnEnv
+  log(level: LogLevel, text: string): void { this.logger.line(level, text); }
+  cstate(): Cstate { return this.resource.connectionRow(this.nodeId).cstate; }
+
+  changeCstate(to: Cstate, hard: boolean, tag: string): boolean {
+    const { resource, nodeId } = this;
+    const before = this.cstate();
+    if (to === Cstate.connecting) {
+      const changes = [{ set: 'cstate', nodeId, cstate: to }] as const;
+      resource.dispatch({ kind: 'change', request: 0, tag, flags: hard ? CS_HARD : 0, changes });
+    } else if (to === Cstate.unconnected || to === Cstate.standAlone) {
+      resource.dispatch({ kind: 'tornDown', nodeId });
+    } else {
+      resource.dispatch({ kind: 'lost', nodeId, cstate: to, tag });
+    }
+    const after = this.cstate();
+    return after === to && (after !== before || to === Cstate.connecting);
+  }
+
+  disconnectExpected(): boolean { return this.resource.connectionRow(this.nodeId).disconnectExpected; }
+
+  connectFlags(): ConnectFlags {
+    const { discardMyData, dryRun } = this.resource.connectionRow(this.nodeId);
+    return { discardMyData, dryRun };
+  }
+
+  featuresAgreed(agreedVersion: number, agreedFeatures: number): void {
+    this.resource.dispatch({ kind: 'connectionFacts', nodeId: this.nodeId, facts: { agreedVersion, agreedFeatures } });
+  }
+
+  handshakeDone(link: ConnLink): void {
+    for (const { device } of this.peerDevices.values()) this.conn.bindVolume(device.vnr, device.block.data);
+    this.io.connected(link);
+    this.resource.dispatch({ kind: 'handshakeStart', nodeId: this.nodeId });
+  }
+
+  /** What the peer changed by net-options there holds here too. @spec uuid.md 4.5 */
+  protocolUpdate(p: PProtocol): void {
+    this.netConf = { ...this.netConf, wireProtocol: p.protocol, afterSb0p: p.afterSb0p, afterSb1p: p.afterSb1p,
+      afterSb2p: p.afterSb2p, twoPrimaries: p.twoPrimaries !== 0 };
+    this.resource.dispatch({ kind: 'connectionOptions', nodeId: this.nodeId, options: connectionOptions(this.netConf) });
+  }
+
+  cleanUp(done: () => void): void {
+    this.io.disconnected(() => {
+      for (const peerDevice of this.peerDevices.values()) {
+        peerDevice.uuids = null;
+        peerDevice.resyncFinishedPdsk = -1;
+      }
+      this.resource.engine.afterConnectionLost(this, done);
+    });
+  }
+
+  afterClosed(done: () => void): void {
+    this.resource.engine.helpers.run(this.resource, 'disconnected', { connection: this }, () => done());
+  }
+
+  pathEstablished(path: Path, established: boolean): void {
+    const named = this.paths.find((p) => p.path === path);
+    if (!named || named.established === established) return;
+    named.established = established;
+    this.resource.engine.notifier.pathChanged(this, named);
+  }
+
+  dataSent(position: number): void { this.io.dataSent(position); }
+  dataWritable(): void { this.io.dataWritable(); }
+  controlSent(_position: number): void {}
+  controlWritable(): void { this.io.controlWritable(); }
+}
+
+const CS_HARD = 1;

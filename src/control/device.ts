@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import type { BlockDevice, BlockHandler } from '../host/block.ts';
+import type { DeviceConf } from '../genl/config-attrs.ts';
+import type { DeviceIo } from '../io/device-io.ts';
+import type { Disk } from './disk.ts';
+import { devicePrefix, Prefixed } from './log.ts';
+import { Openers } from './openers.ts';
+import type { Resource } from './resource.ts';
+import { pushFacts } from './facts.ts';
+
+/** A volume of a resource: /dev/drbdN above, a disk below or none. */
+export class Device implements BlockHandler {
+  readonly resource: Resource;
+  readonly vnr: number;
+  readonly minor: number;
+  readonly conf: DeviceConf;
+  readonly block: BlockDevice;
+  readonly io: DeviceIo;
+  readonly openers: Openers;
+  /** The backing device, from Attaching until it is released after Diskless. */
+  disk: Disk | null = null;
+  /** Who keeps new I/O waiting: suspend-io steps and bitmap work (suspend_cnt + pending_bitmap_work). */
+  blocked = 0;
+  /** Sectors of /dev/drbdN now. */
+  capacity = 0;
+
+  constructor(resource: Resource, vnr: number, minor: number, conf: DeviceConf, block: BlockDevice) {
+    this.resource = resource;
+    this.vnr = vnr;
+    this.minor = minor;
+    this.conf = conf;
+    this.block = block;
+    this.io = resource.io.addDevice({ vnr, block, arena: block.data });
+    this.openers = new Openers(this);
+    block.setHandler(this);
+  }
+
+  get log(): Prefixed {
+    return new Prefixed(this.resource.engine.host.log, devicePrefix(this.resource.name, this.vnr, this.minor));
+  }
+
+  setCapacity(sectors: number): void {
+    if (sectors === this.capacity) return;
+    this.capacity = sectors;
+    this.block.setCapacity(sectors);
+  }
+
+  /** New application I/O waits; \`quiet\` is called when no write is in flight any more. */
+  suspendIo(quiet: () => void): void {
+    this.blocked++;
+    this.#quiet.push(quiet);
+    pushFacts(this.resource);
+    if (this.io.writesInFlight() === 0 || this.resource.view.resource.suspended) this.writesDrained();
+  }
+
+  resumeIo(): void {
+    this.blocked--;
+    pushFacts(this.resource);
+  }
+
+  writesDrained(): void {
+    for (const quiet of this.#quiet.splice(0)) quiet();
+  }
+  readonly #quiet: (() => void)[] = [];
+
+  // --- BlockHandler
+  bio(tag: number, op: number, flags: number, sector: number, sizeBytes: number, offset: number, redelivered: number): void {
+    this.io.bio(tag, op, flags, sector, sizeBytes, offset, redelivered);
+  }
+  open(id: number, write: boolean, _exclusive: boolean, ndelay: boolean, pid: number, comm: string): void {
+    this.openers.open(id, write, ndelay, pid, comm);
+  }
+  openGone(id: number): void { this.openers.gone(id); }
+  openCount(total: number, writers: boolean): void { this.openers.count(total, writers); }
+  lastClose(): void { this.openers.lastClose(); }
+  bypassClosed(): void { this.io.bypassClosed(); }
+}

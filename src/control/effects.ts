@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** The interpreter of effects: one row a kind. Order is the caller's: resource.ts for effects, worker.ts for work. */
+import type { Effect } from '../state/effects.ts';
+import { Repl } from '../state/states.ts';
+import type { Device } from './device.ts';
+import * as resync from './resync.ts';
+import type { Resource } from './resource.ts';
+import * as send from './send.ts';
+import * as sizes from './sizes.ts';
+import * as uuids from './uuids.ts';
+
+type Kind = Effect['kind'];
+type Of<K extends Kind> = Extract<Effect, { kind: K }>;
+
+const connection = (r: Resource, nodeId: number) => r.connections.get(nodeId);
+/** Runs on a volume's disk if both are there: an effect may outlive its object. */
+function onDisk(r: Resource, vnr: number, run: (device: Device, disk: NonNullable<Device['disk']>) => void): void {
+  const device = r.devices.get(vnr);
+  if (device?.disk) run(device, device.disk);
+}
+function onPeer(r: Resource, e: { vnr: number; nodeId: number }, run: (pd: ReturnType<Resource['peerDevice']>) => void): void {
+  const peerDevice = connection(r, e.nodeId)?.peerDevices.get(e.vnr);
+  if (peerDevice) run(peerDevice);
+}
+/** Done by the I/O engine itself when it is given the new facts (facts.ts), before any effect of the step. */
+const byFacts = (): void => {};
+
+const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
+  sendState: (r, e) => send.state(r, e.nodeId, e.vnr, e.word),
+  sendUuids: (r, e) => onPeer(r, e, (pd) => send.uuids(pd, e.flags)),
+  sendSizes: (r, e) => onPeer(r, e, (pd) => send.sizes(pd)),
+  sendInitialPackets: (r, e) => { const c = connection(r, e.nodeId); if (c) send.initialPackets(c); },
+  sendFlushRequests: (r, e) => connection(r, e.nodeId)?.io.sendFlushRequests(),
+  sendDagtag: (r, e) => connection(r, e.nodeId)?.io.sendDagtag(),
+  sendDisconnect: (r, e) => { const c = connection(r, e.nodeId); if (c) send.disconnect(c); },
+  sendTwopc: (r, e) => { const c = connection(r, e.nodeId); if (c) send.twopc(c, e.packet); },
+  sendTwopcReply: (r, e) => { const c = connection(r, e.nodeId); if (c) send.twopcReply(c, e.packet); },
+  ping: (r, e) => send.pingAll(r, e.nodeIds, () => r.dispatch({ kind: 'pinged', token: e.token })),
+  tellLostPrimary: (r, e) => send.lostPrimary(r, e.lostNodeId),
+
+  startConnecting: (r, e) => connection(r, e.nodeId)?.conn.connConnect(),
+  teardown: (r, e) => connection(r, e.nodeId)?.conn.cstateChanged(),
+
+  mdFlags: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.setFlags(e.flags, e.members)),
+  peerMdFlags: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.setPeerFlags(e.nodeId, e.flags)),
+  syncMd: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.meta.sync({ done: () => {} })),
+  newCurrentUuid: (r, e) => { const d = r.devices.get(e.vnr); if (d) uuids.newCurrentUuid(d, e.forced); },
+  setExposedUuid: (r, e) => { const d = r.devices.get(e.vnr); if (d) uuids.setExposed(d, e.uuid); },
+  setPrimaryBit: (r, e) => onDisk(r, e.vnr, (d) => uuids.setPrimaryBit(d, e.on)),
+  clearBitmapUuid: (r, e) => onDisk(r, e.vnr, (d) => uuids.clearBitmapUuid(d, e.nodeId)),
+  storeEffectiveSize: (r, e) => onDisk(r, e.vnr, (d, disk) => disk.storeEffectiveSize(d.capacity)),
+  alUpdates: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.suspendAl(e.suspended)),
+  detachedSlots: byFacts,
+
+  writeBitmap: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.writeBitmap(() => {})),
+  setAllBits: (r, e) => onDisk(r, e.vnr, (d) => resync.setAllBits(d, e.nodeId, e.then, e.startNodeId)),
+  sendBitmap: (r, e) => onPeer(r, e, (pd) => {
+    if (r.peerDeviceRow(e.vnr, e.nodeId).repl === Repl.wfBitMapS) pd.io.sendBitmap();
+  }),
+  applyUnackedPeerRequests: (r, e) => connection(r, e.nodeId)?.io.applyUnackedPeerRequests(),
+
+  initResync: (r, e) => onPeer(r, e, (pd) => pd.io.initResync()),
+  initVerify: (r, e) => onPeer(r, e, (pd) => resync.refuseVerify(pd)),
+  verifyStopped: byFacts,
+  runResync: (r, e) => onPeer(r, e, (pd) => resync.run(pd, e.target)),
+  lastResyncRequest: (r, e) => onPeer(r, e, (pd) => pd.io.lastResyncRequest()),
+  pauseResync: (r, e) => onPeer(r, e, (pd) => pd.io.pauseResync()),
+  resumeResync: (r, e) => onPeer(r, e, (pd) => pd.io.resumeResync()),
+  startVerify: (r, e) => onPeer(r, e, (pd) => resync.refuseVerify(pd)),
+  resyncAfter: (r, e) => resync.resyncAfter(r.engine, e.what),
+  resyncAfterGrow: (r, e) => onPeer(r, e, (pd) => resync.afterGrow(pd)),
+  tryToGetResynced: (r, e) => onDisk(r, e.vnr, (d) => resync.tryToGetResynced(d)),
+
+  startNewEpoch: byFacts,
+  ioChanged: byFacts,
+  walkTransferLog: byFacts,
+  completionResumed: byFacts,
+  sendPeerAck: byFacts,
+  clearGotNegAck: (r, e) => onPeer(r, e, (pd) => pd.io.clearGotNegAck()),
+  flushPending: byFacts,
+  ldevReference: (r, e) => onDisk(r, e.vnr, (_, disk) => (e.acquire ? disk.hold() : disk.unhold())),
+  abortLocalIo: (r, e) => r.devices.get(e.vnr)?.io.abortLocal(),
+  suspendIo: (r, e) => r.devices.get(e.vnr)?.suspendIo(() => r.dispatch({ kind: 'ioQuiet', token: e.token })),
+  resumeIo: (r, e) => r.devices.get(e.vnr)?.resumeIo(),
+  congestionOver: (r, e) => connection(r, e.nodeId)?.io.congestionOver(),
+
+  helper: (r, e) => runHelper(r, e, () => {}),
+  notify: (r, e) => r.engine.notifier.notify(r, e.object, e.more),
+  log: (r, e) => r.logLine(e.level, e.vnr, e.nodeId, e.text),
+
+  timerStart: (r, e) => r.startTimer(e.name, e.delayMs),
+  timerStop: (r, e) => r.stopTimer(e.name),
+  raise: (r, e) => { r.dispatch(e.event); },
+  done: (r, e) => r.settle(e.request, e.rc, e.reason),
+  sticky: (r, e) => r.engine.journal.sticky(r, e.fact),
+  uevent: (r, e) => r.devices.get(e.vnr)?.block.setCapacity(r.devices.get(e.vnr)!.capacity),
+  limits: (r, e) => { const d = r.devices.get(e.vnr); if (d) sizes.reconsiderLimits(d); },
+  commitSize: (r, e) => { const d = r.devices.get(e.vnr); if (d) sizes.commit(d, e); },
+};
+
+export function perform<K extends Kind>(resource: Resource, effect: Of<K>): void {
+  table[effect.kind as K](resource, effect);
+}
+
+/** Effects that a worker waits for: true when it goes on and calls Worker.next(). */
+const waiting: { readonly [K in Kind]?: (r: Resource, e: Of<K>, next: () => void) => boolean } = {
+  helper: (r, e, next) => { runHelper(r, e, e.wait ? next : () => {}); return e.wait; },
+  syncMd: (r, e, next) => awaitDisk(r, e.vnr, (disk) => disk.meta.sync({ done: next })),
+  writeBitmap: (r, e, next) => awaitDisk(r, e.vnr, (disk) => disk.writeBitmap(next)),
+};
+
+export function performWork<K extends Kind>(resource: Resource, effect: Of<K>): boolean {
+  const wait = waiting[effect.kind as K];
+  if (wait) return wait(resource, effect, () => resource.worker.next());
+  perform(resource, effect);
+  return false;
+}
+
+function awaitDisk(r: Resource, vnr: number, run: (disk: NonNullable<Device['disk']>) => void): boolean {
+  const disk = r.devices.get(vnr)?.disk;
+  if (!disk) return false;
+  run(disk);
+  return true;
+}
+
+function runHelper(r: Resource, e: Of<'helper'>, ended: () => void): void {
+  const about = { device: r.devices.get(e.vnr), connection: connection(r, e.nodeId) };
+  r.engine.helpers.run(r, e.name, about, (exit) => {
+    if (e.token > 0) r.dispatch({ kind: 'helperDone', token: e.token, exit });
+    ended();
+  });
+}
+

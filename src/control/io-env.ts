@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import type { Clock } from '../host/clock.ts';
+import type { Crypto } from '../host/crypto.ts';
+import type { LogLevel } from '../host/log.ts';
+import { ErrorKind } from '../io/env.ts';
+import type { IoEnv, LinkFailure } from '../io/env.ts';
+import { Cstate } from '../state/states.ts';
+import type { Resource } from './resource.ts';
+import * as resync from './resync.ts';
+import * as send from './send.ts';
+import { newCurrentUuid } from './uuids.ts';
+
+const ERRORS = { [ErrorKind.read]: 'read', [ErrorKind.write]: 'write', [ErrorKind.meta]: 'meta' } as const;
+const FAILURES: Readonly<Record<LinkFailure, { cstate: Cstate; tag: string }>> = {
+  ProtocolError: { cstate: Cstate.protocolError, tag: 'protocol-error' },
+  NetworkFailure: { cstate: Cstate.networkFailure, tag: 'network-failure' },
+  Timeout: { cstate: Cstate.timeout, tag: 'timeout' },
+};
+
+/** Events of the I/O engine, as events of the state machine or calls of their neighbours here. */
+export class ControlIoEnv implements IoEnv {
+  readonly clock: Clock;
+  readonly crypto: Crypto;
+  readonly #resource: Resource;
+
+  constructor(resource: Resource) {
+    this.#resource = resource;
+    this.clock = resource.engine.host.clock;
+    this.crypto = resource.engine.host.crypto;
+  }
+
+  log(level: LogLevel, text: string): void { this.#resource.log.line(level, text); }
+  ioError(vnr: number, kind: ErrorKind): void { this.#resource.dispatch({ kind: 'ioError', vnr, error: ERRORS[kind] }); }
+  needNewCurrentUuid(vnr: number): void { newCurrentUuid(this.#resource.devices.get(vnr)!, false); }
+  diskIdle(vnr: number): void { this.#resource.devices.get(vnr)?.disk?.idle(); }
+  writesDrained(vnr: number): void { this.#resource.devices.get(vnr)?.writesDrained(); }
+
+  linkFailed(nodeId: number, failure: LinkFailure, text: string): void {
+    const { cstate, tag } = FAILURES[failure];
+    this.#resource.connections.get(nodeId)?.conn.fail(cstate, tag, text);
+  }
+
+  gotNegAck(vnr: number, nodeId: number): void { resync.gotNegAck(this.#resource.peerDevice(vnr, nodeId)); }
+  bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void {
+    resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);
+  }
+  resyncDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
+  syncTargetToBehind(vnr: number, nodeId: number): void { resync.toBehind(this.#resource.peerDevice(vnr, nodeId)); }
+  aheadDrained(nodeId: number): void { resync.aheadDrained(this.#resource.connections.get(nodeId)!); }
+  resyncProgress(vnr: number, nodeId: number): void {
+    this.#resource.engine.notifier.peerDeviceChanged(this.#resource.peerDevice(vnr, nodeId));
+  }
+  sendState(vnr: number, nodeId: number): void { send.currentState(this.#resource.peerDevice(vnr, nodeId)); }
+  drained(): void { for (const device of this.#resource.devices.values()) device.openers.drained(); }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import type { PeerDeviceConf } from '../genl/config-attrs.ts';
+import type { PeerDeviceIo } from '../io/peer-device-io.ts';
+import type { Connection } from './connection.ts';
+import type { Device } from './device.ts';
+import { peerDevicePrefix, Prefixed } from './log.ts';
+
+/** UUIDs as the peer told them last. @spec uuid.md 1.4 */
+export interface PeerUuids {
+  readonly currentUuid: bigint;
+  /** By node id: the peer's bitmap UUIDs. */
+  readonly bitmapUuids: readonly bigint[];
+  readonly historyUuids: readonly bigint[];
+  /** Bits that the peer has out of sync towards us. */
+  readonly dirtyBits: number;
+  readonly flags: number;
+  readonly nodeMask: bigint;
+}
+
+/** What a volume is towards one peer. States are in the view, counters in io. */
+export class PeerDevice {
+  readonly connection: Connection;
+  readonly device: Device;
+  readonly io: PeerDeviceIo;
+  conf: PeerDeviceConf;
+  uuids: PeerUuids | null = null;
+  /** From the peer's P_SIZES, sectors; 0 unknown. */
+  peerDiskSectors = 0;
+  peerUserSectors = 0;
+  peerCurrentSectors = 0;
+  peerMaxBioBytes = 0;
+  /** drbd_resync_finished has to wait for: the peer's disk state told meanwhile. @spec state.md 5.3 row 6 */
+  resyncFinishedPdsk = -1;
+
+  constructor(connection: Connection, device: Device, io: PeerDeviceIo, conf: PeerDeviceConf) {
+    this.connection = connection;
+    this.device = device;
+    this.io = io;
+    this.conf = conf;
+  }
+
+  get log(): Prefixed {
+    const { resource } = this.device;
+    const prefix = peerDevicePrefix(resource.name, this.device.vnr, this.device.minor, this.connection.name);
+    return new Prefixed(resource.engine.host.log, prefix);
+  }
+}
