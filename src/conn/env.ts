@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
- * What a connection needs from above. The state engine owns cstate; the connection asks for changes of it and follows
- * what was decided: the control layer calls ConnConnection.cstateChanged() after each transaction that changed it.
- * Nothing here is called from inside a call of ConnConnection except where said.
+ * What a connection needs from above. The state engine owns cstate: the connection asks for changes of it, and is told
+ * by connConnect() and connDisconnect() what to do about the result.
  */
 import type { LogLevel } from '../host/log.ts';
 import type { Cstate } from '../state/states.ts';
@@ -18,7 +17,7 @@ export interface ConnEnv {
   cstate(): Cstate;
   /**
    * Asks for a new cstate by a local transaction; hard: only the rules H of state.md 4.1 may refuse. False: refused.
-   * The first loss reason wins. May be called from inside a call of ConnConnection, and may call cstateChanged().
+   * The first loss reason wins. May call connDisconnect() from inside.
    */
   changeCstate(to: Cstate, hard: boolean, tag: string): boolean;
   /** A disconnect with this peer is prepared or told: the end of a stream is no failure. @spec state.md 6.6 */
@@ -41,8 +40,13 @@ export interface ConnEnv {
    * `done` is called once, later or at once.
    */
   cleanUp(done: () => void): void;
-  /** After "Connection closed": fence-peer and the helper `disconnected` (items 10). `done` once, later or at once. */
+  /** After "Connection closed": fence-peer and the helper `disconnected` (item 10). `done` once, later or at once. */
   afterClosed(done: () => void): void;
+  /**
+   * All is over: the state engine goes to Unconnected (and has connConnect() called again), or to StandAlone from
+   * Disconnecting.
+   */
+  tornDown(): void;
 
   /** established flag of a path, for its notification. */
   pathEstablished(path: Path, established: boolean): void;

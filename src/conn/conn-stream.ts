@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { assert } from '../assert.ts';
+import type { Arena } from '../host/arena.ts';
+import type { Address, Framing, Stream, StreamHandler } from '../host/net.ts';
+import { HEADER_BYTES, headerFormat, putHeader, volumeOfVnr } from '../wire/header.ts';
+import type { Packet } from '../wire/schema.ts';
+import type { Agreed } from '../wire/versions.ts';
+
+/** Cold packets that wait for room; above it the peer is not reading for far too long. */
+const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
+ * One stream of a connection: the host's, with cold packets as values put before everything that comes later. A cold
+ * packet that finds no room waits here, and reserve() refuses until it is gone, so that the order of sending holds.
+ */
+export class ConnStream implements Stream {
+  readonly #stream: Stream;
+  readonly #backlog: Uint8Array[] = [];
+  #backlogBytes = 0;
+  #pausedByUser = false;
+  #pausedByOwner = true;
+  #open = true;
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  get local(): Address { return this.#stream.local; }
+  get remote(): Address { return this.#stream.remote; }
+  get input(): DataView { return this.#stream.input; }
+  get output(): DataView { return this.#stream.output; }
+
+  start(framing: Framing, handler: StreamHandler): void { this.#stream.start(framing, handler); }
+  setHandler(handler: StreamHandler): void { this.#stream.setHandler(handler); }
+  setFraming(framing: Framing): void { this.#stream.setFraming(framing); }
+  bindVolume(volume: number, arena: Arena | null): void { this.#stream.bindVolume(volume, arena); }
+  unackedBytes(): number { return this.#stream.unackedBytes() + this.#backlogBytes; }
+  queuedBytes(): number { return this.#stream.queuedBytes() + this.#backlogBytes; }
+  lastReceivedMs(): number { return this.#stream.lastReceivedMs(); }
+
+  reserve(bytes: number): number {
+    return this.#backlog.length > 0 ? -1 : this.#stream.reserve(bytes);
+  }
+
+  commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number): number {
+    return this.#stream.commit(at, bytes, arena, payload, payloadBytes);
+  }
+
+  /** For whoever works on the packets; independent of the connection's own pause. */
+  pause(paused: boolean): void {
+    this.#pausedByUser = paused;
+    this.#applyPause();
+  }
+
+  /** The connection's own pause: while an incarnation is not ready to take packets. */
+  hold(held: boolean): void {
+    this.#pausedByOwner = held;
+    this.#applyPause();
+  }
+
+  #applyPause(): void {
+    if (this.#open) this.#stream.pause(this.#pausedByUser || this.#pausedByOwner);
+  }
+
+  close(lingerMs: number): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#backlog.length = 0;
+    this.#backlogBytes = 0;
+    this.#stream.close(lingerMs);
+  }
+
+  /** Header and body in one piece. False: far too much waits already; the packet is dropped and the stream is poisoned. */
+  send<T>(definition: Packet<T>, vnr: number, value: T, agreed: Agreed): boolean {
+    if (!this.#open) return true;
+    const bodyBytes = definition.bytes(value, agreed);
+    const format = headerFormat(agreed.version, bodyBytes);
+    const bytes = HEADER_BYTES[format] + bodyBytes;
+    const at = this.reserve(bytes);
+    if (at < 0) return this.#wait(definition, vnr, value, agreed, bytes);
+    this.#put(definition, vnr, value, agreed, this.#stream.output, at);
+    this.#stream.commit(at, bytes, null, 0, 0);
+    return true;
+  }
+
+  #put<T>(definition: Packet<T>, vnr: number, value: T, agreed: Agreed, view: DataView, at: number): void {
+    const bodyBytes = definition.bytes(value, agreed);
+    const format = headerFormat(agreed.version, bodyBytes);
+    const headerBytes = putHeader(view, at, format, definition.command, volumeOfVnr(vnr), bodyBytes);
+    const written = definition.encode(value, view, at + headerBytes, agreed);
+    assert(written === bodyBytes, 'a packet is as long as it said');
+  }
+
+  #wait<T>(definition: Packet<T>, vnr: number, value: T, agreed: Agreed, bytes: number): boolean {
+    if (this.#backlogBytes + bytes > BACKLOG_BYTES_MAX) return false;
+    const packet = new Uint8Array(bytes);
+    this.#put(definition, vnr, value, agreed, new DataView(packet.buffer), 0);
+    this.#backlog.push(packet);
+    this.#backlogBytes += bytes;
+    return true;
+  }
+
+  /** There is room again. True: all that waited is queued, others may go on. */
+  drain(): boolean {
+    while (this.#backlog.length > 0) {
+      const packet = this.#backlog[0];
+      const at = this.#stream.reserve(packet.length);
+      if (at < 0) return false;
+      const { output } = this.#stream;
+      new Uint8Array(output.buffer, output.byteOffset + at, packet.length).set(packet);
+      this.#stream.commit(at, packet.length, null, 0, 0);
+      this.#backlog.shift();
+      this.#backlogBytes -= packet.length;
+    }
+    return true;
+  }
+}
