@@ -57,7 +57,7 @@ export class Receiver {
       return `Unexpected size of ${entry.definition.name}: ${bytes} bytes, `
         + `not ${this.#minBytes[command]}..${this.#maxBytes[command]}`;
     }
-    if (entry.definition.scope === 'volume' && volume === 0xffff) return `${entry.definition.name} without a volume`;
+    if (entry.definition.scope === 'volume' && vnrOfVolume(volume) === VNR_NONE) return `${entry.definition.name} without a volume`;
     return TAKEN;
   }
 
