@@ -76,7 +76,7 @@ test: setup
 	@$(MAKE) --no-print-directory kmod-check
 	npm run --silent lint
 	npm run --silent typecheck
-	vitest run
+	vitest run --reporter=./test/reporter.ts
 
 test-all: export TEST_ALL = 1
 test-all: test
