@@ -16,6 +16,7 @@ import { connConf, connectionOptions } from './options.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { registerReceivers } from './receive.ts';
 import type { Resource } from './resource.ts';
+import * as uuids from './uuids.ts';
 
 /** A path with the addresses as netlink gave them, and whether it carries the connection now. */
 export interface NamedPath {
@@ -110,7 +111,7 @@ export class Connection implements ConnEnv {
         peerDevice.uuids = null;
         peerDevice.resyncFinishedPdsk = -1;
       }
-      this.resource.engine.afterConnectionLost(this, done);
+      uuids.afterConnectionLost(this, done);
     });
   }
 

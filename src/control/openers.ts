@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Open and close of one volume: auto-promote, and what refuses an open. @spec state.md 7.2 */
+import type { Timer } from '../host/clock.ts';
+import { Cstate, Disk, Role } from '../state/states.ts';
+import { Ss } from '../state/ss.ts';
+import type { View } from '../state/types.ts';
+import { findDevice } from '../state/view.ts';
+import type { Device } from './device.ts';
+
+const Errno = { EAGAIN: 11, ENODEV: 19, EROFS: 30, ENODATA: 61, EMEDIUMTYPE: 124 } as const;
+const RETRY_MS = 100;
+
+/** Who has the volume open; told in the refusal of a demotion. */
+export interface Opener { readonly pid: number; readonly comm: string; readonly write: boolean; readonly sinceSeconds: number }
+
+interface Waiting extends Opener {
+  readonly id: number;
+  readonly ndelay: boolean;
+  readonly deadlineMs: number;
+  timer: Timer | null;
+  promoting: boolean;
+}
+
+export class Openers {
+  readonly #device: Device;
+  readonly #waiting = new Map<number, Waiting>();
+  /** The newest ones that were let in, for texts only. */
+  readonly known: Opener[] = [];
+  #total = 0;
+  #writers = false;
+  #closing = false;
+
+  constructor(device: Device) { this.#device = device; }
+
+  open(id: number, write: boolean, ndelay: boolean, pid: number, comm: string): void {
+    const { resource } = this.#device;
+    const { clock } = resource.engine.host;
+    const deadlineMs = clock.nowMs() + resource.view.resource.options.autoPromoteTimeoutMs;
+    const waiting: Waiting = { id, write, ndelay, pid, comm, deadlineMs, sinceSeconds: clock.wallSeconds(), timer: null,
+      promoting: false };
+    this.#waiting.set(id, waiting);
+    this.#try(waiting);
+  }
+
+  gone(id: number): void {
+    this.#waiting.get(id)?.timer?.cancel();
+    this.#waiting.delete(id);
+  }
+
+  /** Opens after each change of them. */
+  count(total: number, writers: boolean): void {
+    const changed = total !== this.#total || writers !== this.#writers;
+    this.#total = total;
+    this.#writers = writers;
+    if (total === 0) this.known.length = 0;
+    if (!changed) return;
+    const { resource, vnr } = this.#device;
+    resource.dispatch({ kind: 'openCount', vnr, openCount: total, writable: writers });
+    if (total === 0 && !this.#closing) this.#demote();
+  }
+
+  /** The last opener of a device that was open for writing goes: all writes drained, epochs closed and acked. */
+  lastClose(): void {
+    this.#closing = true;
+    this.#device.resource.io.drain();
+  }
+
+  drained(): void {
+    if (!this.#closing) return;
+    this.#closing = false;
+    this.#demote();
+    this.#device.block.drained();
+  }
+
+  #demote(): void {
+    const { resource } = this.#device;
+    const { role, explicitPrimary, options } = resource.view.resource;
+    const open = resource.view.devices.some((d) => d.openCount > 0 && d.writable);
+    if (!options.autoPromote || open || role !== Role.primary || explicitPrimary) return;
+    resource.request((request) => ({ kind: 'setRole', request, tag: 'auto-demote', role: Role.secondary, force: false }),
+      (rc, reason) => {
+        if (rc < Ss.SUCCESS) resource.log.warn(`auto-demote failed: ${reason && 'text' in reason ? reason.text : rc}`);
+      });
+  }
+
+  #try(open: Waiting): void {
+    if (!this.#waiting.has(open.id)) return;
+    const { resource, vnr } = this.#device;
+    const { view } = resource;
+    const row = findDevice(view, vnr);
+    if (!row || row.unregistered) return this.#answer(open, Errno.ENODEV);
+    if (view.resource.downInProgress) return this.#answer(open, Errno.EAGAIN);
+    if (open.write && view.resource.role !== Role.primary) {
+      if (!view.resource.options.autoPromote) return this.#answer(open, Errno.EROFS);
+      return this.#promote(open);
+    }
+    const errno = open.write ? 0 : readOnlyErrno(view, row.haveQuorum, view.resource.options.autoPromote);
+    if (errno === Errno.EAGAIN && !open.ndelay && this.#inTime(open)) return this.#later(open);
+    this.#answer(open, errno === Errno.EAGAIN && !open.ndelay ? Errno.EMEDIUMTYPE : errno);
+  }
+
+  #promote(open: Waiting): void {
+    const { resource } = this.#device;
+    open.promoting = true;
+    resource.request((request) => ({ kind: 'setRole', request, tag: 'auto-promote', role: Role.primary, force: false }),
+      (rc) => {
+        open.promoting = false;
+        if (!this.#waiting.has(open.id)) return this.#demoteIfUnused();
+        if (rc >= Ss.SUCCESS) return this.#answer(open, 0);
+        const again = AGAIN.has(rc) && !open.ndelay && this.#inTime(open);
+        if (again) this.#later(open);
+        else this.#answer(open, Errno.EROFS);
+      });
+  }
+
+  /** The opener died while it was promoted for. */
+  #demoteIfUnused(): void { if (this.#total === 0) this.#demote(); }
+
+  #inTime(open: Waiting): boolean { return this.#device.resource.engine.host.clock.nowMs() < open.deadlineMs; }
+
+  #later(open: Waiting): void {
+    open.timer = this.#device.resource.engine.host.clock.timer('open is tried again', RETRY_MS, () => this.#try(open));
+  }
+
+  #answer(open: Waiting, errno: number): void {
+    this.#waiting.delete(open.id);
+    if (errno === 0) {
+      this.known.push(open);
+      if (this.known.length > 10) this.known.shift();
+    }
+    this.#device.block.answerOpen(open.id, errno);
+  }
+}
+
+/** Refusals that may pass within auto-promote-timeout. */
+const AGAIN: ReadonlySet<number> = new Set([Ss.CW_FAILED_BY_PEER, Ss.TWO_PRIMARIES, Ss.NO_UP_TO_DATE_DISK]);
+
+/** ro_open_cond. */
+function readOnlyErrno(view: View, haveQuorum: boolean, autoPromote: boolean): number {
+  if (!autoPromote && view.resource.role !== Role.primary) return Errno.EMEDIUMTYPE;
+  if (!haveQuorum) return Errno.ENODATA;
+  if (view.resource.role !== Role.primary &&
+    view.connections.some((c) => c.peerRole === Role.primary && !c.options.allowTwoPrimaries)) return Errno.EMEDIUMTYPE;
+  if (view.devices.some((d) => d.disk === Disk.upToDate) ||
+    view.peerDevices.some((pd) => pd.pdsk === Disk.upToDate)) return 0;
+  const soon = view.connections.some((c) => c.cstate >= Cstate.unconnected && c.cstate < Cstate.connected);
+  return soon ? Errno.EAGAIN : Errno.ENODATA;
+}
