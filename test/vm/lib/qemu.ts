@@ -78,10 +78,9 @@ function networkArgs(files: MachineFiles): string[] {
 }
 
 function kernelArgs(files: MachineFiles, options: MachineOptions): string[] {
-  const words = [
-    'console=ttyS0', 'panic=-1', 'oops=panic', 'loglevel=5', 'mitigations=off', 'init_on_alloc=0',
-  ];
-  words.push('tsc=reliable', 'no_timer_check', 'rcupdate.rcu_cpu_stall_timeout=120', `guest.node=${files.node}`, `guest.mtu=${options.mtu ?? 9000}`);
+  const words = ['console=ttyS0', 'panic=-1', 'oops=panic', 'loglevel=5', 'mitigations=off', 'init_on_alloc=0'];
+  words.push('tsc=reliable', 'no_timer_check', 'rcupdate.rcu_cpu_stall_timeout=120');
+  words.push(`guest.node=${files.node}`, `guest.mtu=${options.mtu ?? 9000}`);
   if (files.layer && 'folder' in files.layer) words.push('guest.layer=share');
   if (files.layer && 'image' in files.layer) words.push(`guest.layer=/dev/vd${'abcdefghij'[files.disks.length]}`);
   if (options.append) words.push(options.append);
