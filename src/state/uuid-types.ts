@@ -59,6 +59,8 @@ export interface SentUuids {
 /** What the UUID rules must know of a configured peer (one peer device). */
 export interface PeerContext {
   readonly nodeId: number;
+  /** Connection name, for the log. */
+  readonly name: string;
   readonly repl: Repl;
   /** disk state of the peer as known here. */
   readonly pdsk: Disk;

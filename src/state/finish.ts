@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * finish_state_change: what belongs to the transaction itself, in order; flags are set in the draft, the rest are effects.
+ * Row numbers are the spec's. @spec state.md 5.1
+ */
+import { Cell } from './cell.ts';
+import type { Draft } from './draft.ts';
+import type { Effect } from './effects.ts';
+import { dataAccessible, isSuspended, mayReturnToUpToDate, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
+import { LEVEL, logChanges, logLine } from './log-lines.ts';
+import { deviceFlagsOf, peerFlagsOf, withSlotFlags } from './md-flags.ts';
+import type { PeerActivity } from './md-flags.ts';
+import {
+  Cstate, Disk, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncTarget, isVerify,
+} from './states.ts';
+
+interface Finish {
+  readonly draft: Draft;
+  readonly out: Effect[];
+  startNewEpoch: boolean;
+  startingResync: boolean;
+  createNewUuid: boolean;
+  unfreezeIo: boolean;
+  lostPrimaryPeer: boolean;
+  peers: PeerActivity;
+}
+
+interface Row { readonly row: string; readonly when: (at: Cell, f: Finish) => boolean; readonly then: (at: Cell, f: Finish) => void }
+
+const becameRepl = (at: Cell, repl: Repl): boolean => at.oldPd.repl !== repl && at.pd.repl === repl;
+const primary = (at: Cell): boolean => at.draft.resource.role === Role.primary;
+const newUuid = (_: Cell, f: Finish): void => { f.createNewUuid = true; };
+/** get_ldev: the state before the change counts. */
+const hasDisk = (at: Cell, least: Disk): boolean => at.device.md !== null && at.oldDevice.disk >= least;
+
+const firstLoop: readonly Row[] = [
+  { row: 'F1', when: (at) => !shouldMirror(at.oldPd) && shouldMirror(at.pd),
+    then: (at, f) => f.out.push({ kind: 'sendDagtag', nodeId: at.pd.nodeId }) },
+  { row: 'F2', when: (at) => shouldMirror(at.oldPd) !== shouldMirror(at.pd), then: (_, f) => { f.startNewEpoch = true; } },
+  { row: 'F3', when: (at) => becameRepl(at, Repl.wfBitMapS) || becameRepl(at, Repl.wfBitMapT),
+    then: (at) => at.set({ beforeResyncDone: false }) },
+  { row: 'F4', when: (at) => !isSync(at.oldPd.repl) && isSync(at.pd.repl), then: (at) => at.set({ beforeResyncDone: false }) },
+];
+
+const lostPeerData = (at: Cell): boolean => {
+  const had = at.oldPd.pdsk >= Disk.inconsistent && at.oldPd.pdsk !== Disk.unknown && at.oldPd.pdsk !== Disk.outdated;
+  const has = at.pd.pdsk >= Disk.inconsistent && at.pd.pdsk !== Disk.unknown && at.pd.pdsk !== Disk.outdated;
+  return had && !has;
+};
+const primaryWithData = (at: Cell): boolean =>
+  primary(at) && !at.device.unregistered && dataAccessible(at.draft, at.d);
+
+const peerDeviceRows: readonly Row[] = [
+  { row: 'F16', when: (at) => at.oldPd.repl <= Repl.established && at.pd.repl === Repl.wfBitMapS,
+    then: (_, f) => { f.startingResync = true; } },
+  { row: 'F17', when: (at) => at.device.disk === Disk.upToDate && at.pd.pdsk === Disk.upToDate
+      && !(at.oldDevice.disk === Disk.upToDate && at.oldPd.pdsk === Disk.upToDate),
+    then: (at) => {
+      at.setDevice({ crashedPrimary: false });
+      if (at.pd.uuidsReceived) at.set({ uuidFlags: at.pd.uuidFlags & ~UuidFlag.crashedPrimary });
+    } },
+  { row: 'F18', when: (at) => isVerify(at.oldPd.repl) && at.pd.repl <= Repl.established,
+    then: (at, f) => f.out.push({ kind: 'verifyStopped', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
+  { row: 'F19', when: (at) => (at.oldPd.repl === Repl.pausedSyncS || at.oldPd.repl === Repl.pausedSyncT)
+      && (at.pd.repl === Repl.syncSource || at.pd.repl === Repl.syncTarget),
+    then: (at, f) => f.out.push({ kind: 'resumeResync', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
+  { row: 'F20', when: (at) => (at.oldPd.repl === Repl.syncSource || at.oldPd.repl === Repl.syncTarget)
+      && (at.pd.repl === Repl.pausedSyncS || at.pd.repl === Repl.pausedSyncT),
+    then: (at, f) => f.out.push({ kind: 'pauseResync', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
+  { row: 'F21', when: (at) => at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established,
+    then: (at) => at.set({ reconciliationResync: false }) },
+  { row: 'F22', when: (at) => at.oldPd.repl >= Repl.established && at.pd.repl < Repl.established,
+    then: (at) => at.set({ aheadToSyncSource: false }) },
+  { row: 'F23', when: (at) => at.oldPd.repl === Repl.established && isVerify(at.pd.repl),
+    then: (at, f) => f.out.push({ kind: 'initVerify', vnr: at.pd.vnr, nodeId: at.pd.nodeId, source: at.pd.repl === Repl.verifyS }) },
+  { row: 'F24', when: (at) => !(at.oldPd.repl === Repl.established && isVerify(at.pd.repl))
+      && !isSyncOrVerify(at.oldPd.repl) && isSyncOrVerify(at.pd.repl),
+    then: (at, f) => f.out.push({ kind: 'initResync', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
+  { row: 'F25', when: (at) => at.device.disk !== Disk.negotiating && hasDisk(at, Disk.inconsistent)
+      && at.device.md!.slots[at.pd.nodeId]!.bitmapIndex !== -1, then: storePeerFlags },
+  { row: 'F26', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldDevice.disk === Disk.inconsistent
+      && at.oldPd.pdsk === Disk.inconsistent && at.pd.pdsk === Disk.upToDate
+      && at.oldConnection.peerRole === Role.secondary && at.connection.peerRole === Role.primary,
+    then: (at) => at.set({ considerResync: true }) },
+  { row: 'F27', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
+    then: (at, f) => f.out.push({ kind: 'alUpdates', vnr: at.pd.vnr, suspended: false }) },
+  { row: 'F28', when: (at) => at.oldPd.repl === Repl.ahead && at.pd.repl === Repl.syncSource,
+    then: (at, f) => f.out.push({ kind: 'congestionOver', nodeId: at.pd.nodeId }) },
+  { row: 'F29', when: (at) => becameRepl(at, Repl.ahead), then: newUuid },
+  { row: 'F30', when: (at) => lostPeerData(at) && (primaryWithData(at)
+      || (at.connection.agreedVersion > 0 && at.connection.agreedVersion < 110 && at.connection.peerRole === Role.primary
+        && at.device.disk === Disk.upToDate)), then: newUuid },
+  { row: 'F31', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldPd.pdsk === Disk.unknown
+      && (at.pd.pdsk === Disk.diskless || at.pd.pdsk === Disk.failed || at.pd.pdsk === Disk.outdated)
+      && at.device.md!.slots[at.pd.nodeId]!.bitmapUuid === 0n
+      && primary(at) && !at.device.unregistered && at.device.disk === Disk.upToDate, then: newUuid },
+  { row: 'F32', when: (at) => at.oldDevice.disk > Disk.failed && at.device.disk === Disk.failed && primary(at)
+      && dataAccessible(at.draft, at.d), then: newUuid },
+  { row: 'F33', when: (at) => at.oldPd !== at.pd, then: (at, f) => {
+    if (at.oldPd.pdsk >= Disk.upToDate && at.pd.pdsk < Disk.upToDate) {
+      f.out.push({ kind: 'clearGotNegAck', vnr: at.pd.vnr, nodeId: at.pd.nodeId });
+    }
+    if (at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established) at.set({ syncSrcCrashedPrimary: false });
+  } },
+];
+
+function storePeerFlags(at: Cell, f: Finish): void {
+  const md = at.device.md!;
+  const { flags } = md.slots[at.pd.nodeId]!;
+  const next = peerFlagsOf(flags, at.pd, at.connection.options.fencing);
+  if (next === flags) return;
+  at.setDevice({ md: withSlotFlags(md, at.pd.nodeId, next) });
+  f.out.push({ kind: 'peerMdFlags', vnr: at.pd.vnr, nodeId: at.pd.nodeId, flags: next });
+}
+
+const noDataAsPrimary = (role: Role, accessible: boolean, suspended: boolean): boolean =>
+  suspended && role === Role.primary && !accessible;
+
+/** After the peer device rows, for each device. */
+const deviceRows: readonly Row[] = [
+  { row: 'F34', when: (at) => at.oldDevice.disk >= Disk.inconsistent && at.device.disk < Disk.inconsistent && primary(at)
+      && dataAccessible(at.draft, at.d), then: newUuid },
+  { row: 'F35', when: (at) => at.draft.old.resource.role === Role.secondary && primary(at), then: newUuid },
+  { row: 'F36', when: (at, f) => f.createNewUuid && !at.draft.old.resource.suspUuid,
+    then: (at) => at.setDevice({ newCurUuid: true }) },
+  { row: 'F37', when: (at) => at.device.disk !== Disk.negotiating && hasDisk(at, Disk.detaching), then: storeDeviceFlags },
+  { row: 'F39', when: (at) => !at.oldDevice.haveQuorum && at.device.haveQuorum,
+    then: (at) => at.setDevice({ primaryLostQuorum: false }) },
+  { row: 'F40', when: (at) => noDataAsPrimary(at.draft.resource.role, dataAccessible(at.draft, at.d), isSuspended(at.draft))
+      && !noDataAsPrimary(at.draft.old.resource.role, dataAccessible(at.draft.old, at.d), isSuspended(at.draft.old))
+      && at.draft.resource.options.onNoDataAccessible === 'io-error',
+    then: (_, f) => { f.unfreezeIo = true; } },
+  { row: 'F42', when: (at) => at.draft.old.resource.role === Role.primary && at.draft.resource.role === Role.secondary,
+    then: (at) => at.setDevice({ newCurUuid: false }) },
+  { row: 'F43', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.consistent
+      && mayReturnToUpToDate(at.draft, at.d),
+    then: (at) => at.draft.setResource({ tryBecomeUpToDatePending: true }) },
+];
+
+function storeDeviceFlags(at: Cell, f: Finish): void {
+  const md = at.device.md!;
+  const flags = deviceFlagsOf(at.draft, at.d, md, f.peers);
+  const { members } = at.draft.resource;
+  if (flags !== md.flags || members !== md.members) {
+    at.setDevice({ md: { ...md, flags, members } });
+    f.out.push({ kind: 'mdFlags', vnr: at.device.vnr, flags, members });
+  }
+  if (at.oldDevice.disk < Disk.consistent && at.device.disk >= Disk.consistent && at.device.currentUuid !== at.device.exposedUuid) {
+    exposeUuid(at, f.out, at.device.currentUuid);
+  }
+}
+
+/** Stored with bit 0 by role; never the UUID of a disk that has no data yet. @spec uuid.md 1.2 set_exposed */
+export function exposeUuid(at: Cell, out: Effect[], uuid: bigint): void {
+  const JUST_CREATED = 4n;
+  if ((uuid | 1n) === (at.device.exposedUuid | 1n) || (uuid & ~1n) === JUST_CREATED || uuid === 0n) return;
+  const exposedUuid = primary(at) ? uuid | 1n : uuid & ~1n;
+  at.setDevice({ exposedUuid });
+  out.push({ kind: 'sticky', fact: { kind: 'exposedUuid', vnr: at.device.vnr, uuid: exposedUuid } });
+  out.push({ kind: 'setExposedUuid', vnr: at.device.vnr, uuid: exposedUuid });
+}
+
+function deviceHead(at: Cell, f: Finish): void {
+  const { oldDevice, device } = at;
+  if (device.restoringQuorum && !oldDevice.haveQuorum && device.haveQuorum) { // F11
+    at.setDevice({ restoringQuorum: false });
+    f.out.push(logLine('Restored quorum from before reboot', LEVEL.info, device.vnr));
+  }
+  if (device.tiebreakerQuorum && !oldDevice.tiebreakerQuorum) {
+    f.out.push(logLine('Would lose quorum, but using tiebreaker logic to keep', LEVEL.info, device.vnr));
+  }
+  if (device.restoreQuorum && (device.haveQuorum || device.disk < Disk.upToDate)) at.setDevice({ restoreQuorum: false }); // F12
+  const leaves = device.disk === Disk.failed || device.disk === Disk.detaching || device.disk === Disk.diskless;
+  if (leaves && oldDevice.disk !== device.disk && device.md !== null) { // F13
+    f.out.push({ kind: 'ldevReference', vnr: device.vnr, acquire: true });
+  }
+  if (oldDevice.disk !== Disk.diskless && device.disk === Disk.diskless) f.out.push({ kind: 'detachedSlots', vnr: device.vnr }); // F14
+  if (oldDevice.disk === Disk.attaching && device.disk >= Disk.negotiating) { // F15
+    f.out.push(logLine(`attached to current UUID: ${device.currentUuid.toString(16).toUpperCase().padStart(16, '0')}`,
+      LEVEL.info, device.vnr));
+  }
+}
+
+/** F10. */
+function peerActivity(draft: Draft): PeerActivity {
+  let requestInFlight = false;
+  for (const { cstate, nodeId } of draft.connections) {
+    const settled = cstate === Cstate.connected || cstate === Cstate.standAlone || cstate === Cstate.unconnected
+      || cstate === Cstate.connecting;
+    if (!settled || (cstate === Cstate.connected && draft.live.peerRequestsInFlight(nodeId))) requestInFlight = true;
+  }
+  return { primary: draft.connections.some((c) => c.peerRole === Role.primary), requestInFlight };
+}
+
+/** 5.1.1; which nodes must flush is computed by who sends. */
+function flushBookkeeping(draft: Draft, out: Effect[]): void {
+  const lost = draft.old.connections.some((c, n) => c.cstate === Cstate.connected && draft.connections[n]!.cstate !== Cstate.connected)
+    || draft.old.peerDevices.some((pd, i) => pd.pdsk === Disk.upToDate && draft.peerDevices[i]!.pdsk !== Disk.upToDate);
+  const starts = draft.old.peerDevices.some((pd, i) => !isSyncTarget(pd.repl) && isSyncTarget(draft.peerDevices[i]!.repl));
+  if (lost || starts) out.push({ kind: 'flushPending', sequence: starts });
+}
+
+const connectionRows: readonly Row[] = [
+  { row: 'F44', when: (at) => dropped(at) && at.oldConnection.peerRole === Role.primary,
+    then: (at) => at.draft.setConnection(at.c, { notifyPeersLostPrimary: true }) },
+  { row: 'F45', when: (at) => at.oldConnection.cstate >= Cstate.unconnected && at.oldConnection.cstate !== at.connection.cstate
+      && (at.connection.cstate === Cstate.disconnecting
+        || (at.oldConnection.cstate >= Cstate.connecting && isLost(at.connection.cstate))),
+    then: (at, f) => f.out.push({ kind: 'teardown', nodeId: at.connection.nodeId }) },
+  { row: 'F49', when: (at) => at.oldConnection.cstate < Cstate.connected && at.connection.cstate === Cstate.connected,
+    then: (at) => at.draft.setConnection(at.c, { connects: at.connection.connects + 1 }) },
+  { row: 'F50', when: (at) => isSuspended(at.draft.old), then: suspendedRequests },
+  { row: 'F51', when: dropped, then: (at) => at.draft.setConnection(at.c, { reconnect: true }) },
+  { row: 'F52', when: (at, f) => f.startingResync && at.connection.peerRole === Role.primary,
+    then: (at, f) => f.out.push({ kind: 'applyUnackedPeerRequests', nodeId: at.connection.nodeId }) },
+  { row: 'F53', when: (at) => at.oldConnection.peerRole === Role.primary && at.connection.peerRole === Role.unknown,
+    then: (_, f) => { f.lostPrimaryPeer = true; } },
+];
+
+function dropped(at: Cell): boolean {
+  return at.oldConnection.cstate === Cstate.connected && at.connection.cstate < Cstate.connected;
+}
+
+function suspendedRequests(at: Cell, f: Finish): void {
+  const { nodeId, cstate } = at.connection;
+  if ((!isSuspended(at.draft) || f.unfreezeIo) && cstate < Cstate.connected) {
+    f.out.push({ kind: 'walkTransferLog', nodeId, event: 'cancelSuspendedIo' });
+  } else if (at.oldConnection.cstate < Cstate.connected && cstate === Cstate.connected) {
+    const resync = at.draft.devices.some((_, d) => at.draft.peerDevices[at.draft.index(d, at.c)]!.repl > Repl.established);
+    f.out.push({ kind: 'walkTransferLog', nodeId, event: resync ? 'cancelSuspendedIo' : 'resend' });
+  }
+}
+
+function markUnstableResyncs(draft: Draft): void { // F54
+  draft.devices.forEach((_, d) => somePeer(draft, d, (pd, c) => {
+    if (isSyncTarget(pd.repl) && !pd.unstableResync && (pd.uuidFlags & UuidFlag.stable) === 0
+      && !stableSyncSourcePresent(draft, d, pd.nodeId)) {
+      draft.setPeerDevice(draft.index(d, c), { unstableResync: true });
+    }
+    return false;
+  }));
+}
+
+function run(rows: readonly Row[], at: Cell, f: Finish): void {
+  for (const row of rows) if (row.when(at, f)) row.then(at, f);
+}
+
+/** Rows F1..F56. `draft` is complete afterwards. */
+export function finishStateChange(draft: Draft, tag: string, out: Effect[]): void {
+  const f: Finish = { draft, out, startNewEpoch: false, startingResync: false, createNewUuid: false, unfreezeIo: false,
+    lostPrimaryPeer: false, peers: { primary: false, requestInFlight: false } };
+  const at = new Cell(draft);
+  const connections = draft.connections.length;
+  logChanges(draft, tag, out);
+  for (let d = 0; d < draft.devices.length; d++) {
+    for (let c = 0; c < connections; c++) run(firstLoop, at.at(d, c), f);
+    const device = draft.devices[d]!;
+    if (draft.resource.role === Role.primary && !device.haveQuorum) draft.setDevice(d, { primaryLostQuorum: true }); // F5
+  }
+  if (f.startNewEpoch) out.push({ kind: 'startNewEpoch' }); // F6
+  const demoted = draft.old.resource.role === Role.primary && draft.resource.role === Role.secondary;
+  if (demoted) out.push({ kind: 'sendPeerAck' }); // F7
+  flushBookkeeping(draft, out); // F8
+  const failsNow = !draft.old.resource.failIo && draft.resource.failIo;
+  if (failsNow) { // F9, F41
+    out.push(logLine('Failing IOs', LEVEL.warning));
+    f.unfreezeIo = true;
+  }
+  f.peers = peerActivity(draft);
+  for (let d = 0; d < draft.devices.length; d++) {
+    f.createNewUuid = false;
+    deviceHead(at.at(d, 0), f);
+    for (let c = 0; c < connections; c++) run(peerDeviceRows, at.at(d, c), f);
+    run(deviceRows, at.at(d, 0), f);
+  }
+  for (let c = 0; c < connections; c++) run(connectionRows, at.at(0, c), f);
+  if (f.lostPrimaryPeer) markUnstableResyncs(draft);
+  const resumed = isSuspended(draft.old) && !isSuspended(draft);
+  if (resumed || f.unfreezeIo) out.push({ kind: 'completionResumed', restart: resumed }); // F55, F56
+}

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * From the comparison to the decision. A decision is a value: the strategy, and in order what has to be logged, called
+ * and stored. Steps bear the numbers of uuid.md 3.2. @spec uuid.md 3
+ */
+import { LogLevel } from '../host/log.ts';
+import { Disk, Role, UuidFlag, diskNames } from './states.ts';
+import { afterSplitBrain } from './uuid-policies.ts';
+import type { AfterSb } from './uuid-policies.ts';
+import { uuidCompare } from './uuid-compare.ts';
+import type { CompareView, Rule } from './uuid-compare.ts';
+import { isDetermined, strategies, strategyToRepl } from './uuid-strategy.ts';
+import type { Strategy } from './uuid-strategy.ts';
+import { nodeIds, uuidPrimaryBit, uuidText } from './uuid-types.ts';
+import type { LogLine } from './uuid-types.ts';
+
+export interface HandshakeView extends CompareView {
+  readonly role: Role;
+  readonly peerRole: Role;
+  /** Own disk as sent (comm_state.disk; Negotiating already replaced by disk_state_from_md). */
+  readonly sentDisk: Disk;
+  /** Own disk now. */
+  readonly disk: Disk;
+  /** The peer's disk as received (Negotiating already replaced by Inconsistent or Consistent). */
+  readonly peerDisk: Disk;
+  /** Self is stable; the peer says so with its STABLE flag. */
+  readonly stable: boolean;
+  readonly discardMyData: boolean;
+  /** Own connect --tentative or the peer's. */
+  readonly dryRun: boolean;
+  readonly alwaysAsbp: boolean;
+  readonly afterSb0p: AfterSb;
+  readonly afterSb1p: AfterSb;
+  readonly afterSb2p: AfterSb;
+  readonly rrConflict: 'disconnect' | 'violently' | 'call-pri-lost' | 'retry-connect' | 'auto-discard';
+  readonly quorumConfigured: boolean;
+  readonly selfHasQuorum: boolean;
+  readonly peerHasQuorum: boolean;
+  /** Outcome of a demotion that an earlier decision asked for (`demote`). */
+  readonly demoted: 'not-tried' | 'yes' | 'no';
+}
+
+/** In order. */
+export type HandshakeAction =
+  | { readonly kind: 'log'; readonly line: LogLine }
+  | { readonly kind: 'helper'; readonly name: 'initial-split-brain' | 'split-brain' | 'pri-lost' | 'pri-lost-after-sb' }
+  /** The bitmap UUID of the peer := 0, the old one to the history. */
+  | { readonly kind: 'clearBitmapUuid' };
+
+export interface HandshakeDecision {
+  readonly strategy: Strategy;
+  readonly rule: Rule;
+  /** Whose bitmap source-copy-other-bitmap and target-clear-bitmap mean; -1 otherwise. */
+  readonly peerNodeId: number;
+  readonly actions: readonly HandshakeAction[];
+  /** Not decided yet: become Secondary with this tag, then decide again with `demoted`. */
+  readonly demote: 'after-sb-1pri' | 'after-sb-2pri' | null;
+  /** Tentative: the connection is to be ended. */
+  readonly dryRun: boolean;
+}
+
+/** The running decision. */
+class Work {
+  readonly v: HandshakeView;
+  strategy: Strategy;
+  rule: Rule;
+  peerNodeId: number;
+  demote: HandshakeDecision['demote'] = null;
+  dryRun = false;
+  readonly actions: HandshakeAction[] = [];
+
+  constructor(v: HandshakeView) {
+    this.v = v;
+    const compared = uuidCompare(v);
+    for (const line of handshakeLog(v)) this.actions.push({ kind: 'log', line });
+    for (const line of compared.log) this.actions.push({ kind: 'log', line });
+    this.strategy = compared.strategy;
+    this.rule = compared.rule;
+    this.peerNodeId = compared.peerNodeId;
+    const name = strategies[this.strategy].name;
+    this.log(LogLevel.info, `uuid_compare()=${name} by rule=${this.rule}`);
+  }
+
+  log(level: number, text: string): void {
+    this.actions.push({ kind: 'log', line: { level, text } });
+  }
+
+  helper(name: Extract<HandshakeAction, { kind: 'helper' }>['name']): void {
+    this.actions.push({ kind: 'helper', name });
+  }
+
+  get kind(): string {
+    return strategies[this.strategy].kind;
+  }
+
+  done(): HandshakeDecision {
+    const { strategy, rule, peerNodeId, actions, demote, dryRun } = this;
+    return { strategy, rule, peerNodeId, actions, demote, dryRun };
+  }
+}
+
+/** @spec uuid.md 3.1 */
+function handshakeLog(v: HandshakeView): LogLine[] {
+  const line = (text: string): LogLine => ({ level: LogLevel.info, text });
+  const four = (a: bigint, b: bigint, history: readonly bigint[]): string =>
+    [a, b, history[0], history[1]].map(uuidText).join(':');
+  const hex = (flags: number): string => flags.toString(16).toUpperCase();
+  const own = four(v.resolvedUuid, v.own.peers[v.peerNodeId].bitmapUuid, v.own.historyUuids);
+  const peer = four(v.peer.currentUuid, v.peer.bitmapUuids[v.nodeId], v.peer.historyUuids);
+  return [
+    line('drbd_sync_handshake:'),
+    line(`self ${own} bits:${v.sent?.dirtyBits ?? 0} flags:${hex(v.localFlags)}`),
+    line(`peer ${peer} bits:${v.peer.dirtyBits} flags:${hex(v.peer.flags)}`),
+  ];
+}
+
+const selfBits = (v: HandshakeView): number => v.sent?.dirtyBits ?? 0;
+
+/** drbd_sync_handshake. Bitmap changes (step 17) follow from the strategy: uuid-bitmap-mod.ts. */
+export function syncHandshake(v: HandshakeView): HandshakeDecision {
+  const w = new Work(v);
+  const user = userWish(v);
+  if (hopeless(w)) return w.done();
+  missedFinishWithoutBits(w);
+  if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
+  diskStates(w);
+  unstableSplitBrain(w);
+  if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
+  if (!isDetermined(w.strategy)) {
+    w.log(LogLevel.alert, 'Failed to fully determine sync strategy, dropping connection!');
+    return w.done();
+  }
+  reverseByUser(w, user);
+  targetWhilePrimary(w, '');
+  if (strategies[w.strategy].disconnect || strategies[w.strategy].reconnect) return w.done();
+  sourceByCrashAgainstPrimary(w);
+  skippedByMissedFinish(w);
+  if (v.dryRun) dryRun(w);
+  return w.done();
+}
+
+/** drbd_attach_handshake: a disk attached on either end while connected. @spec uuid.md 3.8 */
+export function attachHandshake(v: HandshakeView): HandshakeDecision {
+  const w = new Work(v);
+  if (!isDetermined(w.strategy)) return w.done();
+  diskStates(w);
+  targetWhilePrimary(w, ' during attach');
+  return w.done();
+}
+
+/** Step 1. Both having it is refused in P_PROTOCOL. */
+function userWish(v: HandshakeView): Strategy | null {
+  const peerDiscards = (v.peer.flags & UuidFlag.discardMyData) !== 0;
+  if (v.discardMyData && !peerDiscards) return 'target-use-bitmap';
+  return peerDiscards && !v.discardMyData ? 'source-use-bitmap' : null;
+}
+
+/** Step 3. */
+function hopeless(w: Work): boolean {
+  if (w.strategy === 'retry-connect') return true;
+  if (w.strategy !== 'unrelated-data') return false;
+  w.log(LogLevel.alert, 'Unrelated data, aborting!');
+  return true;
+}
+
+/** Step 4: below 124 a missed end without bits cannot be corrected on one end only. */
+function missedFinishWithoutBits(w: Work): void {
+  const { v } = w;
+  if (v.agreedVersion >= 124 || selfBits(v) !== 0 || v.peer.dirtyBits !== 0) return;
+  if (w.strategy === 'source-use-bitmap' && w.rule === 'sync-source-missed-finish') w.strategy = 'retry-connect';
+  const target = w.strategy === 'target-use-bitmap' && w.rule === 'sync-target-peer-missed-finish';
+  if (target && v.role === Role.primary) {
+    w.strategy = 'requires-proto-124';
+    w.log(LogLevel.alert, 'To resolve this both sides have to support at least protocol 124');
+  }
+}
+
+const arbitraryRules: ReadonlySet<Rule> = new Set<Rule>(['reconnected', 'lost-quorum', 'both-off']);
+
+/** Step 5, disk_states_to_strategy. @spec uuid.md 3.3 */
+function diskStates(w: Work): void {
+  const { v } = w;
+  const mine = v.sentDisk;
+  const other = v.peerDisk;
+  const eitherInconsistent = (mine === Disk.inconsistent && other > Disk.inconsistent)
+    || (other === Disk.inconsistent && mine > Disk.inconsistent);
+  const arbitrary = arbitraryRules.has(w.rule)
+    && (w.strategy === 'source-if-both-failed' || w.strategy === 'target-if-both-failed');
+  const since119 = mine !== other && mine >= Disk.inconsistent && other >= Disk.inconsistent && other !== Disk.unknown
+    && (arbitrary || (w.strategy === 'no-sync' && eitherInconsistent));
+  const before119 = (w.rule === 'both-off' || w.strategy === 'no-sync') && eitherInconsistent;
+  if (!(v.agreedVersion >= 119 ? since119 : before119)) return;
+  const source = v.agreedVersion >= 119 ? mine > other : mine > Disk.inconsistent;
+  if (source) asSourceByDisk(w);
+  else asTargetByDisk(w);
+  w.log(LogLevel.info,
+    `strategy = ${strategies[w.strategy].name} due to disk states. (${diskNames[mine]}/${diskNames[other]})`);
+}
+
+/** Which bitmap describes what a peer needs that presents another node's generation. */
+function asSourceByDisk(w: Work): void {
+  const { v } = w;
+  w.strategy = 'source-use-bitmap';
+  if ((v.peer.flags & UuidFlag.syncTarget) === 0) return;
+  const base = v.peer.bitmapUuids[v.nodeId];
+  if (base === v.peer.currentUuid && base === v.own.currentUuid) return;
+  let found = -1;
+  for (let n = 0; n < nodeIds && base !== 0n && found < 0; n++) {
+    if (n !== v.nodeId && (v.own.peers[n].bitmapUuid & ~uuidPrimaryBit) === base) found = n;
+  }
+  if (found < 0) w.strategy = 'source-set-bitmap';
+  else if (found !== v.peerNodeId) {
+    w.strategy = 'source-copy-other-bitmap';
+    w.peerNodeId = found;
+  }
+}
+
+function asTargetByDisk(w: Work): void {
+  const { v } = w;
+  w.strategy = 'target-use-bitmap';
+  if (((v.sent?.flags ?? 0) & UuidFlag.syncTarget) === 0) return;
+  const base = v.own.peers[v.peerNodeId].bitmapUuid;
+  if (base === v.peer.currentUuid && base === v.own.currentUuid) return;
+  const found = v.peer.bitmapUuids.findIndex((uuid) => (uuid & ~uuidPrimaryBit) === base);
+  if (found < 0) w.strategy = 'target-set-bitmap';
+  else if (found !== v.nodeId) {
+    w.strategy = 'target-clear-bitmap';
+    w.peerNodeId = found;
+  }
+}
+
+/** Step 6. */
+function unstableSplitBrain(w: Work): void {
+  const peerStable = (w.v.peer.flags & UuidFlag.stable) !== 0;
+  if (w.strategy !== 'split-brain-auto-recover' || (w.v.stable && peerStable)) return;
+  w.log(LogLevel.warning, 'Ignore Split-Brain, for now, at least one side unstable');
+  w.strategy = 'no-sync';
+}
+
+/** Steps 7 to 10. False: undecided or unresolved, the decision ends here. */
+function resolveSplitBrain(w: Work, user: Strategy | null): boolean {
+  if (w.v.demoted === 'not-tried') w.helper('initial-split-brain');
+  const full = w.strategy === 'split-brain-disconnect';
+  if (!full || w.v.alwaysAsbp) automaticRecovery(w, full);
+  if (w.demote !== null) return false;
+  if (w.strategy === 'split-brain-disconnect' && user !== null) {
+    w.strategy = (full ? strategies[user].fullSync : null) ?? user;
+    const from = strategies[user].kind === 'target' ? 'peer' : 'this';
+    w.log(LogLevel.warning, 'Split-Brain detected, manually solved. '
+      + `${full ? 'Full sync' : 'Sync'} from ${from} node`);
+  }
+  if (w.kind !== 'split-brain') return true;
+  w.log(LogLevel.alert, 'Split-Brain detected but unresolved, dropping connection!');
+  w.helper('split-brain');
+  return false;
+}
+
+/** @spec uuid.md 3.4 */
+function automaticRecovery(w: Work, full: boolean): void {
+  const { v } = w;
+  const primaries = Number(v.role === Role.primary) + Number(v.peerRole === Role.primary);
+  let verdict: 'S' | 'T' | null = null;
+  if (v.quorumConfigured && v.selfHasQuorum !== v.peerHasQuorum) {
+    verdict = v.selfHasQuorum ? 'S' : 'T';
+  } else {
+    const result = afterSplitBrain({
+      ...v, selfPrimary: v.role === Role.primary, peerPrimary: v.peerRole === Role.primary,
+      selfWasPrimary: (v.own.peers[v.peerNodeId].bitmapUuid & uuidPrimaryBit) !== 0n,
+      peerWasPrimary: (v.peer.bitmapUuids[v.nodeId] & uuidPrimaryBit) !== 0n,
+      selfChanges: selfBits(v), peerChanges: v.peer.dirtyBits,
+    });
+    for (const line of result.log) w.actions.push({ kind: 'log', line });
+    for (const name of result.helpers) w.helper(name as 'pri-lost-after-sb');
+    w.demote = result.demote;
+    verdict = result.verdict;
+  }
+  if (w.demote !== null) return;
+  w.strategy = verdict === 'S' ? 'source-use-bitmap' : verdict === 'T' ? 'target-use-bitmap' : 'split-brain-disconnect';
+  if (verdict === null) return;
+  w.log(LogLevel.warning, `Split-Brain detected, ${primaries} primaries, automatically solved. `
+    + `Sync from ${verdict === 'T' ? 'peer' : 'this'} node`);
+  if (!full) return;
+  w.log(LogLevel.warning, 'Doing a full sync, since UUIDs where ambiguous.');
+  w.strategy = strategies[w.strategy].fullSync ?? 'split-brain-disconnect';
+}
+
+/** Step 12. */
+function reverseByUser(w: Work, user: Strategy | null): void {
+  const { v } = w;
+  if (v.agreedVersion < 121 || user === null || w.strategy === 'no-sync' || w.kind === strategies[user].kind) return;
+  const { reverse } = strategies[w.strategy];
+  if (reverse === null) {
+    w.log(LogLevel.warning, 'Can not reverse resync direction (requested via --discard-my-data)');
+    return;
+  }
+  const sourceDisk = strategies[reverse].kind === 'source' ? v.sentDisk : v.peerDisk;
+  if (sourceDisk <= Disk.inconsistent) {
+    w.log(LogLevel.warning, 'Ignoring --discard-my-data');
+    return;
+  }
+  w.log(LogLevel.warning, 'Resync direction reversed by --discard-my-data. Reverting to older data!');
+  w.strategy = reverse;
+}
+
+/** Step 13. @spec uuid.md 3.6 */
+function targetWhilePrimary(w: Work, during: string): void {
+  const { v } = w;
+  if (w.kind !== 'target' || w.strategy === 'target-if-both-failed' || v.role !== Role.primary
+    || v.disk < Disk.consistent || (selfBits(v) === 0 && v.peer.dirtyBits === 0)) return;
+  const refuse = (strategy: Strategy): void => {
+    w.log(LogLevel.err, `I shall become SyncTarget${during}, but I am primary!`);
+    w.strategy = strategy;
+  };
+  switch (v.rrConflict) {
+    case 'call-pri-lost':
+      w.helper('pri-lost');
+      refuse('sync-target-primary-disconnect');
+      break;
+    case 'disconnect': refuse('sync-target-primary-disconnect'); break;
+    case 'retry-connect': refuse('sync-target-primary-reconnect'); break;
+    case 'violently':
+      w.log(LogLevel.warning, `Becoming SyncTarget${during}, violating the stable-dataassumption`);
+      break;
+    case 'auto-discard':
+      if (w.strategy === 'target-use-bitmap' && w.rule === 'crashed-primary' && during === '') {
+        w.log(LogLevel.warning, 'reversing resync by auto-discard');
+        w.strategy = 'source-use-bitmap';
+      }
+      break;
+  }
+}
+
+/** Step 14: the mirror of auto-discard at the peer. */
+function sourceByCrashAgainstPrimary(w: Work): void {
+  const { v } = w;
+  if (w.strategy !== 'source-use-bitmap' || w.rule !== 'crashed-primary' || v.peerRole !== Role.primary
+    || v.peerDisk < Disk.consistent || v.rrConflict !== 'auto-discard') return;
+  w.log(LogLevel.warning, 'reversing resync by auto-discard');
+  w.strategy = 'target-use-bitmap';
+}
+
+/** Step 15: who is not UpToDate is no source because an end was missed. */
+function skippedByMissedFinish(w: Work): void {
+  const { v } = w;
+  if (w.rule !== 'sync-source-missed-finish' && w.rule !== 'sync-target-peer-missed-finish') return;
+  if (w.strategy === 'source-use-bitmap' && v.sentDisk !== Disk.upToDate) {
+    w.log(LogLevel.info, `Resync (rule=${w.rule}) skipped: sync-source (${diskNames[v.sentDisk]})`);
+    w.strategy = 'no-sync';
+  } else if (w.strategy === 'target-use-bitmap' && v.peerDisk !== Disk.upToDate) {
+    w.actions.push({ kind: 'clearBitmapUuid' });
+    w.log(LogLevel.info, `Resync (rule=${w.rule}) skipped: peer sync-source (${diskNames[v.peerDisk]})`);
+    w.strategy = 'no-sync';
+  }
+}
+
+/** Step 16: the connection is ended after it. */
+function dryRun(w: Work): void {
+  w.dryRun = true;
+  const { name, kind } = strategies[w.strategy];
+  w.log(LogLevel.info, kind === 'no-sync' ? 'dry-run connect: No resync, would become Connected immediately.'
+    : `dry-run connect: Would become ${kind === 'target' ? 'SyncTarget' : 'SyncSource'}, doing a ${name} resync.`);
+}
+
+export interface ResyncDecision extends HandshakeDecision {
+  /** null: nothing to do; the log says why. */
+  readonly repl: number | null;
+}
+
+/** drbd_resync: the comparison while connected. What follows is in uuid.md 3.9 (steps 4 to 6). */
+export function resyncDecision(v: HandshakeView, reason: 'after-unstable' | 'diskless-primary'): ResyncDecision {
+  const w = new Work(v);
+  if (reason === 'after-unstable' && w.strategy === 'no-sync') w.actions.length = 0;
+  if (reason === 'after-unstable' && w.strategy === 'split-brain-auto-recover') {
+    if (v.peerDisk === Disk.upToDate && v.disk <= Disk.upToDate) w.strategy = 'target-use-bitmap';
+    else if (v.disk === Disk.upToDate) w.strategy = 'source-use-bitmap';
+  }
+  if (!isDetermined(w.strategy)) {
+    w.log(LogLevel.info, `Unexpected result of handshake() ${strategies[w.strategy].name}!`);
+    return { ...w.done(), repl: null };
+  }
+  if (reason === 'diskless-primary') diskStates(w);
+  return { ...w.done(), repl: strategyToRepl(w.strategy, v.role, v.peerRole) };
+}
+
+/** drbd_try_to_get_resynced: the best of several peers, or null. Views of peers that are UpToDate. @spec uuid.md 3.10 */
+export function bestResync(views: readonly HandshakeView[]): HandshakeDecision & { readonly from: number } | null {
+  let best: (HandshakeDecision & { readonly from: number }) | null = null;
+  let preference = 0;
+  for (const v of views) {
+    const w = new Work(v);
+    diskStates(w);
+    w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name}`);
+    if (strategies[w.strategy].preference > preference) {
+      preference = strategies[w.strategy].preference;
+      best = { ...w.done(), from: v.peerNodeId };
+    }
+  }
+  return best;
+}
