@@ -258,13 +258,15 @@ function resolveSplitBrain(w: Work, user: Strategy | null): boolean {
 /** @spec uuid.md 3.4 */
 function automaticRecovery(w: Work, full: boolean): void {
   const { v } = w;
-  const primaries = Number(v.role === Role.primary) + Number(v.peerRole === Role.primary);
+  // A demotion that the policy asked for does not make it another policy.
+  const selfPrimary = v.role === Role.primary || v.demoted === 'yes';
+  const primaries = Number(selfPrimary) + Number(v.peerRole === Role.primary);
   let verdict: 'S' | 'T' | null = null;
   if (v.quorumConfigured && v.selfHasQuorum !== v.peerHasQuorum) {
     verdict = v.selfHasQuorum ? 'S' : 'T';
   } else {
     const result = afterSplitBrain({
-      ...v, selfPrimary: v.role === Role.primary, peerPrimary: v.peerRole === Role.primary,
+      ...v, selfPrimary, peerPrimary: v.peerRole === Role.primary,
       selfWasPrimary: (v.own.peers[v.peerNodeId].bitmapUuid & uuidPrimaryBit) !== 0n,
       peerWasPrimary: (v.peer.bitmapUuids[v.nodeId] & uuidPrimaryBit) !== 0n,
       selfChanges: selfBits(v), peerChanges: v.peer.dirtyBits,

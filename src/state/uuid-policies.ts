@@ -15,6 +15,7 @@ export interface PolicyView {
   readonly afterSb0p: AfterSb;
   readonly afterSb1p: AfterSb;
   readonly afterSb2p: AfterSb;
+  /** Also after the demotion that a policy asked for. */
   readonly selfPrimary: boolean;
   readonly peerPrimary: boolean;
   /** Bit 0 of the own bitmap UUID for the peer, and of the peer's for self. */
@@ -121,7 +122,6 @@ export const afterSb2pri: { readonly [value in AfterSb]?: Zero } = {
 };
 
 export function afterSplitBrain(v: PolicyView): PolicyResult {
-  // A demotion tried by the policy does not change which policy it is.
   const primaries = Number(v.selfPrimary) + Number(v.peerPrimary);
   if (primaries === 0) return zeroPrimaries(v);
   const table = primaries === 1 ? afterSb1pri : afterSb2pri;
