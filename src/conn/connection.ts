@@ -20,7 +20,7 @@ import { Handshake, type HandshakeFailure } from './handshake.ts';
 import { PacketHandlers, TAKEN, type Verdict } from './handlers.ts';
 import { Incarnation, type Loss } from './incarnation.ts';
 import type { ConnLink } from './link.ts';
-import { incompatibleSettings, protocolChanged, protocolPacket } from './protocol-check.ts';
+import { adopted, incompatibleSettings, protocolChanged, protocolPacket, updateSeenFromHere } from './protocol-check.ts';
 import type { Path, Transport, TransportRegistry, TransportStreams } from './transport-class.ts';
 
 export interface ConnHost {
@@ -279,23 +279,26 @@ export class ConnConnection {
       this.fail(Cstate.disconnecting, '', text);
       return TAKEN;
     }
-    return this.#adoptIntegrity(packet.integrityAlg);
+    this.#adoptIntegrity(packet.integrityAlg);
+    return TAKEN;
   }
 
   #peerProtocolUpdate(packet: PProtocol): Verdict {
-    const verdict = this.#adoptIntegrity(packet.integrityAlg);
-    if (this.#phase.is === 'receiving') this.#env.protocolUpdate(packet);
-    return verdict;
+    this.#adoptIntegrity(packet.integrityAlg);
+    if (this.#phase.is !== 'receiving') return TAKEN;
+    const update = updateSeenFromHere(packet);
+    this.#conf = adopted(this.#conf, update);
+    this.#env.protocolUpdate(update);
+    return TAKEN;
   }
 
-  #adoptIntegrity(algorithm: string): Verdict {
+  #adoptIntegrity(algorithm: string): void {
     const digestBytes = algorithm === '' ? 0 : this.#host.crypto.digestBytes(algorithm);
     if (algorithm !== '' && digestBytes === 0) {
       this.fail(Cstate.disconnecting, '', `peer data-integrity-alg ${algorithm} not supported`);
     } else if (this.#phase.is === 'receiving') {
       this.#phase.incarnation.setPeerIntegrity(algorithm, digestBytes);
     }
-    return TAKEN;
   }
 
   #lost(loss: Loss, text: string): void {

@@ -32,7 +32,10 @@ export interface ConnEnv {
    * @spec uuid.md 4.1 row 9
    */
   handshakeDone(link: ConnLink): void;
-  /** P_PROTOCOL_UPDATE: values to adopt. The digest size of what the peer sends is already changed. */
+  /**
+   * P_PROTOCOL_UPDATE: values to adopt, with local and remote policies already swapped. The connection has adopted
+   * them in its own NetConf, and the digest size of what the peer sends.
+   */
   protocolUpdate(packet: PProtocol): void;
 
   /**

@@ -22,6 +22,24 @@ function seenFromHere(policy: number): number {
   return policy === DISCARD_REMOTE ? DISCARD_LOCAL : policy;
 }
 
+/** P_PROTOCOL_UPDATE with the policies as they are to be adopted here. */
+export const updateSeenFromHere = (peer: PProtocol): PProtocol => ({
+  ...peer,
+  afterSb0p: seenFromHere(peer.afterSb0p),
+  afterSb1p: seenFromHere(peer.afterSb1p),
+  afterSb2p: seenFromHere(peer.afterSb2p),
+});
+
+/** The options after an update was adopted; the integrity algorithm of what we send stays our own. */
+export const adopted = (conf: NetConf, update: PProtocol): NetConf => ({
+  ...conf,
+  wireProtocol: update.protocol,
+  afterSb0p: update.afterSb0p,
+  afterSb1p: update.afterSb1p,
+  afterSb2p: update.afterSb2p,
+  twoPrimaries: update.twoPrimaries !== 0,
+});
+
 type Clash = (own: PProtocol, peer: PProtocol) => boolean;
 
 /** In the order of comparing; the first clash is the one that is logged. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { Feature } from './features.ts';
+import { Feature, OFFERED_FEATURES } from './features.ts';
 
 /** Outcome of P_CONNECTION_FEATURES: what both ends of a connection speak. */
 export interface Agreed {
@@ -41,6 +41,8 @@ export interface VersionOffer {
   readonly max: number;
   readonly features: number;
 }
+
+export const ownOffer: VersionOffer = { min: PRO_VERSION_MIN, max: PRO_VERSION_MAX, features: OFFERED_FEATURES };
 
 export type VersionResult = Agreed | { readonly incompatible: string };
 
