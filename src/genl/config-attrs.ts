@@ -27,9 +27,9 @@ export const diskConf = nest(3, 'DISK_CONF', 'disk_conf', {
   diskTimeout: u32(20, { ...M, default: 0, min: 0, max: 6000, unit: '0.1 s' }),
   readBalancing: u32(21, { ...M, default: 0, names: READ_BALANCING }),
   unplugWatermark: u32(22, { ...M, default: 128, min: 1, max: 131_072, unit: 'requests' }),
+  rsDiscardGranularity: u32(25, { default: 0, min: 0, max: 1_048_576, unit: 'bytes' }),
   alUpdates: flag(23, { default: true }),
   discardZeroesIfAligned: flag(24, { default: true }),
-  rsDiscardGranularity: u32(25, { default: 0, min: 0, max: 1_048_576, unit: 'bytes' }),
   disableWriteSame: flag(26, { default: false }),
 });
 export type DiskConf = Infer<typeof diskConf>;

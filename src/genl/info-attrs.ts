@@ -24,8 +24,8 @@ export const deviceInfo = nest(16, 'DEVICE_INFO', 'device_info', {
   devDiskState: u32(1),
   isIntentionalDiskless: flag(2),
   devHasQuorum: flag(3),
-  backingDevPath: string(4, 128),
   devIsOpen: flag(5),
+  backingDevPath: string(4, 128),
 });
 export type DeviceInfo = Infer<typeof deviceInfo>;
 

@@ -177,7 +177,7 @@ export interface DigestSizes {
 
 /** new-peer. */
 export function newNetConf(request: Request, strictNames: boolean, digests: DigestSizes): Checked<NetConf> {
-  return checked(() => {
+  return checked<NetConf>(() => {
     const conf: NetConf = { ...NET_CONF_DEFAULTS, ...requiredPayload(request, netConf) };
     const refused = checkName(conf.name, strictNames) ?? checkNetConf(null, conf, NO_LINK) ?? checkDigests(conf, digests);
     return refused ? { refused } : { value: conf };
@@ -186,7 +186,7 @@ export function newNetConf(request: Request, strictNames: boolean, digests: Dige
 
 /** net-options. Transport and load balancing stay as they are, whatever SET_DEFAULTS says. */
 export function changedNetConf(request: Request, current: NetConf, link: LinkFacts, digests: DigestSizes): Checked<NetConf> {
-  return checked(() => {
+  return checked<NetConf>(() => {
     const { transportName, loadBalancePaths } = current;
     const conf = { ...changed(request, netConf, current), transportName, loadBalancePaths };
     const refused = checkNetConf(current, conf, link) ?? checkDigests(conf, digests);

@@ -53,7 +53,7 @@ export interface Nest<F extends Fields = Fields> {
   readonly name: string;
   readonly struct: string;
   readonly fields: F;
-  /** [our name, field] in wire order. */
+  /** [our name, field] in the order of the structure, which is that of messages and not always that of numbers. */
   readonly list: readonly (readonly [string, Field])[];
   /** Our name by field number. */
   readonly nameByNr: ReadonlyMap<number, string>;
@@ -67,8 +67,7 @@ export function nest<const F extends Fields>(nr: number, name: string, struct: s
   const list = Object.entries<Field>(fields);
   const nameByNr = new Map(list.map(([key, field]) => [field.nr, key]));
   if (nameByNr.size !== list.length) throw new Error(`${name}: a field number twice`);
-  if (list.some(([, field], i) => i > 0 && field.nr <= list[i - 1]![1].nr)) throw new Error(`${name}: not in wire order`);
-  return { nr, name, struct, fields, list, nameByNr, maxNr: list.at(-1)![1].nr };
+  return { nr, name, struct, fields, list, nameByNr, maxNr: Math.max(...nameByNr.keys()) };
 }
 
 const fixed = <K extends Kind>(kind: K, bytes: number) =>

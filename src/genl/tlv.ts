@@ -93,11 +93,26 @@ export class Writer {
   /** Copy of all that was written. */
   finish(): Uint8Array { return this.#bytes.slice(0, this.#length); }
 
-  u8(value: number) { this.#bytes[this.#room(1)] = value; }
-  u16(value: number) { this.#view.setUint16(this.#room(2), value, true); }
-  u32(value: number) { this.#view.setUint32(this.#room(4), value, true); }
-  u64(value: bigint) { this.#view.setBigUint64(this.#room(8), value, true); }
-  raw(bytes: Uint8Array) { this.#bytes.set(bytes, this.#room(bytes.length)); }
+  u8(value: number) {
+    const at = this.#room(1);
+    this.#bytes[at] = value;
+  }
+  u16(value: number) {
+    const at = this.#room(2);
+    this.#view.setUint16(at, value, true);
+  }
+  u32(value: number) {
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
+  }
+  u64(value: bigint) {
+    const at = this.#room(8);
+    this.#view.setBigUint64(at, value, true);
+  }
+  raw(bytes: Uint8Array) {
+    const at = this.#room(bytes.length);
+    this.#bytes.set(bytes, at);
+  }
   string(text: string) { this.raw(encoder.encode(text)); this.u8(0); }
   pad4() { this.#room(align4(this.#length) - this.#length); }
   setU16(at: number, value: number) { this.#view.setUint16(at, value, true); }
@@ -118,7 +133,7 @@ export class Writer {
     this.pad4();
   }
 
-  /** Zeroed room; its offset. */
+  /** Zeroed room; its offset. May replace the buffer: take `#bytes` and `#view` after it. */
   #room(bytes: number): number {
     const at = this.#length;
     this.#length += bytes;
