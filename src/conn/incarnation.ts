@@ -63,7 +63,9 @@ export class Incarnation implements ConnLink {
   #controlReceiver: Receiver;
   #koLeft: number;
   #expectTimer: Timer | null = null;
+  /** One stream has ended, the other one is heard out. */
   #endTimer: Timer | null = null;
+  #ending: { readonly loss: Loss; readonly text: string } = { loss: 'networkFailure', text: '' };
   #dead = false;
 
   constructor(clock: Clock, conf: NetConf, streams: TransportStreams, events: IncarnationEvents) {
@@ -266,22 +268,30 @@ export class Incarnation implements ConnLink {
 
   #dataClosed(cause: ClosedCause, errno: number): void {
     if (this.#dead) return;
-    if (cause === 'protocol') return this.#lost('protocolError', 'Wrong magic value or size in a packet header');
-    if (cause === 'eof' && this.#events.disconnectExpected()) return this.#awaitEnd('brokenPipe');
+    if (this.#endTimer) return this.#bothEnded();
+    if (cause === 'protocol') return this.#lost('protocolError', WRONG_HEADER);
+    if (cause === 'eof' && this.#events.disconnectExpected()) return this.#awaitEnd('brokenPipe', '');
     this.#lost('brokenPipe', cause === 'eof' ? 'sock was shut down by peer' : socketError(errno));
   }
 
+  /** A peer that ends closes both streams: what it said last on the other one, a commit perhaps, is heard first. */
   #controlClosed(cause: ClosedCause, errno: number): void {
     if (this.#dead) return;
-    if (cause === 'protocol') return this.#lost('protocolError', 'Wrong magic value or size in a packet header');
-    if (this.#events.disconnectExpected()) return this.#awaitEnd('networkFailure');
-    this.#lost('networkFailure', cause === 'eof' ? 'meta connection shut down by peer.' : socketError(errno));
+    if (this.#endTimer) return this.#bothEnded();
+    if (cause === 'protocol') return this.#lost('protocolError', WRONG_HEADER);
+    const text = cause === 'eof' ? 'meta connection shut down by peer.' : socketError(errno);
+    this.#awaitEnd('networkFailure', this.#events.disconnectExpected() ? '' : text);
   }
 
-  /** The disconnect that was announced is on its way on the other stream; it ends this incarnation. */
-  #awaitEnd(otherwise: Loss): void {
+  #awaitEnd(loss: Loss, text: string): void {
     this.#keepalive.stop();
-    this.#endTimer ??= this.#clock.timer('announced disconnect', this.#conf.pingTimeoutMs, () => this.#lost(otherwise, ''));
+    this.#ending = { loss, text };
+    this.#endTimer = this.#clock.timer('end of the other stream', this.#conf.pingTimeoutMs, () => this.#lost(loss, text));
+  }
+
+  /** An announced disconnect may still come by way of a third node. */
+  #bothEnded(): void {
+    if (!this.#events.disconnectExpected()) this.#lost(this.#ending.loss, this.#ending.text);
   }
 
   #dataExpired(): boolean {
@@ -320,6 +330,8 @@ export class Incarnation implements ConnLink {
     this.#events.lost(loss, text);
   }
 }
+
+const WRONG_HEADER = 'Wrong magic value or size in a packet header';
 
 const ECONNRESET = 104;
 const socketError = (errno: number): string =>

@@ -46,7 +46,7 @@ const TOS_DEFAULT = -1;
 const EADDRNOTAVAIL = 99;
 
 type Step =
-  | { readonly is: 'dialing'; readonly cancel: Cancel }
+  | { readonly is: 'dialing'; readonly path: Path; readonly cancel: Cancel }
   | { readonly is: 'waiting'; readonly timer: Timer }
   | { readonly is: 'checking'; readonly timer: Timer }
   /** No path that can be used: something must be configured first. */
@@ -118,6 +118,7 @@ class Attempt {
   #control: Socket | null = null;
   #resolveConflicts = false;
   #nextPath = 0;
+  #started = false;
   #over = false;
 
   constructor(host: TcpHost, listeners: ListenerPool, paths: readonly Path[], conf: TransportConf, events: TransportEvents) {
@@ -130,6 +131,7 @@ class Attempt {
 
   start(): void {
     for (const path of this.#paths) this.#listen(path);
+    this.#started = true;
     this.#dial();
   }
 
@@ -183,7 +185,7 @@ class Attempt {
     if (errno !== 0) {
       const name = `listen on ${showAddress(listening.path.local)}`;
       listening.retry = this.#host.clock.timer(name, this.#conf.connectIntMs, () => this.#tryListen(listening));
-    } else if (this.#step.is === 'stuck') {
+    } else if (this.#started && this.#step.is === 'stuck') {
       this.#dial();
     }
   }
@@ -231,7 +233,7 @@ class Attempt {
         this.#wait();
       },
     );
-    this.#step = { is: 'dialing', cancel };
+    this.#step = { is: 'dialing', path, cancel };
   }
 
   /** Both streams must be on one path: with one there, only its path is dialed. */
@@ -269,7 +271,7 @@ class Attempt {
     if (this.#data && this.#control) {
       this.#stopStep();
       this.#check();
-    } else if (this.#step.is !== 'dialing') {
+    } else if (this.#step.is !== 'dialing' || this.#step.path !== socket.path) {
       this.#stopStep();
       if (waitOn) this.#wait();
       else this.#dial();
