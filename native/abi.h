@@ -66,6 +66,7 @@ enum HeadWord {
   kHeadShimOps = 10,    ///< script: ops written to the shim's op ring (counting)
   kHeadShimTaken = 11,  ///< native: ops that the shim has taken
   kHeadShimRequests = 12, ///< native: admin requests that wait in the shim
+  kHeadFlushes = 13,    ///< native: counts hand-overs of the operation array
   kHeadWords = 16,
 };
 

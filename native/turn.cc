@@ -238,6 +238,7 @@ void Turn::work_off_ops() {
                    static_cast<uint64_t>(sector) * 512, bytes, data, op[8]);
   }
   shared_.head[kHeadOps] = 0;
+  shared_.head[kHeadFlushes]++;
 }
 
 void Turn::collect() {

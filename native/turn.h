@@ -41,6 +41,8 @@ class Turn {
   int start(Napi::Function script, double watchdog_ms);
   /// Gives the event loop back; the object can't be started again.
   void stop();
+  /// Takes the operations that JavaScript has written so far: its array is full.
+  void work_off_ops();
   [[noreturn]] void fatal(const char *reason);
 
   // Events. A full array spills over into the next turn.
@@ -103,7 +105,6 @@ class Turn {
 
   void run();
   void flush();
-  void work_off_ops();
   double wait_ms();
   void collect();
   void wake_stalled();

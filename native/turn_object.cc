@@ -26,6 +26,7 @@ void TurnObject::init(Napi::Env env, Napi::Object exports) {
   exports.Set("Turn", DefineClass(env, "Turn", {
       InstanceMethod<&TurnObject::start>("start"),
       InstanceMethod<&TurnObject::stop>("stop"),
+      InstanceMethod<&TurnObject::flush_ops>("flushOps"),
       InstanceMethod<&TurnObject::add_arena>("addArena"),
       InstanceMethod<&TurnObject::remove_arena>("removeArena"),
       InstanceMethod<&TurnObject::stream_info>("streamInfo"),
@@ -75,6 +76,11 @@ Napi::Value TurnObject::start(const Info &info) {
 
 Napi::Value TurnObject::stop(const Info &info) {
   turn_->stop();
+  return info.Env().Undefined();
+}
+
+Napi::Value TurnObject::flush_ops(const Info &info) {
+  turn_->work_off_ops();
   return info.Env().Undefined();
 }
 

@@ -20,6 +20,7 @@ class TurnObject : public Napi::ObjectWrap<TurnObject> {
   using Info = Napi::CallbackInfo;
   Napi::Value start(const Info &info);
   Napi::Value stop(const Info &info);
+  Napi::Value flush_ops(const Info &info);
   Napi::Value add_arena(const Info &info);
   Napi::Value remove_arena(const Info &info);
   Napi::Value stream_info(const Info &info);
