@@ -121,12 +121,7 @@ export class MetaData {
   /** The memory differs from the disk: written after 5 s unless somebody syncs before. */
   markDirty(): void {
     this.#changes++;
-    this.#timer ??= this.#clock.timer('md_sync_timer', mdSyncDelayMs, () => {
-      this.#timer = null;
-      if (!this.dirty) return;
-      this.#handler.mdSyncTimerExpired();
-      this.#write();
-    });
+    this.#startTimer();
   }
 
   /** `job` is told when everything marked so far is on stable storage; at once when nothing is dirty. */
@@ -170,6 +165,15 @@ export class MetaData {
     return this.superBlock.peers[nodeId];
   }
 
+  #startTimer(): void {
+    this.#timer ??= this.#clock.timer('md_sync_timer', mdSyncDelayMs, () => {
+      this.#timer = null;
+      if (!this.dirty) return;
+      this.#handler.mdSyncTimerExpired();
+      this.#write();
+    });
+  }
+
   #write(): void {
     if (this.#writing !== 0) return;
     this.#writing = this.#changes;
@@ -184,7 +188,9 @@ export class MetaData {
     this.#writing = 0;
     if (errno === 0) this.#written = change;
     else this.#handler.mdError(errno);
-    if (!this.dirty) {
+    if (this.dirty) {
+      this.#startTimer();
+    } else {
       this.#timer?.cancel();
       this.#timer = null;
     }
