@@ -10,17 +10,8 @@ import type { Crypto } from '../host/crypto.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { LowerDevice } from '../host/lower.ts';
 import type { Stream } from '../host/net.ts';
-
-/** States as numbers. @spec state.md 1.2 to 1.5 */
-export const Role = { Unknown: 0, Primary: 1, Secondary: 2 } as const;
-export const Disk = {
-  Diskless: 0, Attaching: 1, Detaching: 2, Failed: 3, Negotiating: 4, Inconsistent: 5, Outdated: 6, Unknown: 7,
-  Consistent: 8, UpToDate: 9,
-} as const;
-export const Repl = {
-  Off: 9, Established: 10, StartingSyncS: 11, StartingSyncT: 12, WFBitMapS: 13, WFBitMapT: 14, WFSyncUUID: 15,
-  SyncSource: 16, SyncTarget: 17, VerifyS: 18, VerifyT: 19, PausedSyncS: 20, PausedSyncT: 21, Ahead: 22, Behind: 23,
-} as const;
+import type { Bitmap } from '../meta/bitmap.ts';
+import { Disk, Repl, Role } from '../state/states.ts';
 
 /** Methods of write ordering, res_stat_write_ordering. @spec io.md 3.6 */
 export const Ordering = { none: 0, drain: 1, flush: 2, barrier: 3 } as const;
@@ -80,7 +71,7 @@ export interface ConnectionFacts {
 }
 
 export interface PeerDeviceFacts {
-  /** Replication state, Repl.Off when not connected. */
+  /** Replication state, Repl.off when not connected. */
   repl: number;
   /** Peer disk state. */
   pdisk: number;
@@ -96,52 +87,32 @@ export interface PeerDeviceFacts {
   cMinRate: number;
 }
 
-/** An activity log as the submitter uses it; references are counted per extent of 4 MiB. @spec io.md 8.2 */
+/**
+ * An activity log as writes use it (src/meta's ActivityLog). Its handler's alActive(token, errno) goes to
+ * DeviceIo.alActive. It must take AL_WAITERS waiting requests. @spec io.md 8.2
+ */
 export interface IoActivityLog {
-  /** Slots, and slots with a reference. */
-  readonly size: number;
+  /** Extents with a reference, and room for them. */
   readonly used: number;
-  /** Extents that a commit would bring in. */
-  readonly pendingChanges: number;
-  /** A transaction is being written. */
-  readonly writing: boolean;
-  /** Takes a reference if the extent is active now; never changes the set. */
-  getIfActive(extent: number): boolean;
-  /** Takes a reference, bringing the extent in with the next commit if need be; false: wait (starving, full, writing). */
-  get(extent: number): boolean;
-  /** Drops a reference; true when it was the last one. */
-  put(extent: number): boolean;
-  /** Is the extent referenced now? */
-  isActive(extent: number): boolean;
-  /** Writes the pending changes (the bitmap pages of what is evicted first); committed(ok) follows later, or at once without changes. */
-  commit(): void;
+  readonly slots: { readonly count: number };
+  /** References first..last; true: active now; false: alActive(token) follows. */
+  begin(first: number, last: number, token: number): boolean;
+  complete(first: number, last: number): void;
+  /** A waiting one gives up. */
+  cancel(token: number): boolean;
+  isActive(first: number, last: number): boolean;
 }
 
-/** The bitmap of a device. Slots are Int32 >= 0, bits Float64; ranges inclusive. Every call is cheap or sliced by its caller. */
-export interface IoBitmap {
-  readonly slots: number;
-  readonly bits: number;
-  /** Bits newly set, newly cleared, set now. */
-  setRange(slot: number, first: number, last: number): number;
-  clearRange(slot: number, first: number, last: number): number;
-  countRange(slot: number, first: number, last: number): number;
-  /** Set bits of a slot. */
-  weight(slot: number): number;
-  /** First set bit at or after `from`; -1 none. */
-  nextSet(slot: number, from: number): number;
-  /** 32-bit words of a slot, little endian in bit order: bit i is bit i % 32 of word i / 32. */
-  getWord(slot: number, word: number): number;
-  /** ORs a word in; bits newly set. Bits beyond the end are refused by an assertion. */
-  orWord(slot: number, word: number, value: number): number;
-  /** Writes pages marked by cleared bits, without waiting. */
-  writeLazy(slot: number): void;
-}
+/** Room for waiting requests that an activity log must have. */
+export const AL_WAITERS = 65536;
 
-/** What comes with a disk. */
+/** What comes with a disk. Only while the device is attached: DeviceIo.attach, detach. */
 export interface IoDisk {
   readonly lower: LowerDevice;
   readonly al: IoActivityLog;
-  readonly bitmap: IoBitmap;
+  readonly bitmap: Bitmap;
+  /** Writes pages marked by cleared bits, without waiting; nothing if a write-out runs. */
+  writeLazy(): void;
 }
 
 /** The two streams of a connection as I/O uses them. Ends with ConnectionIo.disconnected(). */
@@ -159,7 +130,7 @@ export interface PeerLink {
 }
 
 /** Why a connection must go. */
-export type LinkFailure = 'ProtocolError' | 'NetworkFailure' | 'Timeout';
+export type LinkFailure = 'ProtocolError' | 'NetworkFailure' | 'Timeout' | 'Disconnecting';
 
 /** Events up. They may come from any call into this folder, also from inside update(); the receiver may defer its work. */
 export interface IoEnv {
@@ -187,6 +158,8 @@ export interface IoEnv {
   aheadDrained(nodeId: number): void;
   /** Statistics of the peer device moved on (at most every 3 s in a resync). */
   resyncProgress(vnr: number, nodeId: number): void;
+  /** P_STATE with the current state, in the order of the data stream (before the first P_OUT_OF_SYNC, and after it). */
+  sendState(vnr: number, nodeId: number): void;
   /** Every connection's barriers are acked and nothing is in flight (the last close waits for it). */
   drained(): void;
 }
@@ -200,21 +173,21 @@ export interface DeviceParts {
 }
 
 export const resourceFacts = (): ResourceFacts => ({
-  role: Role.Secondary, suspended: false, completionQuorum: true, nrRequests: 8000, peerAckWindow: 4096,
+  role: Role.secondary, suspended: false, completionQuorum: true, nrRequests: 8000, peerAckWindow: 4096,
   peerAckDelayMs: 100,
 });
 
 export const deviceFacts = (): DeviceFacts => ({
-  disk: Disk.Diskless, errIo: false, unstable: false, newCurUuid: false, blocked: 0, openCount: 0, readBalancing: 0,
+  disk: Disk.diskless, errIo: false, unstable: false, newCurUuid: false, blocked: 0, openCount: 0, readBalancing: 0,
   alDisabled: false, alSuspended: false, diskFlushes: true, diskDrain: true, discardZeroesIfAligned: true,
 });
 
 export const connectionFacts = (): ConnectionFacts => ({
-  connected: false, protocol: 3, peerRole: Role.Unknown, twoPrimaries: false, maxEpochSize: 2048, maxBuffers: 2048,
+  connected: false, protocol: 3, peerRole: Role.unknown, twoPrimaries: false, maxEpochSize: 2048, maxBuffers: 2048,
   timeout: 60, koCount: 7, useRle: true,
 });
 
 export const peerDeviceFacts = (): PeerDeviceFacts => ({
-  repl: Repl.Off, pdisk: Disk.Unknown, bitmapIndex: -1, allowRemoteRead: true, resyncRate: 250, cPlanAhead: 20,
+  repl: Repl.off, pdisk: Disk.unknown, bitmapIndex: -1, allowRemoteRead: true, resyncRate: 250, cPlanAhead: 20,
   cDelayTarget: 10, cFillTarget: 100, cMaxRate: 102400, cMinRate: 250,
 });

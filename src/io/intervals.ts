@@ -10,7 +10,7 @@ export type IvType = (typeof IvType)[keyof typeof IvType];
 
 export const IvFlag = {
   READY_TO_SEND: 1, SENT: 2, RECEIVED: 4, CONFLICT_QUEUED: 8, SUBMITTED: 16, BACKING_COMPLETED: 32, COMPLETED: 64,
-  CONFLICT: 128, CANCELED: 256,
+  CONFLICT: 128, CANCELED: 256, WAITING: 512,
 } as const;
 
 /** Flags of a search. */
@@ -35,6 +35,8 @@ export class Intervals {
   sector = new Float64Array(64);
   sectors = new Float64Array(64);
   count = 0;
+  /** Intervals that wait for another one: with none, nobody has to be woken. */
+  waiting = 0;
   private nextFree = new Int32Array(64);
   private freeHead = -1;
   private used = 0;
@@ -65,8 +67,22 @@ export class Intervals {
     return iv;
   }
 
+  /** It waits until an overlapping interval is released. */
+  wait(iv: number): void {
+    if ((this.flags[iv] & IvFlag.WAITING) !== 0) return;
+    this.flags[iv] |= IvFlag.WAITING;
+    this.waiting++;
+  }
+
+  stopWaiting(iv: number): void {
+    if ((this.flags[iv] & IvFlag.WAITING) === 0) return;
+    this.flags[iv] &= ~(IvFlag.WAITING | IvFlag.CONFLICT_QUEUED);
+    this.waiting--;
+  }
+
   remove(iv: number): void {
     assert(this.type[iv] !== 0, 'interval removed twice');
+    this.stopWaiting(iv);
     const first = firstBucket(this.sector[iv]);
     const span = lastBucket(this.sector[iv], this.sectors[iv]) - first + 1;
     if (span > MAX_SPAN) this.wideHead = this.unlinkFrom(this.wideHead, iv);
@@ -176,9 +192,7 @@ export class Intervals {
     let count = n0;
     for (let n = head; n >= 0; n = this.nodeNext[n]) {
       const iv = this.nodeIv[n];
-      const flags = this.flags[iv];
-      if ((flags & (IvFlag.SUBMITTED | IvFlag.CONFLICT_QUEUED)) !== 0) continue;
-      if ((flags & IvFlag.READY_TO_SEND) !== 0 && (flags & IvFlag.RECEIVED) === 0) continue;
+      if ((this.flags[iv] & (IvFlag.WAITING | IvFlag.CONFLICT_QUEUED)) !== IvFlag.WAITING) continue;
       if (!this.overlap(iv, sector, sectors) || count === out.length) continue;
       this.flags[iv] |= IvFlag.CONFLICT_QUEUED;
       out[count++] = iv;

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { assert } from '../assert.ts';
+import { AckReceiver } from './ack-receiver.ts';
+import type { DeviceIo } from './device-io.ts';
+import { connectionFacts, type LinkFailure, type PeerLink } from './env.ts';
+import { Net, Rq, RqEvent } from './mod.ts';
+import { OutQueue } from './out-queue.ts';
+import { Cmd } from './packet-out.ts';
+import { packetIn } from './packet-in.ts';
+import type { PeerDeviceIo } from './peer-device-io.ts';
+import { PeerReq } from './peer-request-pool.ts';
+import { PeerWrites } from './peer-writes.ts';
+import type { ResourceIo } from './resource-io.ts';
+import { ResyncSource } from './resync-source.ts';
+import { Sender } from './sender.ts';
+
+/**
+ * I/O over one connection. Life: up(link) when the connect transaction has committed and facts.connected is set;
+ * then packets; disconnected(done) in the clean-up of a lost connection (cstate already changed, streams closed).
+ */
+export class ConnectionIo {
+  readonly resource: ResourceIo;
+  readonly nodeId: number;
+  readonly facts = connectionFacts();
+  /** By device index. */
+  readonly peers: PeerDeviceIo[] = [];
+  readonly sender: Sender;
+  readonly acks: AckReceiver;
+  readonly writes: PeerWrites;
+  readonly source: ResyncSource;
+  link: PeerLink | null = null;
+  /** ap_in_flight, rs_in_flight: sectors. */
+  apInFlight = 0;
+  rsInFlight = 0;
+  lastPeerAckDagtag = 0;
+  private failed = false;
+  private wasConnected = false;
+  /** Small packets of the data stream that are no requests: out-of-sync notices, flush packets. */
+  private readonly notices = new OutQueue();
+
+  constructor(resource: ResourceIo, nodeId: number) {
+    this.resource = resource;
+    this.nodeId = nodeId;
+    this.sender = new Sender(this);
+    this.acks = new AckReceiver(this);
+    this.writes = new PeerWrites(this);
+    this.source = new ResyncSource(this);
+  }
+
+  /** Packets may be sent: Connected, with streams. */
+  get up(): boolean {
+    return this.link !== null && this.facts.connected && !this.failed;
+  }
+
+  /** BARRIER_ACK_PENDING, or writes that no barrier was sent for yet. */
+  get barrierOutstanding(): boolean {
+    return this.link !== null && this.sender.barrierOutstanding;
+  }
+
+  /** The streams are there and agreed upon. Packets follow as soon as facts.connected says so. */
+  linkUp(link: PeerLink): void {
+    assert(this.link === null, 'connected twice');
+    this.link = link;
+    this.failed = false;
+    this.apInFlight = this.rsInFlight = 0;
+    this.lastPeerAckDagtag = this.resource.requests.dagtag;
+    this.notices.clear();
+    this.sender.reset();
+    this.writes.reset();
+    for (const peer of this.peers) peer.connectionUp();
+  }
+
+  /**
+   * The connection is lost, its streams closed, its facts changed: everything of io.md 3.9 steps 4 to 9. `done` comes
+   * when no write of the peer is on a disk any more; the requests that missed the peer end right before it.
+   */
+  disconnected(done: () => void): void {
+    if (this.link === null) {
+      done();
+      return;
+    }
+    this.link = null;
+    this.resource.requests.cancelQueued(this.nodeId);
+    this.sender.reset();
+    this.source.cancel();
+    for (const peer of this.peers) peer.connectionDown();
+    this.resource.dagtagMoved(this.nodeId);
+    this.writes.drainForDisconnect(() => this.finishDisconnect(done));
+  }
+
+  /**
+   * A packet of IO_PACKETS, from the data or the control stream. '' when taken, else why it is a protocol error. The
+   * payload is ours from now on whatever the answer.
+   */
+  readonly packet = (command: number, vnr: number, view: DataView, at: number, bytes: number, payload: number,
+    payloadBytes: number): string => packetIn(this, command, vnr, view, at, bytes, payload, payloadBytes);
+
+  /** Positions and room of the streams, from the connection's StreamHandlers. */
+  dataSent(position: number): void {
+    if (this.link === null) return;
+    this.sender.handedOver(position);
+    this.source.handedOver(position);
+  }
+
+  dataWritable(): void {
+    this.resource.wakeSenders();
+  }
+
+  controlWritable(): void {
+    if (!this.up) return;
+    this.writes.flushAcks();
+  }
+
+  /** End of a turn: everything that is to be sent. */
+  pump(): void {
+    if (!this.up || this.link === null) return;
+    this.writes.flushAcks();
+    for (const peer of this.peers) if (peer.bitmapExchange.exclusive && !peer.bitmapExchange.pump()) return;
+    if (!this.notices.flush(this.link.data)) return;
+    for (const peer of this.peers) if (!peer.bitmapExchange.pump()) return;
+    this.sender.pump();
+    this.source.pump();
+    for (const peer of this.peers) peer.target.pump();
+  }
+
+  entryQueued(slot: number): void {
+    this.sender.queued(slot);
+  }
+
+  entryGone(slot: number, next: number): void {
+    this.sender.gone(slot, next);
+    this.acks.gone(slot, next);
+  }
+
+  announceDagtag(): void {
+    this.sender.dagtagDue = true;
+  }
+
+  addInFlight(sectors: number): void {
+    this.apInFlight = Math.max(0, this.apInFlight + sectors);
+  }
+
+  /** A request of ours needs nothing more from this peer. */
+  requestDone(): void {
+    if (this.apInFlight === 0 && this.peers.some((p) => p.facts.repl === 22)) this.resource.env.aheadDrained(this.nodeId);
+  }
+
+  anyDisk(atLeast: number): boolean {
+    return this.peers.some((p) => !p.device.removed && p.facts.pdisk >= atLeast && p.facts.pdisk !== 7);
+  }
+
+  factsChanged(): void {
+    for (const peer of this.peers) if (!peer.device.removed) peer.factsChanged();
+    this.wasConnected = this.facts.connected;
+  }
+
+  /** The state change that ran had I/O suspended before it. @spec io.md 2.9 */
+  afterSuspension(released: boolean): void {
+    const { requests } = this.resource;
+    if (released && !this.facts.connected) requests.walk(RqEvent.CANCEL_SUSPENDED_IO, this.nodeId, -1);
+    else if (this.facts.connected && !this.wasConnected) {
+      const resync = this.peers.some((p) => p.facts.repl > 10);
+      requests.walk(resync ? RqEvent.CANCEL_SUSPENDED_IO : RqEvent.RESEND, this.nodeId, -1);
+      this.sender.restart();
+    }
+  }
+
+  sendPeerAck(mask: number, dagtag: number): void {
+    this.writes.send(Cmd.PEER_ACK, null, dagtag, mask >>> 0, 0, 0);
+  }
+
+  /** A third node's write that the peer misses. */
+  queueOutOfSync(peer: PeerDeviceIo, sector: number, size: number): void {
+    this.notify(Cmd.OUT_OF_SYNC, peer, sector, size);
+  }
+
+  /** A packet without payload on the data stream, in order with its like. */
+  notify(cmd: number, peer: PeerDeviceIo | null, a: number, b: number): void {
+    if (this.link === null) return;
+    const hold = this.peers.some((p) => p.bitmapExchange.exclusive);
+    if (!this.notices.send(this.link.data, cmd, peer, a, b, 0, 0, hold)) {
+      this.fail('NetworkFailure', 'data stream does not move: too many notices wait');
+    }
+  }
+
+  /**
+   * Entering WFBitMapS: unfinished writes that the peer has not acknowledged count as missing there, and what other
+   * Primaries have not settled yet too, before the bitmap goes out. @spec io.md 4.4
+   */
+  enteringBitmapSource(peer: PeerDeviceIo): void {
+    const { requests, connectionList } = this.resource;
+    const { pool } = requests;
+    const words = pool.net[this.nodeId] as Uint16Array;
+    for (let slot = requests.writeHead; slot >= 0; slot = pool.writeNext[slot]) {
+      if (pool.device[slot] !== peer.device.index || (words[slot] & Net.OK) !== 0) continue;
+      if ((pool.local[slot] & Rq.IN_TL) !== 0) peer.device.bits.set(peer, pool.sector[slot], pool.size[slot]);
+    }
+    for (const other of connectionList) if (other.facts.peerRole === 1) other.writes.applyUnacked(peer.device);
+  }
+
+  peerRequestDone(device: DeviceIo, id: number, errno: number): void {
+    switch (this.resource.peerRequests.kind[id]) {
+      case PeerReq.WRITE: this.writes.localDone(device, id, errno); break;
+      case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, errno); break;
+      default: this.source.localDone(device, id, errno);
+    }
+  }
+
+  /** Once a link: the connection must go. */
+  fail(failure: LinkFailure, text: string): void {
+    if (this.failed || this.link === null) return;
+    this.failed = true;
+    this.resource.env.linkFailed(this.nodeId, failure, text);
+  }
+
+  private finishDisconnect(done: () => void): void {
+    const { requests, facts, peerAcks } = this.resource;
+    requests.walk(facts.suspended ? RqEvent.CONNECTION_LOST_WHILE_SUSPENDED : RqEvent.CONNECTION_LOST, this.nodeId, -1);
+    this.writes.settleUnacked();
+    peerAcks.forgetNode(this.nodeId);
+    this.resource.flushRequests.forgetNode(this.nodeId);
+    this.resource.checkDrained();
+    done();
+  }
+}

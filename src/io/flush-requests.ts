@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { Disk, Role } from '../state/states.ts';
+import type { DeviceIo } from './device-io.ts';
+import { Cmd } from './packet-out.ts';
+import { NODES_MAX } from './request-pool.ts';
+import type { ResourceIo } from './resource-io.ts';
+
+const VERSION = 123;
+
+/**
+ * P_FLUSH_REQUESTS: a new sync target may end only when all writes that Primaries had sent before have met the bitmaps.
+ * @spec io.md 4.5, uuid.md 7.3
+ */
+export class FlushRequests {
+  private readonly resource: ResourceIo;
+  /** As target: current sequence, Primaries asked, and per Primary who has answered for it. */
+  private sequence = 0;
+  private askedMask = 0;
+  private readonly answered = new Int32Array(NODES_MAX);
+  /** As Primary, per target: dagtag to pass, its sequence, whom we have told; sequence 0: nothing to do. */
+  private readonly waitDagtag = new Float64Array(NODES_MAX);
+  private readonly waitSequence = new Float64Array(NODES_MAX);
+  private readonly toldMask = new Int32Array(NODES_MAX);
+
+  constructor(resource: ResourceIo) {
+    this.resource = resource;
+  }
+
+  /** We became SyncTarget. */
+  ask(): void {
+    this.sequence++;
+    this.askedMask = 0;
+    this.answered.fill(0);
+    for (const c of this.resource.connectionList) {
+      if (!c.up || c.facts.peerRole !== Role.primary || c.link === null || c.link.version < VERSION) continue;
+      this.askedMask |= 1 << c.nodeId;
+      c.notify(Cmd.FLUSH_REQUESTS, null, this.sequence, 0);
+    }
+  }
+
+  /** Is an answer missing for the end of this device's resync? */
+  outstanding(device: DeviceIo): boolean {
+    for (const primary of this.resource.connectionList) {
+      if ((this.askedMask & (1 << primary.nodeId)) === 0 || !primary.up) continue;
+      if (primary.facts.peerRole !== Role.primary) continue;
+      for (const c of this.resource.connectionList) {
+        if (!c.up || c.link === null || c.link.version < VERSION) continue;
+        if (c !== primary && c.peers[device.index].facts.pdisk !== Disk.upToDate) continue;
+        if ((this.answered[primary.nodeId] & (1 << c.nodeId)) === 0) return true;
+      }
+    }
+    return false;
+  }
+
+  /** P_FLUSH_REQUESTS_ACK from `from`, about `primary`. */
+  answer(from: number, sequence: number, primary: number): string {
+    if (primary >= NODES_MAX) return 'no such node';
+    if (sequence !== this.sequence) return '';
+    this.answered[primary] |= 1 << from;
+    for (const c of this.resource.connectionList) for (const peer of c.peers) peer.target.checkDone();
+    return '';
+  }
+
+  /** P_FLUSH_REQUESTS at a Primary. */
+  requested(target: number, sequence: number): string {
+    if (!(sequence >= 1)) return 'flush sequence 0';
+    this.waitSequence[target] = sequence;
+    this.waitDagtag[target] = this.resource.requests.dagtag;
+    this.toldMask[target] = 0;
+    this.resource.peerAcks.flush();
+    this.peerAckSent();
+    return '';
+  }
+
+  /** P_FLUSH_FORWARD: the peer acks before it are processed; the target hears so behind what they caused. */
+  forwarded(primary: number, sequence: number, initiator: number): string {
+    if (initiator >= NODES_MAX) return 'no such node';
+    const target = this.resource.connections[initiator];
+    if (target !== null && target.up) target.notify(Cmd.FLUSH_REQUESTS_ACK, null, sequence, primary);
+    return '';
+  }
+
+  /** Peer acks went out up to each connection's lastPeerAckDagtag. */
+  peerAckSent(): void {
+    for (let target = 0; target < NODES_MAX; target++) {
+      if (this.waitSequence[target] !== 0) this.tell(target);
+    }
+  }
+
+  /** The connection is gone, with all that it waited for. */
+  forgetNode(node: number): void {
+    this.waitSequence[node] = 0;
+    this.askedMask &= ~(1 << node);
+  }
+
+  private tell(target: number): void {
+    const { resource } = this;
+    for (const c of resource.connectionList) {
+      const bit = 1 << c.nodeId;
+      if (!c.up || c.link === null || c.link.version < VERSION || (this.toldMask[target] & bit) !== 0) continue;
+      if (c.lastPeerAckDagtag < this.waitDagtag[target]) continue;
+      this.toldMask[target] |= bit;
+      if (c.nodeId === target) c.notify(Cmd.FLUSH_REQUESTS_ACK, null, this.waitSequence[target], resource.nodeId);
+      else c.writes.send(Cmd.FLUSH_FORWARD, null, this.waitSequence[target], target, 0, 0);
+    }
+  }
+}

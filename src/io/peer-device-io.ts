@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { isSyncOrVerify, isSyncTarget, Repl } from '../state/states.ts';
+import { BitmapExchange } from './bitmap-exchange.ts';
+import type { ConnectionIo } from './connection-io.ts';
+import type { DeviceIo } from './device-io.ts';
+import { peerDeviceFacts } from './env.ts';
+import { Progress } from './progress.ts';
+import { ResyncTarget } from './resync-target.ts';
+import { Route, routeWrite } from './routing.ts';
+
+/** One volume of one connection. */
+export class PeerDeviceIo {
+  readonly connection: ConnectionIo;
+  readonly device: DeviceIo;
+  readonly facts = peerDeviceFacts();
+  readonly progress: Progress;
+  readonly target: ResyncTarget;
+  readonly bitmapExchange: BitmapExchange;
+  /** Statistics, io.md 14.1: requests, requests, answers owed; sectors. */
+  apPending = 0;
+  rsPending = 0;
+  unacked = 0;
+  sent = 0;
+  received = 0;
+  /** Out-of-sync information was the last thing sent. */
+  wasAhead = false;
+  private seq = 0;
+  private peerSeq = 0;
+  private lastRepl: number = Repl.off;
+  private wasReceiver = false;
+
+  constructor(connection: ConnectionIo, device: DeviceIo) {
+    this.connection = connection;
+    this.device = device;
+    this.progress = new Progress(this);
+    this.target = new ResyncTarget(this);
+    this.bitmapExchange = new BitmapExchange(this);
+  }
+
+  /** Next sequence number of this direction. @spec wire.md 7.2 */
+  nextSeq(): number {
+    this.seq = (this.seq + 1) >>> 0;
+    return this.seq;
+  }
+
+  /** The packet was not queued after all. */
+  undoSeq(): void {
+    this.seq = (this.seq - 1) >>> 0;
+  }
+
+  /** seq_num of a packet from the peer: the highest seen counts. */
+  sawSeq(seq: number): void {
+    if (((seq - this.peerSeq) | 0) > 0) this.peerSeq = seq >>> 0;
+  }
+
+  /** Out-of-sync bits of the peer. */
+  get bitsOutOfSync(): number {
+    const { disk } = this.device;
+    return disk === null || this.facts.bitmapIndex < 0 || !this.device.diskUsable ? 0
+      : disk.bitmap.weight[this.facts.bitmapIndex];
+  }
+
+  /** May finished writes of the peer clear bits? SyncSource..PausedSyncT. */
+  get inSyncState(): boolean {
+    return isSyncOrVerify(this.facts.repl as Repl);
+  }
+
+  /** drbd_should_do_remote changed its value. */
+  receiverChanged(): boolean {
+    const receiver = this.connection.facts.connected && routeWrite(this.facts.pdisk, this.facts.repl) === Route.data;
+    if (receiver === this.wasReceiver) return false;
+    this.wasReceiver = receiver;
+    if (receiver) this.connection.announceDagtag();
+    return true;
+  }
+
+  /** After each transaction. */
+  factsChanged(): void {
+    const { repl } = this.facts;
+    const before = this.lastRepl;
+    this.lastRepl = repl;
+    if (before === repl) return;
+    if (repl === Repl.wfBitMapS) this.connection.enteringBitmapSource(this);
+    this.bitmapExchange.replChanged(repl);
+    this.progress.replChanged(before, repl);
+    this.target.replChanged(before, repl);
+  }
+
+  bitsSet(count: number): void {
+    if (this.inSyncState) this.progress.total += count;
+  }
+
+  /** End-of-resync check and progress. @spec io.md 9.2 */
+  bitsCleared(): void {
+    this.progress.advance();
+    if (isSyncTarget(this.facts.repl as Repl)) this.target.checkDone();
+  }
+
+  connectionUp(): void {
+    this.seq = this.peerSeq = 0;
+    this.wasAhead = false;
+    this.apPending = Math.max(0, this.apPending);
+  }
+
+  connectionDown(): void {
+    this.bitmapExchange.cancel();
+    this.target.cancel();
+    this.sent = this.received = this.unacked = 0;
+    this.lastRepl = Repl.off;
+  }
+}

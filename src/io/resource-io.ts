@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { assert } from '../assert.ts';
+import type { Job } from '../host/clock.ts';
+import { LogLevel } from '../host/log.ts';
+import { Role } from '../state/states.ts';
+import { ConnectionIo } from './connection-io.ts';
+import { DeviceIo } from './device-io.ts';
+import { type DeviceParts, type IoEnv, Ordering, resourceFacts } from './env.ts';
+import { FlushRequests } from './flush-requests.ts';
+import { RqEvent } from './mod.ts';
+import { PeerAcks } from './peer-acks.ts';
+import { PeerDeviceIo } from './peer-device-io.ts';
+import { PeerRequestPool } from './peer-request-pool.ts';
+import { NODES_MAX } from './request-pool.ts';
+import { Requests } from './requests.ts';
+
+/** Completed requests that may wait for barrier acks; above it new ones stay at the gate. */
+const SETTLING_MAX = 32768;
+const orderingNames = ['none', 'drain', 'flush', 'barrier'];
+
+/**
+ * I/O of one resource: its requests in one transfer log, its devices, its connections.
+ *
+ * Above: change `facts` of it, its devices, connections and peer devices, then call factsChanged() once per transaction.
+ */
+export class ResourceIo {
+  readonly env: IoEnv;
+  readonly nodeId: number;
+  readonly facts = resourceFacts();
+  readonly requests: Requests;
+  readonly peerAcks: PeerAcks;
+  readonly peerRequests = new PeerRequestPool();
+  readonly flushRequests: FlushRequests;
+  /** By device index; a removed one leaves a hole that is used again. */
+  readonly devices: DeviceIo[] = [];
+  readonly byVnr = new Map<number, DeviceIo>();
+  readonly connections: (ConnectionIo | null)[] = new Array<ConnectionIo | null>(NODES_MAX).fill(null);
+  readonly connectionList: ConnectionIo[] = [];
+  /** Ordering.*: res_stat_write_ordering. */
+  writeOrdering: number = Ordering.flush;
+  private readonly job: Job;
+  private sendersAwake = false;
+  private wasSuspended = false;
+  private wasPrimary = false;
+
+  constructor(env: IoEnv, nodeId: number) {
+    assert(nodeId >= 0 && nodeId < NODES_MAX, 'bad node id');
+    this.env = env;
+    this.nodeId = nodeId;
+    this.requests = new Requests(this);
+    this.peerAcks = new PeerAcks(this);
+    this.flushRequests = new FlushRequests(this);
+    this.job = { name: 'io', queued: false, run: () => this.run() };
+  }
+
+  addDevice(parts: DeviceParts): DeviceIo {
+    assert(!this.byVnr.has(parts.vnr), 'volume added twice');
+    let index = this.devices.findIndex((d) => d.removed);
+    if (index < 0) index = this.devices.length;
+    const device = new DeviceIo(this, index, parts);
+    this.devices[index] = device;
+    this.byVnr.set(parts.vnr, device);
+    for (const connection of this.connectionList) connection.peers[index] = new PeerDeviceIo(connection, device);
+    return device;
+  }
+
+  /** Only when nothing of it is in flight and no bio can come any more. */
+  removeDevice(device: DeviceIo): void {
+    assert(device.idle, 'device removed while busy');
+    device.removed = true;
+    this.byVnr.delete(device.vnr);
+  }
+
+  addConnection(nodeId: number): ConnectionIo {
+    assert(this.connections[nodeId] === null && nodeId !== this.nodeId, 'node added twice');
+    const connection = new ConnectionIo(this, nodeId);
+    this.requests.pool.addNode(nodeId);
+    for (const device of this.devices) connection.peers[device.index] = new PeerDeviceIo(connection, device);
+    this.connections[nodeId] = connection;
+    this.connectionList.push(connection);
+    return connection;
+  }
+
+  /** Only after disconnected(). */
+  removeConnection(connection: ConnectionIo): void {
+    assert(connection.link === null, 'connection removed while up');
+    this.requests.walk(RqEvent.CANCEL_SUSPENDED_IO, connection.nodeId, -1);
+    this.connectionList.splice(this.connectionList.indexOf(connection), 1);
+    this.connections[connection.nodeId] = null;
+    this.requests.pool.removeNode(connection.nodeId);
+  }
+
+  /** Facts were changed by one transaction: finish_state_change of the I/O side. @spec io.md 2.9, 3.2, 3.8, 4.4 */
+  factsChanged(): void {
+    const resumed = this.wasSuspended && !this.facts.suspended;
+    const unfreeze = this.wasSuspended && this.devices.some((d) => d.becameErrIo());
+    let receiversChanged = false;
+    for (const connection of this.connectionList) {
+      for (const peer of connection.peers) if (peer.receiverChanged()) receiversChanged = true;
+    }
+    if (receiversChanged) this.requests.closeEpoch();
+    if (this.wasSuspended) for (const c of this.connectionList) c.afterSuspension(resumed || unfreeze);
+    this.wasSuspended = this.facts.suspended;
+    for (const connection of this.connectionList) connection.factsChanged();
+    if (resumed) this.releaseSuspended();
+    if (resumed || unfreeze) this.requests.walk(RqEvent.COMPLETION_RESUMED, -1, -1);
+    const primary = this.facts.role === Role.primary;
+    if (this.wasPrimary && !primary) this.peerAcks.flush();
+    this.wasPrimary = primary;
+    this.chooseOrdering(Ordering.barrier);
+    for (const device of this.devices) if (!device.removed) device.factsChanged();
+    this.wakeSenders();
+  }
+
+  /** drbd_bump_write_ordering. @spec io.md 3.6 */
+  chooseOrdering(wanted: number): void {
+    let method = wanted === Ordering.barrier ? Ordering.flush : Math.min(this.writeOrdering, wanted);
+    for (const device of this.devices) {
+      if (device.removed || device.disk === null) continue;
+      if (method === Ordering.flush && (!device.facts.diskFlushes || device.flushFailed)) method = Ordering.drain;
+      if (method === Ordering.drain && !device.facts.diskDrain) method = Ordering.none;
+    }
+    if (method === this.writeOrdering) return;
+    this.writeOrdering = method;
+    this.env.log(LogLevel.info, `Method to ensure write ordering: ${orderingNames[method]}`);
+  }
+
+  /** Every sender looks at the end of the turn what it has to do. */
+  wakeSenders(): void {
+    this.sendersAwake = true;
+    this.schedule();
+  }
+
+  schedule(): void {
+    if (!this.job.queued) this.env.clock.atTurnEnd(this.job);
+  }
+
+  /** May another request leave its gate? */
+  get settlingRoom(): boolean {
+    return this.requests.writes < SETTLING_MAX;
+  }
+
+  requestGone(): void {
+    if (this.requests.writes === SETTLING_MAX - 1) for (const device of this.devices) device.openGate();
+    this.checkDrained();
+  }
+
+  /** All epochs closed and acked, peer acks out, for the last close: env.drained() follows. @spec io.md 13.7 */
+  drain(): void {
+    this.requests.closeEpoch();
+    this.draining = true;
+    this.wakeSenders();
+  }
+  private draining = false;
+
+  checkDrained(): void {
+    if (!this.draining) return;
+    if (this.connectionList.some((c) => c.barrierOutstanding)) return;
+    for (const device of this.devices) if (device.apBio(1) > 0) return;
+    this.draining = false;
+    this.peerAcks.flush();
+    this.env.drained();
+  }
+
+  flushForwards(): void {
+    this.flushRequests.peerAckSent();
+  }
+
+  /** A dagtag of a lost or advanced Primary: resync reads that waited for it. */
+  dagtagMoved(nodeId: number): void {
+    for (const connection of this.connectionList) connection.source.dagtagMoved(nodeId);
+  }
+
+  private releaseSuspended(): void {
+    const { suspended, pool } = this.requests;
+    for (let slot = suspended.shift(); slot >= 0; slot = suspended.shift()) {
+      this.devices[pool.device[slot]].enterGate(slot);
+    }
+  }
+
+  private run(): void {
+    for (const device of this.devices) if (!device.removed) device.runWork();
+    if (!this.sendersAwake) return;
+    this.sendersAwake = false;
+    for (const connection of this.connectionList) connection.pump();
+    this.checkDrained();
+  }
+}

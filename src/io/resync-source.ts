@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import type { Job } from '../host/clock.ts';
+import { LogLevel } from '../host/log.ts';
+import { LowerOp } from '../host/lower.ts';
+import { Disk, Repl } from '../state/states.ts';
+import type { ConnectionIo } from './connection-io.ts';
+import { type DeviceIo, Owner } from './device-io.ts';
+import { ErrorKind } from './env.ts';
+import { grown, grownF, IvFlag, IvType } from './intervals.ts';
+import { Cmd, lastCommit, sendBlock } from './packet-out.ts';
+import type { PeerDeviceIo } from './peer-device-io.ts';
+import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
+import { SlotQueue } from './request-pool.ts';
+
+/** Reads that a peer asks for: application reads (P_DATA_REQUEST) and resync reads. @spec io.md 12.6, 12.7 */
+export class ResyncSource {
+  /** All that are not over; resync reads stay until their write ack. */
+  readonly list: PeerList;
+  private readonly connection: ConnectionIo;
+  /** Wait for memory; wait for room in the stream. */
+  private readonly starved: SlotQueue;
+  private readonly answers: SlotQueue;
+  private readonly roomJob: Job;
+  private flightSlot = new Int32Array(64);
+  private flightPosition = new Float64Array(64);
+  private flightHead = 0;
+  private flightCount = 0;
+
+  constructor(connection: ConnectionIo) {
+    this.connection = connection;
+    const pool = connection.resource.peerRequests;
+    this.list = new PeerList(pool);
+    this.starved = new SlotQueue(pool);
+    this.answers = new SlotQueue(pool);
+    this.roomJob = { name: 'read for a peer', queued: false, run: () => this.feed() };
+  }
+
+  /** P_DATA_REQUEST, already checked. */
+  read(peer: PeerDeviceIo, sector: number, size: number, idHigh: number, idLow: number): string {
+    const { resource } = this.connection;
+    if (peer.facts.repl === Repl.ahead) return 'read request while Ahead';
+    if (!peer.device.diskUsable || peer.device.facts.disk < Disk.upToDate) {
+      resource.env.log(LogLevel.err, "Can not satisfy peer's read request, no local data.");
+      this.connection.writes.send(Cmd.NEG_DREPLY, peer, sector, size, idHigh, idLow);
+      return '';
+    }
+    const slot = this.take(peer, PeerReq.READ, sector, size, idHigh, idLow);
+    if (slot < 0) return 'too many reads at once';
+    this.start(peer.device, slot);
+    return '';
+  }
+
+  /** P_RS_DATA_REQUEST and its like. A digest or thin request is served as a plain one. */
+  resync(peer: PeerDeviceIo, sector: number, size: number, idHigh: number, idLow: number, dagtagNode: number,
+    dagtag: number): string {
+    const refusal = this.refusal(peer);
+    if (refusal !== 0) {
+      this.connection.writes.send(refusal, peer, sector, size, idHigh, idLow);
+      return '';
+    }
+    const slot = this.take(peer, PeerReq.RS_READ, sector, size, idHigh, idLow);
+    if (slot < 0) return 'too many resync requests at once';
+    const p = this.connection.resource.peerRequests;
+    p.dagtagNode[slot] = dagtagNode;
+    p.dagtag[slot] = dagtag;
+    if (this.waitsForDagtag(slot)) return '';
+    this.begin(slot);
+    return '';
+  }
+
+  /** A node's position moved, or its connection was lost: then what waits for it is cancelled. */
+  dagtagMoved(nodeId: number): void {
+    const { resource } = this.connection;
+    const p = resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0;) {
+      const next = p.next[slot];
+      if (p.kind[slot] === PeerReq.RS_READ && p.dagtagNode[slot] === nodeId && (p.flags[slot] & PeerFlag.WAITS_DAGTAG) !== 0) {
+        const node = resource.connections[nodeId];
+        if (node === null || !node.up) this.refuse(slot, Cmd.RS_CANCEL);
+        else if (node.writes.lastDagtag >= p.dagtag[slot]) this.begin(slot);
+      }
+      slot = next;
+    }
+  }
+
+  conflictSubmit(slot: number): void {
+    const { resource } = this.connection;
+    const p = resource.peerRequests;
+    const device = resource.devices[p.device[slot]];
+    if (device.intervals.findConflict(p.interval[slot], 0) >= 0) {
+      device.intervals.wait(p.interval[slot]);
+      return;
+    }
+    device.intervals.flags[p.interval[slot]] |= IvFlag.SUBMITTED;
+    this.start(device, slot);
+  }
+
+  localDone(device: DeviceIo, slot: number, errno: number): void {
+    const { resource } = this.connection;
+    const p = resource.peerRequests;
+    p.flags[slot] &= ~PeerFlag.SUBMITTED;
+    device.readSectors += p.size[slot] / 512;
+    if ((p.flags[slot] & PeerFlag.GONE) !== 0) {
+      this.drop(slot);
+      return;
+    }
+    if (errno === 0) {
+      this.answers.push(slot);
+      resource.wakeSenders();
+      return;
+    }
+    resource.env.ioError(device.vnr, ErrorKind.read);
+    const peer = this.connection.peers[device.index];
+    if (p.kind[slot] === PeerReq.RS_READ) peer.progress.failed += device.bits.count(peer, p.sector[slot], p.size[slot]);
+    this.refuse(slot, p.kind[slot] === PeerReq.READ ? Cmd.NEG_DREPLY : Cmd.NEG_RS_DREPLY);
+  }
+
+  /** Answers with data, while the stream has room. */
+  pump(): void {
+    const { link, resource } = this.connection;
+    if (link === null) return;
+    const p = resource.peerRequests;
+    while (this.answers.head >= 0) {
+      const slot = this.answers.head;
+      const peer = this.connection.peers[p.device[slot]];
+      const resync = p.kind[slot] === PeerReq.RS_READ;
+      if (resync && (peer.facts.repl === Repl.ahead || peer.facts.pdisk < Disk.inconsistent)) {
+        this.answers.shift();
+        this.refuse(slot, Cmd.RS_CANCEL);
+        continue;
+      }
+      if (!sendBlock(link.data, resource.env.crypto, resync ? Cmd.RS_DATA_REPLY : Cmd.DATA_REPLY, peer.device.vnr,
+        p.sector[slot], p.idHigh[slot], p.idLow[slot], 0, 0, peer.device.arena, p.offset[slot], p.size[slot],
+        link.integrityAlg)) return;
+      this.answers.shift();
+      peer.sent += p.size[slot] / 512;
+      this.pushFlight(slot, lastCommit.position);
+      if (!resync) continue;
+      peer.rsPending++;
+      this.connection.rsInFlight += p.size[slot] / 512;
+    }
+  }
+
+  /** All up to this position left our memory. */
+  handedOver(position: number): void {
+    const p = this.connection.resource.peerRequests;
+    while (this.flightCount > 0 && this.flightPosition[this.flightHead] <= position) {
+      const slot = this.flightSlot[this.flightHead];
+      this.flightHead = (this.flightHead + 1) % this.flightSlot.length;
+      this.flightCount--;
+      this.freePayload(slot);
+      p.flags[slot] |= PeerFlag.ANSWERED;
+      if (p.kind[slot] === PeerReq.READ || (p.flags[slot] & PeerFlag.ACKED) !== 0) this.over(slot);
+    }
+  }
+
+  /** P_RS_WRITE_ACK, P_RS_NEG_ACK. @spec uuid.md 7.8 */
+  writeAck(peer: PeerDeviceIo, ok: boolean, sector: number, size: number, idHigh: number, idLow: number): string {
+    const p = this.connection.resource.peerRequests;
+    let slot = this.list.head;
+    while (slot >= 0 && !(p.kind[slot] === PeerReq.RS_READ && p.sector[slot] === sector && p.size[slot] === size &&
+      p.idHigh[slot] === (idHigh | 0) && p.idLow[slot] === (idLow | 0) && p.device[slot] === peer.device.index &&
+      (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE)) slot = p.next[slot];
+    if (slot < 0) return 'Unexpected resync write ack';
+    if (ok) peer.device.bits.clear(peer, sector, size);
+    else peer.progress.failed += peer.device.bits.count(peer, sector, size);
+    peer.rsPending--;
+    this.connection.rsInFlight = Math.max(0, this.connection.rsInFlight - size / 512);
+    p.flags[slot] |= PeerFlag.ACKED;
+    if ((p.flags[slot] & PeerFlag.ANSWERED) !== 0) this.over(slot);
+    return '';
+  }
+
+  /** Connection lost. What is on the disk ends by itself. */
+  cancel(): void {
+    const p = this.connection.resource.peerRequests;
+    this.flightCount = 0;
+    while (this.answers.shift() >= 0);
+    while (this.starved.shift() >= 0);
+    for (let slot = this.list.head; slot >= 0;) {
+      const next = p.next[slot];
+      const peer = this.connection.peers[p.device[slot]];
+      if (p.kind[slot] === PeerReq.RS_READ && (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE) peer.rsPending--;
+      if ((p.flags[slot] & PeerFlag.SUBMITTED) !== 0) p.flags[slot] |= PeerFlag.GONE;
+      else this.drop(slot);
+      slot = next;
+    }
+  }
+
+  /** Why a resync request is not served: the command that says so, 0: it is. @spec io.md 12.7 items 2 to 4 */
+  private refusal(peer: PeerDeviceIo): number {
+    const { repl } = peer.facts;
+    if (repl === Repl.wfBitMapS || repl === Repl.startingSyncS) return Cmd.RS_CANCEL;
+    if (!peer.device.diskUsable || peer.device.facts.disk < Disk.outdated) {
+      return repl === Repl.pausedSyncS ? Cmd.RS_CANCEL : Cmd.NEG_RS_DREPLY;
+    }
+    return repl === Repl.ahead ? Cmd.RS_CANCEL_AHEAD : 0;
+  }
+
+  private take(peer: PeerDeviceIo, kind: number, sector: number, size: number, idHigh: number, idLow: number): number {
+    const p = this.connection.resource.peerRequests;
+    const slot = p.take();
+    if (slot < 0) return -1;
+    p.kind[slot] = kind;
+    p.node[slot] = this.connection.nodeId;
+    p.device[slot] = peer.device.index;
+    p.sector[slot] = sector;
+    p.size[slot] = size;
+    p.idHigh[slot] = idHigh;
+    p.idLow[slot] = idLow;
+    this.list.push(slot);
+    peer.unacked++;
+    return slot;
+  }
+
+  /** Writes that the target knows of must be here before the block is read. */
+  private waitsForDagtag(slot: number): boolean {
+    const { resource } = this.connection;
+    const p = resource.peerRequests;
+    const nodeId = p.dagtagNode[slot];
+    if (p.dagtag[slot] === 0 || nodeId === resource.nodeId || nodeId < 0 || nodeId > 31) return false;
+    const node = resource.connections[nodeId];
+    if (node === null || !node.up || node.writes.lastDagtag >= p.dagtag[slot]) return false;
+    p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
+    return true;
+  }
+
+  private begin(slot: number): void {
+    const { resource, nodeId } = this.connection;
+    const p = resource.peerRequests;
+    const device = resource.devices[p.device[slot]];
+    p.flags[slot] &= ~PeerFlag.WAITS_DAGTAG;
+    p.interval[slot] = device.intervals.insert(IvType.RESYNC_READ, nodeId, p.sector[slot], p.size[slot] / 512, slot);
+    this.conflictSubmit(slot);
+  }
+
+  private start(device: DeviceIo, slot: number): void {
+    const p = this.connection.resource.peerRequests;
+    if (device.disk === null || !device.diskUsable) {
+      this.refuse(slot, p.kind[slot] === PeerReq.READ ? Cmd.NEG_DREPLY : Cmd.NEG_RS_DREPLY);
+      return;
+    }
+    const offset = device.arena.alloc(p.size[slot]);
+    if (offset < 0) {
+      this.starved.push(slot);
+      device.arena.onRoom(this.roomJob);
+      return;
+    }
+    p.offset[slot] = offset;
+    p.flags[slot] |= PeerFlag.SUBMITTED;
+    p.parts[slot] = 1;
+    device.lowerPending++;
+    device.disk.lower.submit(LowerOp.read, 0, p.sector[slot], p.size[slot], device.arena, offset, slot * 4 + Owner.peer, -1);
+  }
+
+  /** Memory came back. */
+  private feed(): void {
+    const p = this.connection.resource.peerRequests;
+    for (let n = this.starved.length; n > 0; n--) {
+      const slot = this.starved.shift();
+      this.start(this.connection.resource.devices[p.device[slot]], slot);
+    }
+  }
+
+  private refuse(slot: number, cmd: number): void {
+    const p = this.connection.resource.peerRequests;
+    const peer = this.connection.peers[p.device[slot]];
+    this.connection.writes.send(cmd, peer, p.sector[slot], p.size[slot], p.idHigh[slot], p.idLow[slot]);
+    this.over(slot);
+  }
+
+  private over(slot: number): void {
+    const peer = this.connection.peers[this.connection.resource.peerRequests.device[slot]];
+    peer.unacked = Math.max(0, peer.unacked - 1);
+    this.drop(slot);
+  }
+
+  private drop(slot: number): void {
+    const { resource } = this.connection;
+    const p = resource.peerRequests;
+    const device = resource.devices[p.device[slot]];
+    const iv = p.interval[slot];
+    this.freePayload(slot);
+    if (iv >= 0) {
+      device.intervals.remove(iv);
+      device.conflicts.release(p.sector[slot], p.size[slot] / 512);
+    }
+    this.list.remove(slot);
+    p.release(slot);
+  }
+
+  private freePayload(slot: number): void {
+    const { resource } = this.connection;
+    const p = resource.peerRequests;
+    if (p.offset[slot] >= 0) resource.devices[p.device[slot]].arena.free(p.offset[slot], p.size[slot]);
+    p.offset[slot] = -1;
+  }
+
+  private pushFlight(slot: number, position: number): void {
+    const p = this.connection.resource.peerRequests;
+    p.flags[slot] |= PeerFlag.DONE;
+    if (this.flightCount === this.flightSlot.length) this.growFlight();
+    const at = (this.flightHead + this.flightCount++) % this.flightSlot.length;
+    this.flightSlot[at] = slot;
+    this.flightPosition[at] = position;
+  }
+
+  private growFlight(): void {
+    const { flightSlot, flightPosition, flightHead } = this;
+    this.flightSlot = grown(flightSlot);
+    this.flightPosition = grownF(flightPosition);
+    for (let i = 0; i < this.flightCount; i++) {
+      this.flightSlot[i] = flightSlot[(flightHead + i) % flightSlot.length];
+      this.flightPosition[i] = flightPosition[(flightHead + i) % flightSlot.length];
+    }
+    this.flightHead = 0;
+  }
+}

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { assert } from '../assert.ts';
+import type { Job, Timer } from '../host/clock.ts';
+import { LowerOp } from '../host/lower.ts';
+import { BitScan } from '../meta/bitmap.ts';
+import { isSync, isSyncTarget, Repl, Role } from '../state/states.ts';
+import { Feature } from '../wire/features.ts';
+import { bestRequestBlocks, controllerRound, makePlan, mustThrottle, type Plan, shownRate } from './controller.ts';
+import { Owner } from './device-io.ts';
+import { ErrorKind } from './env.ts';
+import { Find, IvFlag, IvType } from './intervals.ts';
+import { Cmd, sendAck, sendDagtagRequest } from './packet-out.ts';
+import type { PeerDeviceIo } from './peer-device-io.ts';
+import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
+import { isSourceFor } from './routing.ts';
+
+const ROUND_MS = 100;
+const SECTORS_PER_BLOCK = 8;
+/** Words of the bitmap that one look for the next set bit may pass. */
+const SCAN_WORDS = 1 << 18;
+/** Sectors on the disk that are not resync, since the last look, from which it counts as busy. */
+const BUSY_SECTORS = 64;
+/** Bytes waiting in the data stream above which no new requests are made. */
+const QUEUED_MAX = 131072;
+
+/** The target of a resync: asks for blocks, writes them, acks them. @spec uuid.md 7.5, io.md 12.8 */
+export class ResyncTarget {
+  /** Requests of ours that are not over, in order. */
+  readonly list: PeerList;
+  /** c_sync_rate shown. */
+  rate = 0;
+  private readonly peer: PeerDeviceIo;
+  private position = 0;
+  private lastPosition = 0;
+  private inFlight = 0;
+  private sectorsIn = 0;
+  private plan: Plan = makePlan(0);
+  private roundMs = 0;
+  private timer: Timer | null = null;
+  private doneTold = false;
+  private toBehind = false;
+  private otherSectors = 0;
+  private resyncSectors = 0;
+  private readonly job: Job;
+  private readonly onTimer = (): void => {
+    this.timer = null;
+    this.round();
+  };
+
+  constructor(peer: PeerDeviceIo) {
+    this.peer = peer;
+    this.list = new PeerList(peer.device.resource.peerRequests);
+    this.job = { name: 'resync', queued: false, run: () => this.round() };
+  }
+
+  /** Nothing is on its way: resync_active may be dropped. */
+  get idle(): boolean {
+    return this.list.length === 0;
+  }
+
+  replChanged(before: number, now: number): void {
+    if (now !== Repl.syncTarget) {
+      this.stopTimer();
+      if (!isSync(now as Repl)) this.inFlight = this.sectorsIn = 0;
+      return;
+    }
+    this.position = this.lastPosition = 0;
+    this.doneTold = this.toBehind = false;
+    if (!isSyncTarget(before as Repl)) this.begin();
+    this.soon();
+  }
+
+  /** Block became out of sync again, at the latest moment. */
+  rewind(sector: number): void {
+    if (this.peer.facts.repl !== Repl.syncTarget) return;
+    this.doneTold = false;
+    this.position = Math.min(this.position, Math.floor(sector / SECTORS_PER_BLOCK));
+    this.arm(1);
+  }
+
+  /** RS_DONE: nothing left, nothing being flushed by a Primary. @spec io.md 9.2 */
+  checkDone(): void {
+    const { peer } = this;
+    const { resource } = peer.device;
+    if (this.doneTold || !isSyncTarget(peer.facts.repl as Repl)) return;
+    if (peer.bitsOutOfSync > peer.progress.failed || resource.flushRequests.outstanding(peer.device)) return;
+    this.doneTold = true;
+    this.stopTimer();
+    resource.env.resyncDone(peer.device.vnr, peer.connection.nodeId);
+  }
+
+  /** Requests that waited for room in the stream, at the end of a turn. */
+  pump(): void {
+    for (let slot = this.unsent; slot >= 0; slot = this.unsent) {
+      if (!this.sendOne(slot)) return;
+      this.unsent = this.nextUnsent(slot);
+    }
+  }
+  private unsent = -1;
+
+  /** P_RS_DATA_REPLY. @spec io.md 12.8 */
+  data(sector: number, size: number, idHigh: number, idLow: number, payload: number): string {
+    const { device, connection } = this.peer;
+    const p = device.resource.peerRequests;
+    const slot = this.find(sector, size, idHigh, idLow);
+    if (slot < 0 || payload < 0 || (device.intervals.flags[p.interval[slot]] & IvFlag.RECEIVED) !== 0) {
+      if (payload >= 0) device.arena.free(payload, size);
+      return 'resync reply without a request';
+    }
+    this.peer.received += size / 512;
+    p.offset[slot] = payload;
+    if (!device.diskUsable) {
+      this.answer(slot, true);
+      return '';
+    }
+    device.bits.setAll(sector, size);
+    for (const other of device.resource.connectionList) {
+      const peer = other.peers[device.index];
+      if (other !== connection && isSourceFor(peer.facts.repl)) other.queueOutOfSync(peer, sector, size);
+    }
+    device.intervals.flags[p.interval[slot]] |= IvFlag.RECEIVED;
+    this.conflictSubmit(slot);
+    return '';
+  }
+
+  /** P_RS_IS_IN_SYNC, P_RS_CANCEL, P_RS_CANCEL_AHEAD, P_NEG_RS_DREPLY. */
+  otherReply(cmd: number, sector: number, size: number, idHigh: number, idLow: number): string {
+    const { peer } = this;
+    const { device } = peer;
+    const slot = this.find(sector, size, idHigh, idLow);
+    if (slot < 0) return 'resync reply without a request';
+    if (cmd === Cmd.RS_IS_IN_SYNC) {
+      peer.progress.sameCsum += device.bits.clear(peer, sector, size);
+    } else if (cmd === Cmd.NEG_RS_DREPLY) peer.progress.failed += device.bits.count(peer, sector, size);
+    else this.position = Math.min(this.position, Math.floor(sector / SECTORS_PER_BLOCK));
+    this.over(slot);
+    if (cmd === Cmd.RS_CANCEL) this.arm(ROUND_MS);
+    if (cmd === Cmd.RS_CANCEL_AHEAD && !this.toBehind) {
+      this.toBehind = true;
+      device.resource.env.syncTargetToBehind(device.vnr, peer.connection.nodeId);
+    }
+    this.checkDone();
+    return '';
+  }
+
+  /** An interval that ours waited for is gone: before sending, or before writing. */
+  conflictSubmit(slot: number): void {
+    const { device } = this.peer;
+    const p = device.resource.peerRequests;
+    const iv = p.interval[slot];
+    const received = (device.intervals.flags[iv] & IvFlag.RECEIVED) !== 0;
+    if (device.intervals.findConflict(iv, received ? 0 : Find.IGNORE_SAME_PEER) >= 0) {
+      device.intervals.wait(iv);
+      return;
+    }
+    device.intervals.flags[iv] |= received ? IvFlag.SUBMITTED : IvFlag.READY_TO_SEND;
+    if (!received) this.send(slot);
+    else if (!device.diskUsable || device.disk === null) this.answer(slot, true);
+    else {
+      p.flags[slot] |= PeerFlag.SUBMITTED;
+      p.parts[slot] = 1;
+      device.lowerPending++;
+      device.disk.lower.submit(LowerOp.write, 0, p.sector[slot], p.size[slot], device.arena, p.offset[slot],
+        slot * 4 + Owner.peer, -1);
+    }
+  }
+
+  localDone(slot: number, errno: number): void {
+    const { device } = this.peer;
+    const p = device.resource.peerRequests;
+    p.flags[slot] &= ~PeerFlag.SUBMITTED;
+    device.writtenSectors += p.size[slot] / 512;
+    this.resyncSectors += p.size[slot] / 512;
+    if (errno !== 0) device.resource.env.ioError(device.vnr, ErrorKind.write);
+    this.answer(slot, errno !== 0);
+  }
+
+  /** Connection lost: what is not on the disk goes; the rest ends by itself, unanswered. */
+  cancel(): void {
+    const p = this.peer.device.resource.peerRequests;
+    this.stopTimer();
+    this.unsent = -1;
+    for (let slot = this.list.head; slot >= 0;) {
+      const next = p.next[slot];
+      if ((p.flags[slot] & PeerFlag.SUBMITTED) === 0) this.over(slot);
+      slot = next;
+    }
+    this.inFlight = this.sectorsIn = 0;
+  }
+
+  private begin(): void {
+    this.plan = makePlan(this.peer.facts.cPlanAhead);
+    this.inFlight = this.sectorsIn = 0;
+    this.roundMs = this.peer.device.resource.env.clock.nowMs();
+    this.otherSectors = this.nonResyncSectors();
+    this.peer.device.resource.flushRequests.ask();
+  }
+
+  /** make_resync_request. @spec uuid.md 7.5 */
+  private round(): void {
+    const { peer } = this;
+    const { device, connection } = peer;
+    const { link } = connection;
+    this.stopTimer();
+    if (peer.facts.repl !== Repl.syncTarget || link === null || !connection.up || this.toBehind) return;
+    if (device.disk === null || !device.diskUsable) return;
+    this.checkDone();
+    if (this.doneTold) return;
+    const jumpedBack = this.position <= this.lastPosition && this.inFlight - this.sectorsIn > 0 && this.position > 0;
+    if (link.data.queuedBytes() > QUEUED_MAX || this.unsent >= 0 || jumpedBack) {
+      this.arm(ROUND_MS);
+      return;
+    }
+    const wanted = this.blocksWanted();
+    const requested = this.requestBlocks(wanted);
+    this.armNext(requested, wanted);
+  }
+
+  private blocksWanted(): number {
+    const { env } = this.peer.device.resource;
+    const now = env.clock.nowMs();
+    const { sectorsIn } = this;
+    this.sectorsIn = 0;
+    this.inFlight = Math.max(0, this.inFlight - sectorsIn);
+    const { facts, connection } = this.peer;
+    const blocks = controllerRound(this.plan, {
+      planAhead: facts.cPlanAhead, fillTarget: facts.cFillTarget, delayTarget: facts.cDelayTarget,
+      maxRate: facts.cMaxRate, resyncRate: facts.resyncRate, maxBuffers: connection.facts.maxBuffers,
+    }, sectorsIn, this.inFlight, now - this.roundMs);
+    this.roundMs = now;
+    this.rate = shownRate(blocks);
+    return blocks;
+  }
+
+  /** Requests up to `wanted` blocks from the position on; returns how many it asked for. */
+  private requestBlocks(wanted: number): number {
+    const { device, facts } = this.peer;
+    const bitmap = device.disk!.bitmap;
+    let left = wanted;
+    while (left > 0) {
+      const bit = bitmap.next(facts.bitmapIndex, this.position, 1, SCAN_WORDS);
+      if (bit === BitScan.more) {
+        this.position = bitmap.scanNext;
+        break;
+      }
+      if (bit === BitScan.end) {
+        this.position = bitmap.bits;
+        break;
+      }
+      if (this.throttled()) {
+        this.position = bit;
+        break;
+      }
+      const blocks = this.extend(bit, bestRequestBlocks(bit, left));
+      this.lastPosition = this.position;
+      this.position = bit + blocks;
+      if (!this.request(bit, blocks)) {
+        this.position = bit;
+        break;
+      }
+      left -= blocks;
+    }
+    return wanted - left;
+  }
+
+  /** Set bits from `bit` on, at most `most`. */
+  private extend(bit: number, most: number): number {
+    const { device, facts } = this.peer;
+    const { bitmap } = device.disk!;
+    let blocks = 1;
+    while (blocks < most && bit + blocks < bitmap.bits && bitmap.test(facts.bitmapIndex, bit + blocks)) blocks++;
+    return blocks;
+  }
+
+  private request(bit: number, blocks: number): boolean {
+    const { device, connection } = this.peer;
+    const { peerRequests: p } = device.resource;
+    const slot = p.take();
+    if (slot < 0) return false;
+    const sector = bit * SECTORS_PER_BLOCK;
+    const sectors = Math.min(blocks * SECTORS_PER_BLOCK, device.disk!.bitmap.sectors - sector);
+    p.kind[slot] = PeerReq.RS_WRITE;
+    p.node[slot] = connection.nodeId;
+    p.device[slot] = device.index;
+    p.sector[slot] = sector;
+    p.size[slot] = sectors * 512;
+    this.list.push(slot);
+    this.peer.rsPending++;
+    this.inFlight += sectors;
+    p.interval[slot] = device.intervals.insert(IvType.RESYNC_WRITE, connection.nodeId, sector, sectors, slot);
+    this.conflictSubmit(slot);
+    return true;
+  }
+
+  private send(slot: number): void {
+    if (this.unsent >= 0 || !this.sendOne(slot)) {
+      if (this.unsent < 0) this.unsent = slot;
+      this.peer.device.resource.wakeSenders();
+    }
+  }
+
+  /** Next request that is ready but was never sent. */
+  private nextUnsent(after: number): number {
+    const { device } = this.peer;
+    const p = device.resource.peerRequests;
+    for (let slot = p.next[after]; slot >= 0; slot = p.next[slot]) {
+      const flags = device.intervals.flags[p.interval[slot]];
+      if ((flags & (IvFlag.READY_TO_SEND | IvFlag.SENT)) === IvFlag.READY_TO_SEND) return slot;
+    }
+    return -1;
+  }
+
+  private sendOne(slot: number): boolean {
+    const { device, connection } = this.peer;
+    const { link } = connection;
+    const p = device.resource.peerRequests;
+    if (link === null) return false;
+    const high = p.generation[slot];
+    const { vnr } = device;
+    const sector = p.sector[slot];
+    const size = p.size[slot];
+    if ((link.features & Feature.resyncDagtag) === 0) {
+      const id = link.version < 122 ? 0xffffffff : -1;
+      if (!sendAck(link.data, Cmd.RS_DATA_REQUEST, vnr, sector, id < 0 ? high : id, id < 0 ? slot + 1 : id, size, 0)) return false;
+    } else {
+      const node = this.dagtagNode();
+      if (!sendDagtagRequest(link.data, Cmd.RS_DAGTAG_REQ, vnr, sector, high, slot + 1, size, Math.max(0, node),
+        this.dagtagOf(node))) return false;
+    }
+    device.intervals.flags[p.interval[slot]] |= IvFlag.SENT;
+    return true;
+  }
+
+  /** The Primary whose newest write we know: the source must have it before it answers. */
+  private dagtagNode(): number {
+    const { resource } = this.peer.device;
+    if (resource.facts.role === Role.primary) return resource.nodeId;
+    let node = -1;
+    for (const other of resource.connectionList) {
+      if (!other.up || other.facts.peerRole !== Role.primary) continue;
+      if (node >= 0) {
+        this.peer.connection.fail('Disconnecting', 'Refusing to resync due to multiple remote primaries');
+        return -1;
+      }
+      node = other.nodeId;
+    }
+    return node >= 0 && resource.connections[node]!.writes.receivedDagtag ? node : -1;
+  }
+
+  private dagtagOf(node: number): number {
+    const { resource } = this.peer.device;
+    if (node < 0) return 0;
+    return node === resource.nodeId ? resource.requests.dagtag : resource.connections[node]!.writes.lastDagtag;
+  }
+
+  /** The block's data are on the disk, or will never be. */
+  private answer(slot: number, failed: boolean): void {
+    const { peer } = this;
+    const { device, connection } = peer;
+    const p = device.resource.peerRequests;
+    const sector = p.sector[slot];
+    const size = p.size[slot];
+    const syncer = connection.link !== null && connection.link.version < 122;
+    if (failed) peer.progress.failed += device.bits.count(peer, sector, size);
+    else device.bits.clear(peer, sector, size);
+    if (connection.up && peer.facts.repl >= Repl.established) {
+      const cmd = !failed ? Cmd.RS_WRITE_ACK : syncer ? Cmd.NEG_ACK : Cmd.RS_NEG_ACK;
+      connection.writes.send(cmd, peer, sector, size, syncer ? -1 : p.generation[slot], syncer ? -1 : slot + 1);
+    }
+    this.over(slot);
+    this.checkDone();
+  }
+
+  private over(slot: number): void {
+    const { device } = this.peer;
+    const p = device.resource.peerRequests;
+    const iv = p.interval[slot];
+    const sectors = p.size[slot] / 512;
+    if (this.unsent === slot) this.unsent = this.nextUnsent(slot);
+    if (p.offset[slot] >= 0) device.arena.free(p.offset[slot], p.size[slot]);
+    this.list.remove(slot);
+    device.intervals.remove(iv);
+    device.conflicts.release(p.sector[slot], sectors);
+    p.release(slot);
+    this.peer.rsPending--;
+    assert(this.peer.rsPending >= 0, 'more resync replies than requests');
+    this.sectorsIn += sectors;
+    if (this.sectorsIn >= this.inFlight) this.allCameBack();
+  }
+
+  /** Next round early, as far as c-max-rate allows. @spec uuid.md 7.6 last */
+  private allCameBack(): void {
+    if (this.peer.facts.repl !== Repl.syncTarget || this.position <= this.lastPosition) return;
+    const latency = this.peer.device.resource.env.clock.nowMs() - this.roundMs;
+    const receivedKiB = Math.max(1, this.sectorsIn / 2);
+    const { cMaxRate } = this.peer.facts;
+    const kickstart = receivedKiB < cMaxRate / 20 && latency < 50;
+    const interval = cMaxRate === 0 ? 0
+      : receivedKiB * Math.max(1, Math.floor(1024 / receivedKiB)) * 1000 / cMaxRate;
+    if (kickstart || interval <= latency) this.soon();
+    else if (interval < ROUND_MS) this.arm(interval - latency);
+  }
+
+  private armNext(requested: number, wanted: number): void {
+    const { bitmap } = this.peer.device.disk!;
+    if (this.position >= bitmap.bits) {
+      this.checkDone();
+      return;
+    }
+    this.arm(requested > 0 && wanted > 0 ? ROUND_MS * Math.min(1, requested / wanted) : ROUND_MS);
+  }
+
+  private throttled(): boolean {
+    const other = this.nonResyncSectors();
+    const busy = other - this.otherSectors > BUSY_SECTORS || this.peer.device.apBio(1) > 0;
+    this.otherSectors = other;
+    const now = this.peer.device.resource.env.clock.nowMs();
+    return mustThrottle(this.peer.facts.cMinRate, busy, this.peer.progress.recentRate(now));
+  }
+
+  private nonResyncSectors(): number {
+    return this.peer.device.readSectors + this.peer.device.writtenSectors - this.resyncSectors;
+  }
+
+  private find(sector: number, size: number, idHigh: number, idLow: number): number {
+    const { device, connection } = this.peer;
+    const p = device.resource.peerRequests;
+    let slot = p.find(idHigh, idLow);
+    if (connection.link !== null && connection.link.version < 122) {
+      for (slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+        if (p.sector[slot] === sector && p.size[slot] === size) break;
+      }
+    }
+    if (slot < 0 || p.sector[slot] !== sector || p.size[slot] !== size || p.device[slot] !== device.index ||
+      p.node[slot] !== connection.nodeId) return -1;
+    return (device.intervals.flags[p.interval[slot]] & IvFlag.SENT) !== 0 ? slot : -1;
+  }
+
+  private soon(): void {
+    if (!this.job.queued) this.peer.device.resource.env.clock.soon(this.job);
+  }
+
+  private arm(delayMs: number): void {
+    if (this.timer === null) this.timer = this.peer.device.resource.env.clock.timer('resync', Math.max(1, delayMs), this.onTimer);
+  }
+
+  private stopTimer(): void {
+    this.timer?.cancel();
+    this.timer = null;
+  }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { BioFlag, BioOp } from '../host/block.ts';
+import { Feature } from '../wire/features.ts';
+import { DpFlag } from '../wire/packets/data.ts';
+import type { ConnectionIo } from './connection-io.ts';
+import type { PeerLink } from './env.ts';
+import { grown, grownF } from './intervals.ts';
+import { Net, Rq, RqEvent } from './mod.ts';
+import { Cmd, lastCommit, sendAck, sendBlock, sendNumber, sendRange, sendTrim, sendWords } from './packet-out.ts';
+import type { PeerDeviceIo } from './peer-device-io.ts';
+
+/** send.current_dagtag after connect: no next write can start there. @spec io.md 3.8 */
+const DAGTAG_GAP = 2049;
+
+/** The sender of one connection: walks the transfer log in order. @spec io.md 1.7, 3.3 */
+export class Sender {
+  /** First entry that may be queued for this peer, -1: all was seen. */
+  next = -1;
+  /** send.current_epoch_nr, current_epoch_writes, seen_any_write_yet, current_dagtag. */
+  epoch = 0;
+  epochWrites = 0;
+  seenAnyWrite = false;
+  dagtag = -1;
+  /** P_DAGTAG is to be sent since a volume's peer became a receiver. */
+  dagtagDue = false;
+  /** Barriers not yet acked, and when the last one went out. */
+  barriersUnacked = 0;
+  lastBarrierMs = 0;
+  private readonly connection: ConnectionIo;
+  /** Requests whose payload is on its way, in order. */
+  private flightSlot = new Int32Array(256);
+  private flightPosition = new Float64Array(256);
+  private flightHead = 0;
+  private flightCount = 0;
+
+  constructor(connection: ConnectionIo) {
+    this.connection = connection;
+  }
+
+  reset(): void {
+    this.next = -1;
+    this.epochWrites = this.barriersUnacked = this.flightCount = 0;
+    this.seenAnyWrite = this.dagtagDue = false;
+    this.dagtag = this.connection.resource.requests.dagtag - DAGTAG_GAP;
+  }
+
+  get barrierOutstanding(): boolean {
+    return this.barriersUnacked > 0 || this.epochWrites > 0 || this.next >= 0;
+  }
+
+  /** Requests were marked queued again anywhere in the transfer log. */
+  restart(): void {
+    this.next = this.connection.resource.requests.tlHead;
+    this.connection.resource.wakeSenders();
+  }
+
+  queued(slot: number): void {
+    if (this.next < 0) this.next = slot;
+  }
+
+  gone(slot: number, next: number): void {
+    if (this.next === slot) this.next = next;
+  }
+
+  /** Sends what is queued, then closes epochs that are over. */
+  pump(): void {
+    const { link, resource, nodeId } = this.connection;
+    if (link === null) return;
+    const { requests } = resource;
+    for (let slot = this.next; slot >= 0; slot = this.next) {
+      const words = requests.pool.net[nodeId] as Uint16Array;
+      if ((words[slot] & Net.QUEUED) === 0) {
+        this.next = requests.pool.tlNext[slot];
+        continue;
+      }
+      if (!this.send(link, slot)) return;
+      // The event may have taken the entry out of the log, and then moved `next` already.
+      if (this.next === slot) this.next = requests.pool.tlNext[slot];
+    }
+    if (this.dagtagDue && !this.sendDagtag(link, requests.dagtag)) return;
+    if (this.seenAnyWrite && this.epoch !== requests.epoch) this.closeEpoch(link, requests.epoch);
+  }
+
+  /** All up to this position left our memory. */
+  handedOver(position: number): void {
+    const { requests } = this.connection.resource;
+    requests.beginWalk();
+    while (this.flightCount > 0 && this.flightPosition[this.flightHead] <= position) {
+      const slot = this.flightSlot[this.flightHead];
+      this.flightHead = (this.flightHead + 1) % this.flightSlot.length;
+      this.flightCount--;
+      requests.mod(slot, RqEvent.HANDED_OVER_TO_NETWORK, this.connection.nodeId);
+    }
+    requests.endWalk();
+  }
+
+  private send(link: PeerLink, slot: number): boolean {
+    const { pool } = this.connection.resource.requests;
+    if ((pool.local[slot] & Rq.WRITE) === 0) return this.sendRead(link, slot);
+    const words = pool.net[this.connection.nodeId] as Uint16Array;
+    return (words[slot] & Net.EXP_BARR_ACK) !== 0 ? this.sendWrite(link, slot) : this.sendOutOfSync(link, slot);
+  }
+
+  private sendWrite(link: PeerLink, slot: number): boolean {
+    const { resource, nodeId, peers } = this.connection;
+    const { pool } = resource.requests;
+    const peer = peers[pool.device[slot]];
+    const before = pool.dagtag[slot] - pool.size[slot] / 512;
+    if (!this.seenAnyWrite) {
+      this.seenAnyWrite = true;
+      this.epoch = pool.epoch[slot];
+      this.epochWrites = 0;
+    }
+    if (!this.closeEpoch(link, pool.epoch[slot])) return false;
+    if (before !== this.dagtag && !this.sendDagtag(link, before)) return false;
+    if (peer.wasAhead) {
+      peer.wasAhead = false;
+      resource.env.sendState(peer.device.vnr, nodeId);
+    }
+    if (!this.sendData(link, peer, slot)) return false;
+    this.epochWrites++;
+    this.dagtag = pool.dagtag[slot];
+    this.dagtagDue = false;
+    const sentMs = pool.sentMs[nodeId] as Float64Array;
+    sentMs[slot] = resource.env.clock.nowMs();
+    return true;
+  }
+
+  private sendData(link: PeerLink, peer: PeerDeviceIo, slot: number): boolean {
+    const { resource, nodeId } = this.connection;
+    const { pool } = resource.requests;
+    const flags = this.dpFlags(link, peer, slot);
+    const { vnr } = peer.device;
+    const op = pool.op[slot];
+    const seq = peer.nextSeq();
+    if (op === BioOp.discard || op === BioOp.writeZeroes) {
+      const cmd = (flags & DpFlag.zeroes) !== 0 ? Cmd.ZEROES : Cmd.TRIM;
+      if (!sendTrim(link.data, cmd, vnr, pool.sector[slot], pool.generation[slot], slot + 1, seq, flags, pool.size[slot])) {
+        peer.undoSeq();
+        return false;
+      }
+      resource.requests.mod(slot, RqEvent.HANDED_OVER_TO_NETWORK, nodeId);
+      return true;
+    }
+    if (!sendBlock(link.data, resource.env.crypto, Cmd.DATA, vnr, pool.sector[slot], pool.generation[slot], slot + 1,
+      seq, flags, peer.device.arena, pool.offset[slot], pool.size[slot], link.integrityAlg)) {
+      peer.undoSeq();
+      return false;
+    }
+    peer.sent += pool.size[slot] / 512;
+    this.pushFlight(slot, lastCommit.position);
+    return true;
+  }
+
+  /** @spec io.md 1.8 */
+  private dpFlags(link: PeerLink, peer: PeerDeviceIo, slot: number): number {
+    const { pool } = this.connection.resource.requests;
+    const bio = pool.flags[slot];
+    const op = pool.op[slot];
+    const net = (pool.net[this.connection.nodeId] as Uint16Array)[slot];
+    const inSync = peer.inSyncState ? DpFlag.maySetInSync : 0;
+    let flags = inSync;
+    if ((bio & BioFlag.sync) !== 0) flags |= DpFlag.rwSync;
+    if ((bio & BioFlag.fua) !== 0) flags |= DpFlag.fua;
+    if ((bio & BioFlag.preflush) !== 0) flags |= DpFlag.flush;
+    if (op === BioOp.discard) flags |= DpFlag.discard;
+    if (op === BioOp.writeZeroes) {
+      const zeroes = (link.features & Feature.wzeroes) !== 0;
+      flags |= zeroes ? DpFlag.zeroes : DpFlag.discard;
+      if (zeroes && (bio & BioFlag.unmap) !== 0) flags |= DpFlag.discard;
+    }
+    if ((net & Net.EXP_RECEIVE_ACK) !== 0) flags |= DpFlag.sendReceiveAck;
+    if ((net & Net.EXP_WRITE_ACK) !== 0 || inSync !== 0) flags |= DpFlag.sendWriteAck;
+    return flags;
+  }
+
+  /** The own bit is set before the peer is told; told unless it was set already and nothing older is on its way. */
+  private sendOutOfSync(link: PeerLink, slot: number): boolean {
+    const { resource, nodeId, peers } = this.connection;
+    const { requests } = resource;
+    const { pool } = requests;
+    const peer = peers[pool.device[slot]];
+    if (this.seenAnyWrite && !this.closeEpoch(link, pool.epoch[slot])) return false;
+    if (!peer.wasAhead) {
+      peer.wasAhead = true;
+      resource.env.sendState(peer.device.vnr, nodeId);
+    }
+    const sector = pool.sector[slot];
+    const size = pool.size[slot];
+    if (!sendRange(link.data, Cmd.OUT_OF_SYNC, peer.device.vnr, sector, size)) return false;
+    peer.device.bits.set(peer, sector, size);
+    requests.mod(slot, RqEvent.OOS_HANDED_TO_NETWORK, nodeId);
+    return true;
+  }
+
+  private sendRead(link: PeerLink, slot: number): boolean {
+    const { resource, nodeId, peers } = this.connection;
+    const { pool } = resource.requests;
+    const { vnr } = peers[pool.device[slot]].device;
+    if (this.seenAnyWrite && !this.closeEpoch(link, pool.epoch[slot])) return false;
+    if (!sendAck(link.data, Cmd.DATA_REQUEST, vnr, pool.sector[slot], pool.generation[slot], slot + 1,
+      pool.size[slot], 0)) return false;
+    const sentMs = pool.sentMs[nodeId] as Float64Array;
+    sentMs[slot] = resource.env.clock.nowMs();
+    resource.requests.mod(slot, RqEvent.HANDED_OVER_TO_NETWORK, nodeId);
+    return true;
+  }
+
+  /** Goes over to another epoch, with P_BARRIER if the old one had writes. */
+  private closeEpoch(link: PeerLink, epoch: number): boolean {
+    if (this.epoch === epoch) return true;
+    if (this.epochWrites > 0) {
+      if (!sendWords(link.data, Cmd.BARRIER, this.epoch, 0)) return false;
+      this.epochWrites = 0;
+      this.barriersUnacked++;
+      this.lastBarrierMs = this.connection.resource.env.clock.nowMs();
+    }
+    this.epoch = epoch;
+    return true;
+  }
+
+  private sendDagtag(link: PeerLink, dagtag: number): boolean {
+    if (!sendNumber(link.data, Cmd.DAGTAG, dagtag, -1)) return false;
+    this.dagtag = dagtag;
+    this.dagtagDue = false;
+    return true;
+  }
+
+  private pushFlight(slot: number, position: number): void {
+    if (this.flightCount === this.flightSlot.length) this.growFlight();
+    const at = (this.flightHead + this.flightCount++) % this.flightSlot.length;
+    this.flightSlot[at] = slot;
+    this.flightPosition[at] = position;
+  }
+
+  private growFlight(): void {
+    const { flightSlot, flightPosition, flightHead } = this;
+    this.flightSlot = grown(flightSlot);
+    this.flightPosition = grownF(flightPosition);
+    for (let i = 0; i < this.flightCount; i++) {
+      this.flightSlot[i] = flightSlot[(flightHead + i) % flightSlot.length];
+      this.flightPosition[i] = flightPosition[(flightHead + i) % flightSlot.length];
+    }
+    this.flightHead = 0;
+  }
+}
+
