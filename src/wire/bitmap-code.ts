@@ -58,7 +58,6 @@ export class BitmapEncoder {
   readonly #words: Uint32Array;
   /** Everything below is with the peer. */
   #position = 0;
-  #lastWasPlain = true;
   #done = false;
   #code: BitWriter | null = null;
   /** Of the run that is being looked for: where it starts, what its bits are, where looking goes on. */
@@ -92,15 +91,15 @@ export class BitmapEncoder {
   }
 
   #plain(view: DataView, at: number): 'packet' {
-    const fromWord = Math.floor(this.#position / 32);
-    const wanted = Math.min(words64(this.#source.bits) * 2 - fromWord, this.#words.length);
+    const fromWord = Math.floor(this.#position / BITS_PER_WORD64) * 2;
+    const left = this.#position >= this.#source.bits ? 0 : words64(this.#source.bits) * 2 - fromWord;
+    const wanted = Math.min(left, this.#words.length);
     if (wanted > 0) {
       const got = this.#source.readWords(fromWord, this.#words.subarray(0, wanted));
       this.#words.fill(0, got, wanted);
       writeView(this.#words, wanted, view, at);
     }
-    this.#position = Math.min(fromWord * 32 + wanted * 32, this.#source.bits);
-    this.#lastWasPlain = true;
+    this.#position = Math.min((fromWord + wanted) * 32, this.#source.bits);
     this.#done = wanted === 0;
     return this.#packet(PBitmap.command, wanted * 4);
   }
@@ -116,8 +115,13 @@ export class BitmapEncoder {
         return 'more';
       }
       const end = found === Scan.end ? this.#source.bits : found;
-      if (end > this.#runStart && !code.putRun(end - this.#runStart)) break;
-      if (end === this.#runStart) this.#firstValue = other;
+      if (end === this.#runStart) {
+        // No run has length 0: at the start the other value comes first; later the bitmap has changed under us.
+        if (code.bits > 0) break;
+        this.#firstValue = other;
+      } else if (!code.putRun(end - this.#runStart)) {
+        break;
+      }
       budget -= Math.ceil((end - this.#scanFrom) / 32) + 1;
       this.#runValue = other;
       this.#runStart = this.#scanFrom = end;
@@ -142,13 +146,12 @@ export class BitmapEncoder {
     const padBits = code.bytes * 8 - code.bits;
     view.setUint8(at, RLE_VLI | (padBits << 4) | (this.#firstValue === 1 ? FIRST_RUN_SET : 0));
     this.#position = this.#runStart;
-    this.#lastWasPlain = false;
     this.#done = this.#position >= this.#source.bits;
     return this.#packet(PCompressedBitmap.command, 1 + code.bytes);
   }
 
   #packet(command: number, bodyBytes: number): 'packet' {
-    assert(this.#lastWasPlain === (command === PBitmap.command), 'the packet is of the kind that was made');
+    assert(bodyBytes <= this.#bodyBytesMax, 'a bitmap packet fits');
     this.command = command;
     this.bodyBytes = bodyBytes;
     return 'packet';
