@@ -119,7 +119,8 @@ export function encodePartial<N extends Nest>(w: Writer, nest: N, value: InferPa
   w.closeAttr(at);
 }
 
-export const openNest = (w: Writer, nest: Nest, style: Style) => w.openAttr(nest.nr | (style.nested ? NLA_F_NESTED : 0));
+export const openNest = (w: Writer, nest: Nest, style: Style) =>
+  w.openAttr(nest.nr | (style.nested ? NLA_F_NESTED : 0));
 
 export function encodeField(w: Writer, nest: Nest, key: string, field: Field, value: unknown, style: Style) {
   const at = w.openAttr(field.nr | (style.mandatoryBits && field.mandatory ? NLA_F_MANDATORY : 0));

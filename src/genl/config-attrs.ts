@@ -18,8 +18,8 @@ export const diskConf = nest(3, 'DISK_CONF', 'disk_conf', {
   metaDevIdx: s32(3, { required: true, invariant: true }),
   diskSize: u64(4, { ...M, invariant: true, default: 0, min: 0, max: MAX_SECTORS, unit: 'sectors' }),
   onIoError: u32(6, { ...M, default: 2, names: ON_IO_ERROR }),
-  resyncAfter: s32(9, { ...M, default: -1, min: -1, max: 1_048_575, unit: 'minor' }),
-  alExtents: u32(10, { ...M, default: 1237, min: 67, max: 65_534, unit: 'extents' }),
+  resyncAfter: s32(9, { ...M, default: -1, min: -1, max: 1_048_575, unit: 'minor', outside: 'operation' }),
+  alExtents: u32(10, { ...M, default: 1237, min: 67, max: 65_534, unit: 'extents', outside: 'clamp' }),
   diskBarrier: flag(16, { ...M, default: false }),
   diskFlushes: flag(17, { ...M, default: true }),
   diskDrain: flag(18, { ...M, default: true }),
@@ -38,13 +38,13 @@ export const resourceOpts = nest(4, 'RESOURCE_OPTS', 'res_opts', {
   cpuMask: string(1, 256, { ...M, default: '' }),
   onNoData: u32(2, { ...M, default: 0, names: ON_NO_DATA }),
   autoPromote: flag(3, { ...M, default: true }),
-  nodeId: u32(4, { required: true, invariant: true, min: 0, max: 32 }),
+  nodeId: u32(4, { required: true, invariant: true, min: 0, max: 31, outside: 'operation' }),
   peerAckWindow: u32(5, { ...M, default: 4096, min: 2048, max: 204_800, unit: 'sectors' }),
   twopcTimeout: u32(6, { ...M, default: 300, min: 50, max: 600, unit: '0.1 s' }),
   twopcRetryTimeout: u32(7, { ...M, default: 1, min: 1, max: 50, unit: '0.1 s' }),
   peerAckDelay: u32(8, { default: 100, min: 1, max: 10_000, unit: 'ms' }),
   autoPromoteTimeout: u32(9, { default: 20, min: 0, max: 600, unit: '0.1 s' }),
-  nrRequests: u32(10, { default: 8000, min: 4, max: 4_294_967_295, unit: 'requests' }),
+  nrRequests: u32(10, { default: 8000, min: 4, max: 4_294_967_295, unit: 'requests', outside: 'clamp' }),
   quorum: s32(11, { default: 0, min: 0, max: 1025 }),
   onNoQuorum: u32(12, { default: 1, names: ON_NO_QUORUM }),
   quorumMinRedundancy: s32(13, { default: 0, min: 0, max: 1025 }),
@@ -99,13 +99,13 @@ export type NetConf = Infer<typeof netConf>;
 export const deviceConf = nest(14, 'DEVICE_CONF', 'device_conf', {
   maxBioSize: u32(1, { invariant: true, default: 1_048_576, min: 512, max: 1_048_576, unit: 'bytes' }),
   intentionalDiskless: flag(2, { default: false }),
-  blockSize: u32(3, { default: 512, min: 512, max: 4096, unit: 'bytes' }),
+  blockSize: u32(3, { default: 512, min: 512, max: 4096, unit: 'bytes', outside: 'operation' }),
 });
 export type DeviceConf = Infer<typeof deviceConf>;
 
 export const peerDeviceConf = nest(27, 'PEER_DEVICE_OPTS', 'peer_device_conf', {
-  resyncRate: u32(1, { ...M, default: 250, min: 1, max: 8_388_608, unit: 'KiB/s' }),
-  cPlanAhead: u32(2, { ...M, default: 20, min: 0, max: 300, unit: '0.1 s' }),
+  resyncRate: u32(1, { ...M, default: 250, min: 1, max: 8_388_608, unit: 'KiB/s', outside: 'clamp' }),
+  cPlanAhead: u32(2, { ...M, default: 20, min: 0, max: 300, unit: '0.1 s', outside: 'clamp' }),
   cDelayTarget: u32(3, { ...M, default: 10, min: 1, max: 100, unit: '0.1 s' }),
   cFillTarget: u32(4, { ...M, default: 100, min: 0, max: 1_048_576, unit: 'sectors' }),
   cMaxRate: u32(5, { ...M, default: 102_400, min: 0, max: 4_194_304, unit: 'KiB/s' }),

@@ -29,7 +29,9 @@ export function answerDump(request: Request, source: SnapshotSource): Uint8Array
   assert(request.op.kind === 'dump', 'only a dump is answered by a dump');
   const { header, op } = request;
   if (op.cmd === Cmd.GET_INITIAL_STATE) return initialState(request, source.snapshot());
-  if (op.cmd === Cmd.GET_RESOURCES) return collect(request, (put) => source.snapshot().forEach((r) => putResource(put, r)));
+  if (op.cmd === Cmd.GET_RESOURCES) {
+    return collect(request, (put) => source.snapshot().forEach((resource) => putResource(put, resource)));
+  }
   const filter = request.context.resourceName;
   const resources = source.snapshot(filter);
   if (filter !== undefined && resources.length === 0) {

@@ -101,7 +101,8 @@ export function encodeNotification(envelope: Envelope, event: Notification): Uin
         (w) => encodeStruct(w, pathInfo, event.path.info));
     case 'helper':
       return send(Event.HELPER, event.device?.minor ?? NO_MINOR, helperContext(event), (w) =>
-        encodeStruct(w, helperInfo, { helperName: event.name.slice(0, HELPER_NAME_CHARS), helperStatus: event.status }));
+        encodeStruct(w, helperInfo,
+          { helperName: event.name.slice(0, HELPER_NAME_CHARS), helperStatus: event.status }));
   }
 }
 

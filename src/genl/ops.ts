@@ -22,9 +22,7 @@ export const Event = {
 } as const;
 export type Event = (typeof Event)[keyof typeof Event];
 
-/**
- * What a request must identify, DRBD_ADM_NEED_…: 'peerDevice' includes 'connection', that 'peerNode', that 'resource'.
- */
+/** What a request must identify, DRBD_ADM_NEED_…: each from 'resource' on includes the ones before it. */
 export type Need = 'nothing' | 'minor' | 'resource' | 'peerNode' | 'connection' | 'peerDevice';
 
 /** optional: may be absent; required: absent is refused; change: may be absent, invariant fields are refused. */

@@ -10,11 +10,12 @@ import { attrRefusal, refusal } from './reply.ts';
 import type { Request } from './request.ts';
 import { payload, payloadOver, requiredPayload } from './request.ts';
 import type { Infer, Kind, KindTypes, Nest } from './schema.ts';
+import { wireName } from './schema.ts';
 import { AttrError } from './tlv.ts';
 
 /**
  * From the options of a request to a configuration: defaults, what is set, what the request changes, and genuine's
- * refusals. Ranges are drbdsetup's to enforce; here stands what the driver itself checks or corrects.
+ * refusals. A value outside its range is refused here too, although only drbdsetup does so with genuine.
  * @spec genetlink.md 1.1, 4
  */
 
@@ -40,7 +41,7 @@ export const PEER_DEVICE_CONF_DEFAULTS: PeerDeviceConf = defaults(peerDeviceConf
 export const DEVICE_CONF_DEFAULTS: DeviceConf = defaults(deviceConf);
 
 /** Runs what may meet a malformed payload. */
-function checked<T>(run: () => Checked<T>): Checked<T> {
+export function checked<T>(run: () => Checked<T>): Checked<T> {
   try {
     return run();
   } catch (error) {
@@ -58,6 +59,23 @@ function reset<N extends Nest>(nest: N, current: Infer<N>): Infer<N> {
 /** The options after a change request, before they are checked. Throws AttrError. */
 function changed<N extends Nest>(request: Request, nest: N, current: Infer<N>): Infer<N> {
   return payloadOver(request, nest, request.setDefaults ? reset(nest, current) : current, true);
+}
+
+/** Brings values inside their bounds or throws AttrError, as the schema says for each field. */
+function bounded<N extends Nest>(nest: N, conf: Infer<N>): Infer<N> {
+  const inside: Record<string, unknown> = { ...conf };
+  for (const [key, field] of nest.list) {
+    const value = inside[key];
+    const min = field.min ?? 0;
+    const max = field.names ? field.names.length - 1 : field.max;
+    if (typeof value !== 'number' || max === undefined) continue;
+    if (value >= min && value <= max && field.names?.[value] !== '') continue;
+    if (field.outside === undefined) {
+      throw new AttrError('invalid', `${nest.name}.${wireName(key, field)}`, `${value} is not in ${min}..${max}`);
+    }
+    if (field.outside === 'clamp') inside[key] = Math.min(Math.max(value, min), max);
+  }
+  return inside as Infer<N>;
 }
 
 /* ---- resource ---------------------------------------------------------------------------------------------- */
@@ -82,7 +100,7 @@ const CPU_MASK = /^\s*[0-9a-f]{1,8}(,[0-9a-f]{1,8})*\s*$/i;
 
 function checkResourceOpts(opts: ResourceOpts): Checked<ResourceOpts> {
   if (opts.cpuMask !== '' && !CPU_MASK.test(opts.cpuMask)) return { refused: refusal(Err.INVALID_REQUEST) };
-  return { value: { ...opts, nrRequests: Math.max(opts.nrRequests, resourceOpts.fields.nrRequests.min!) } };
+  return { value: bounded(resourceOpts, opts) };
 }
 
 /* ---- device ------------------------------------------------------------------------------------------------ */
@@ -102,24 +120,24 @@ export function newDevice(request: Request): Checked<NewDevice> {
     if (minor > MINOR_MAX) return invalid('requested minor out of range');
     if (volume > VOLUME_MAX) return invalid('requested volume id out of range');
     if (![512, 1024, 2048, 4096].includes(conf.blockSize)) return invalid('block_size not 512, 1024, 2048, or 4096');
-    return { value: { minor, volume, conf } };
+    return { value: { minor, volume, conf: bounded(deviceConf, conf) } };
   });
 }
 
 /* ---- disk -------------------------------------------------------------------------------------------------- */
 
-/** attach: as far as it can be checked before the devices are open; resync-after is checked by who knows all devices. */
+/** attach, before the devices are open; resync-after is checked by who knows all devices. */
 export function newDiskConf(request: Request): Checked<DiskConf> {
   return checked<DiskConf>(() => {
     const conf: DiskConf = { ...DISK_CONF_DEFAULTS, ...requiredPayload(request, diskConf) };
     if (conf.metaDevIdx < MD_INDEX_FLEX_INT) return { refused: refusal(Err.MD_IDX_INVALID) };
-    return { value: conf };
+    return { value: bounded(diskConf, conf) };
   });
 }
 
 /** disk-options. */
 export const changedDiskConf = (request: Request, current: DiskConf): Checked<DiskConf> =>
-  checked(() => ({ value: changed(request, diskConf, current) }));
+  checked(() => ({ value: bounded(diskConf, changed(request, diskConf, current)) }));
 
 /** What of the backing device bounds disk options. */
 export interface DiskBounds {
@@ -131,8 +149,8 @@ export interface DiskBounds {
 
 /** Corrects what the disk can't do; to be called with every new or changed DiskConf. */
 export function sanitizeDiskConf(conf: DiskConf, bounds: DiskBounds): DiskConf {
-  const alExtents = Math.min(Math.max(conf.alExtents, diskConf.fields.alExtents.min!), bounds.alExtentsMax);
-  return { ...conf, alExtents, rsDiscardGranularity: discardGranularity(conf.rsDiscardGranularity, bounds) };
+  return { ...conf, alExtents: Math.min(conf.alExtents, bounds.alExtentsMax),
+    rsDiscardGranularity: discardGranularity(conf.rsDiscardGranularity, bounds) };
 }
 
 /** A multiple of the disk's granularity that one resync request can carry; 0 turns the feature off. */
@@ -148,14 +166,8 @@ function discardGranularity(wanted: number, { maxDiscardSectors, discardGranular
 /* ---- peer device ------------------------------------------------------------------------------------------- */
 
 /** peer-device-options. That the bitmap may be turned off or on is for the control layer to say. */
-export function changedPeerDeviceConf(request: Request, current: PeerDeviceConf): Checked<PeerDeviceConf> {
-  return checked(() => {
-    const conf = changed(request, peerDeviceConf, current);
-    const { resyncRate, cPlanAhead } = peerDeviceConf.fields;
-    return { value: { ...conf, resyncRate: Math.max(conf.resyncRate, resyncRate.min!),
-      cPlanAhead: Math.min(conf.cPlanAhead, cPlanAhead.max!) } };
-  });
-}
+export const changedPeerDeviceConf = (request: Request, current: PeerDeviceConf): Checked<PeerDeviceConf> =>
+  checked(() => ({ value: bounded(peerDeviceConf, changed(request, peerDeviceConf, current)) }));
 
 /* ---- connection -------------------------------------------------------------------------------------------- */
 
@@ -178,17 +190,19 @@ export interface DigestSizes {
 /** new-peer. */
 export function newNetConf(request: Request, strictNames: boolean, digests: DigestSizes): Checked<NetConf> {
   return checked<NetConf>(() => {
-    const conf: NetConf = { ...NET_CONF_DEFAULTS, ...requiredPayload(request, netConf) };
-    const refused = checkName(conf.name, strictNames) ?? checkNetConf(null, conf, NO_LINK) ?? checkDigests(conf, digests);
+    const conf = bounded(netConf, { ...NET_CONF_DEFAULTS, ...requiredPayload(request, netConf) });
+    const refused = checkName(conf.name, strictNames) ?? checkNetConf(null, conf, NO_LINK) ??
+      checkDigests(conf, digests);
     return refused ? { refused } : { value: conf };
   });
 }
 
 /** net-options. Transport and load balancing stay as they are, whatever SET_DEFAULTS says. */
-export function changedNetConf(request: Request, current: NetConf, link: LinkFacts, digests: DigestSizes): Checked<NetConf> {
+export function changedNetConf(request: Request, current: NetConf, link: LinkFacts,
+  digests: DigestSizes): Checked<NetConf> {
   return checked<NetConf>(() => {
     const { transportName, loadBalancePaths } = current;
-    const conf = { ...changed(request, netConf, current), transportName, loadBalancePaths };
+    const conf = bounded(netConf, { ...changed(request, netConf, current), transportName, loadBalancePaths });
     const refused = checkNetConf(current, conf, link) ?? checkDigests(conf, digests);
     return refused ? { refused } : { value: conf };
   });

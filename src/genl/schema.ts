@@ -28,8 +28,14 @@ export interface FieldOptions<K extends Kind> {
   /** Kept from callers without CAP_SYS_ADMIN. */
   readonly sensitive?: true;
   readonly default?: KindTypes[K];
+  /** Bounds of a value, both inclusive; for an enumeration `names` bounds it. */
   readonly min?: number;
   readonly max?: number;
+  /**
+   * What becomes of an option outside its bounds: refused as invalid unless it says otherwise. 'clamp': brought inside;
+   * 'operation': left to the operation, which has a code of its own.
+   */
+  readonly outside?: 'clamp' | 'operation';
   readonly unit?: string;
   /** Number to name, where the field is an enumeration. */
   readonly names?: readonly string[];

@@ -38,7 +38,8 @@ export class AttrError extends Error {
   readonly path: string;
   /** Positive, for an NLMSG_ERROR. */
   readonly errno: number;
-  constructor(reason: AttrReason, path: string, detail: string, errno = reason === 'unknownMandatory' ? EOPNOTSUPP : EINVAL) {
+  constructor(reason: AttrReason, path: string, detail: string,
+    errno = reason === 'unknownMandatory' ? EOPNOTSUPP : EINVAL) {
     super(`${path}: ${detail}`);
     this.reason = reason;
     this.path = path;

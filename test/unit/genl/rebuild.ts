@@ -3,7 +3,8 @@ import type { NestValue } from '../../../src/genl/client.ts';
 import { nestIn } from '../../../src/genl/client.ts';
 import type { CfgContext } from '../../../src/genl/command-attrs.ts';
 import { cfgContext } from '../../../src/genl/command-attrs.ts';
-import { deviceConf, diskConf, netConf, pathParms, peerDeviceConf, resourceOpts } from '../../../src/genl/config-attrs.ts';
+import { deviceConf, diskConf, netConf, pathParms, peerDeviceConf,
+  resourceOpts } from '../../../src/genl/config-attrs.ts';
 import * as info from '../../../src/genl/info-attrs.ts';
 import type { HelperNotification, Notification } from '../../../src/genl/notify.ts';
 import { NOTIFY_CONTINUES } from '../../../src/genl/notify.ts';
@@ -72,7 +73,8 @@ export const peerDeviceOf = (nests: Nests): PeerDeviceSnapshot => ({
 
 /** A container for what a dump did not show. */
 export const emptyConnection = (nests: Nests): ConnectionSnapshot =>
-  ({ ...named(nests), netConf: {}, paths: [], info: {}, statistics: {}, peerDevices: [] }) as unknown as ConnectionSnapshot;
+  ({ ...named(nests), netConf: {}, paths: [], info: {}, statistics: {},
+    peerDevices: [] }) as unknown as ConnectionSnapshot;
 export const emptyResource = (name: string): ResourceSnapshot =>
   ({ name, opts: {}, info: {}, statistics: {}, devices: [], connections: [] }) as unknown as ResourceSnapshot;
 export const emptyDevice = (minor: number, volume: number): DeviceSnapshot =>

@@ -4,14 +4,15 @@ import { gunzipSync } from 'node:zlib';
 
 /** Netlink traffic of drbd-utils 9.22.0 with genuine DRBD 9.2.18. */
 interface Captured {
-  /** One a command; a message is its direction (> request, < reply, * multicast, i initial state) and its bytes in hex. */
+  /** One a command; a message is its direction (> request, < reply, * multicast, i initial state) and its hex. */
   commands: { step: string; messages: string[] }[];
   /** Hand-made requests with all answers. */
   raw: { label: string; request: string; replies: string[] }[];
 }
 
 const fixtures = new URL('../../fixtures/genl/', import.meta.url);
-const captured = JSON.parse(gunzipSync(readFileSync(new URL('genuine-9.2.18.json.gz', fixtures))).toString()) as Captured;
+const packed = readFileSync(new URL('genuine-9.2.18.json.gz', fixtures));
+const captured = JSON.parse(gunzipSync(packed).toString()) as Captured;
 
 export const fromHex = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'));
 export const toHex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
