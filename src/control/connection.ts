@@ -72,8 +72,6 @@ export class Connection implements ConnEnv {
     if (to === Cstate.connecting) {
       const changes = [{ set: 'cstate', nodeId, cstate: to }] as const;
       resource.dispatch({ kind: 'change', request: 0, tag, flags: hard ? CS_HARD : 0, changes });
-    } else if (to === Cstate.unconnected || to === Cstate.standAlone) {
-      resource.dispatch({ kind: 'tornDown', nodeId });
     } else {
       resource.dispatch({ kind: 'lost', nodeId, cstate: to, tag });
     }
@@ -118,6 +116,8 @@ export class Connection implements ConnEnv {
   afterClosed(done: () => void): void {
     this.resource.engine.helpers.run(this.resource, 'disconnected', { connection: this }, () => done());
   }
+
+  tornDown(): void { this.resource.dispatch({ kind: 'tornDown', nodeId: this.nodeId }); }
 
   pathEstablished(path: Path, established: boolean): void {
     const named = this.paths.find((p) => p.path === path);

@@ -39,7 +39,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   tellLostPrimary: (r, e) => send.lostPrimary(r, e.lostNodeId),
 
   startConnecting: (r, e) => connection(r, e.nodeId)?.conn.connConnect(),
-  teardown: (r, e) => connection(r, e.nodeId)?.conn.cstateChanged(),
+  teardown: (r, e) => connection(r, e.nodeId)?.conn.connDisconnect(),
 
   mdFlags: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.setFlags(e.flags, e.members)),
   peerMdFlags: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.setPeerFlags(e.nodeId, e.flags)),

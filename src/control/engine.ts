@@ -26,7 +26,7 @@ export class Engine implements AdminHandler, SnapshotSource {
 
   constructor(host: Host) {
     this.host = host;
-    this.transports.register(new TcpTransportClass(host.net, host.clock, host.random));
+    this.transports.register(new TcpTransportClass(host));
     this.notifier = new Notifier(host.admin, host.clock);
     this.helpers = new Helpers(host.helper, this.notifier);
     this.journal = new EngineJournal(host.journal);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** drbdmeta create-md on a simulated disk: internal meta-data, just created. @spec metadata.md 10 */
+import { mdLayout } from '../meta/layout.ts';
+import { bmBytesPerBit, historyUuids, nodeIdMax } from '../meta/limits.ts';
+import { encodeSuperBlock, MdMagic, uuidJustCreated } from '../meta/super-block.ts';
+import { MDF } from '../meta/flags.ts';
+import type { SimDisk } from './disk.ts';
+
+const INTERNAL = -1;
+
+export function createSuperBlock(disk: SimDisk, maxPeers: number): void {
+  const layout = mdLayout({ metaDevIdx: INTERNAL, mdCapacity: disk.limits.sectors, bmMaxPeers: maxPeers, alStripes: 1,
+    alStripeSize4k: 8 });
+  const block = new Uint8Array(4096);
+  encodeSuperBlock({
+    effectiveSize: 0, currentUuid: uuidJustCreated, members: 0n, deviceUuid: 0x1234n, flags: MDF.alClean, magic: MdMagic.v09,
+    mdSizeSect: layout.mdSizeSect, alOffset: layout.alOffset, alNrExtents: 1237, bmOffset: layout.bmOffset,
+    bmBytesPerBit, laPeerMaxBioSize: 1 << 20, bmMaxPeers: maxPeers, nodeId: -1, alStripes: 1, alStripeSize4k: 8,
+    peers: Array.from({ length: nodeIdMax }, () => ({ bitmapUuid: 0n, bitmapDagtag: 0n, flags: 0, bitmapIndex: -1 })),
+    historyUuids: Array.from({ length: historyUuids }, () => 0n),
+  }, block);
+  disk.writeBytes(layout.superBlockSector, block);
+}
