@@ -52,7 +52,7 @@ export interface HelperNotification {
 const HELPER_NAME_CHARS = 31;
 
 /**
- * A complete message for the group "events". `seq` must be one more than that of the notification before.
+ * A complete message for the group "events".
  * @spec genetlink.md 5
  */
 export function encodeNotification(envelope: Envelope, event: Notification): Uint8Array {

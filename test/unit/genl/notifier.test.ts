@@ -16,10 +16,13 @@ const events = captured.map(({ bytes }) => {
   return notificationOf(message.header.cmd, message.header.minor, message.nests);
 });
 
-test('groups come out with the numbers and marks of genuine', () => {
+test('groups come out with the marks of genuine; numbered one by one they are its messages', () => {
   const sent: Uint8Array[] = [];
   const first = readHeader(captured[0]!.bytes);
-  const notifier = new Notifier(first.type, first.seq, (bytes) => sent.push(bytes));
+  const notifier = new Notifier(first.type, (bytes) => {
+    new DataView(bytes.buffer).setUint32(8, first.seq + sent.length, true);
+    sent.push(bytes);
+  });
   let group: Notification[] = [];
   for (const event of events) {
     group.push({ ...event, continues: undefined });
@@ -29,11 +32,10 @@ test('groups come out with the numbers and marks of genuine', () => {
   }
   expect(sent.length).toBeGreaterThan(150);
   expect(sent.map(toHex)).toEqual(captured.map(({ bytes }) => toHex(bytes)));
-  expect(notifier.nextSeq).toBe(first.seq + sent.length);
 });
 
 test('paths and helpers are never part of a group', () => {
-  const notifier = new Notifier(33, 3, () => {});
+  const notifier = new Notifier(33, () => {});
   const helper = events.find((event) => event.kind === 'helper')!;
   expect(() => notifier.notify(helper, helper)).toThrow('inside a group');
 });
