@@ -177,7 +177,7 @@ function newMemory(old: View, now: View, d: number): Memory {
   };
 }
 
-/** Rows W35..W40. Returns the flags that the worker clears. */
+/** Rows W35..W40. */
 function deviceTail(old: View, now: View, d: number, memory: Memory, out: Effect[]): void {
   const before = old.devices[d]!;
   const device = now.devices[d]!;
@@ -235,9 +235,8 @@ function connectionTail(old: View, now: View, c: number, flush: boolean, out: Ef
   }
 }
 
-/** What the worker does for the change from `old` to `now`, in order. Flags that it clears are in `cleared`. */
-export function afterStateChange(old: View, now: View, out: Effect[]): { readonly newCurUuid: number[]; readonly tryToGetResync: number[] } {
-  const cleared = { newCurUuid: [] as number[], tryToGetResync: [] as number[] };
+/** What the worker does for the change from `old` to `now`, in order. */
+export function afterStateChange(old: View, now: View, out: Effect[]): void {
   let emptyTwopc = false;
   let flush = false;
   notifyChanges(old, now, out); // A
@@ -250,11 +249,7 @@ export function afterStateChange(old: View, now: View, out: Effect[]): { readonl
       memory.sendState = false;
       for (const row of secondLoop) if (row.when(at)) row.then(at, out);
     }
-    const { vnr, tryToGetResync } = now.devices[d]!;
-    const makes = out.length;
     deviceTail(old, now, d, memory, out);
-    if (out.slice(makes).some((effect) => effect.kind === 'newCurrentUuid')) cleared.newCurUuid.push(vnr);
-    if (tryToGetResync) cleared.tryToGetResync.push(vnr);
     emptyTwopc ||= memory.tryBecomeUpToDate || memory.healedPrimary;
     flush ||= memory.sendFlushRequests;
   }
@@ -266,8 +261,4 @@ export function afterStateChange(old: View, now: View, out: Effect[]): { readonl
   for (let c = 0; c < now.connections.length; c++) connectionTail(old, now, c, flush, out);
   if (now.resource.suspUuid) out.push({ kind: 'raise', event: { kind: 'suspUuidDone' } }); // W46
   if (emptyTwopc || now.resource.emptyTwopcScheduled) out.push({ kind: 'raise', event: { kind: 'emptyTwopc' } }); // W47, 6.9
-  if (now.twopc !== null && !now.connections.some((c) => c.cstate === Cstate.connected || c.cstate === Cstate.connecting)) { // W48
-    out.push({ kind: 'raise', event: { kind: 'timer', name: 'twopc' } });
-  }
-  return cleared;
 }

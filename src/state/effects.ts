@@ -44,7 +44,10 @@ export type Effect =
   | { readonly kind: 'peerMdFlags'; readonly vnr: number; readonly nodeId: number; readonly flags: number }
   /** Write the super block now if dirty; the queue waits until it is on disk. */
   | { readonly kind: 'syncMd'; readonly vnr: number }
-  /** Make the new current UUID (uuid.md 1.6): writes, sends P_UUIDS110 with NEW_DATAGEN. weak nodes only when forced. */
+  /**
+   * Make the new current UUID (uuid.md 1.6): writes, sends P_UUIDS110 with NEW_DATAGEN; weak nodes only when forced. Does nothing
+   * if the row's newCurUuid is false and not forced; clears it by deviceFacts, together with the new currentUuid.
+   */
   | { readonly kind: 'newCurrentUuid'; readonly vnr: number; readonly forced: boolean }
   /** Exposed data UUID, already with bit 0. Journal it: a diskless Primary must not forget it. */
   | { readonly kind: 'setExposedUuid'; readonly vnr: number; readonly uuid: bigint }

@@ -83,9 +83,6 @@ export type Event =
       readonly tentative: boolean }
   /** disconnect, del-peer, down. Ends when StandAlone, or 1 s after it was agreed. */
   | { readonly kind: 'disconnect'; readonly request: number; readonly tag: string; readonly nodeId: number; readonly force: boolean }
-  /** invalidate / invalidate-remote with reset-bitmap. nodeId -1: any source. @spec state.md 7.9 */
-  | { readonly kind: 'invalidate'; readonly request: number; readonly vnr: number; readonly nodeId: number;
-      readonly remote: boolean; readonly resetBitmap: boolean }
   /** The requester of that request has died or got a signal: stop waiting (SS_INTERRUPTED). */
   | { readonly kind: 'cancel'; readonly request: number }
   // --- connection life

@@ -91,20 +91,5 @@ export interface FenceOperation extends OperationBase {
   readonly forOperation: number;
 }
 
-/** invalidate, invalidate-remote. @spec state.md 7.9 */
-export interface InvalidateOperation extends OperationBase {
-  readonly kind: 'invalidate';
-  readonly vnr: number;
-  readonly remote: boolean;
-  readonly resetBitmap: boolean;
-  /** Connections still to be tried. */
-  readonly candidates: readonly number[];
-  readonly verbose: boolean;
-  readonly restarts: number;
-  readonly phase: 'try' | 'transient' | 'started' | 'work';
-  readonly rc: Ss;
-}
-
 export type Operation =
-  | ChangeOperation | RoleOperation | DisconnectOperation | ConnectOperation | EmptyOperation | FenceOperation
-  | InvalidateOperation;
+  | ChangeOperation | RoleOperation | DisconnectOperation | ConnectOperation | EmptyOperation | FenceOperation;

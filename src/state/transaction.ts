@@ -14,7 +14,7 @@ import { sanitize } from './sanitize.ts';
 import { Ss, ssText } from './ss.ts';
 import { Cs, Cstate, Disk, Repl, UuidFlag } from './states.ts';
 import type { Live, View } from './types.ts';
-import { PRO_VERSION_MAX, bit, hasNode } from './view.ts';
+import { PRO_VERSION_MAX, bit, hasNode, patched } from './view.ts';
 
 /** Feature 2PC_V2. @spec wire.md 3 */
 export const FEATURE_TWOPC_V2 = 32;
@@ -175,16 +175,16 @@ const ioDiffers = (a: View, b: View): boolean =>
       || x.newCurUuid !== y.newCurUuid || x.disk !== y.disk || x.haveQuorum !== y.haveQuorum);
   });
 
-/** A prepared connection that is lost counts as RETRY (F48). */
-function retryLost(draft: Draft): View['twopc'] {
+/** A prepared connection that is lost counts as RETRY (F48); a lost parent is none any more (6.10). */
+function withoutLost(draft: Draft): View['twopc'] {
   const { twopc } = draft.old;
   if (twopc === null) return null;
-  let retry = twopc.retry;
+  let lost = 0n;
   draft.connections.forEach((connection, c) => {
-    const was = draft.old.connections[c]!.cstate === Cstate.connected;
-    if (was && connection.cstate < Cstate.connected && hasNode(twopc.prepared, connection.nodeId)) retry |= bit(connection.nodeId);
+    const was = draft.old.connections[c]!.cstate;
+    if (was >= Cstate.connecting && connection.cstate < Cstate.connecting) lost |= bit(connection.nodeId);
   });
-  return retry === twopc.retry ? twopc : { ...twopc, retry };
+  return patched(twopc, { retry: twopc.retry | (lost & twopc.prepared), parents: twopc.parents & ~lost });
 }
 
 /** NEW becomes NOW. */
@@ -200,16 +200,13 @@ function commit(step: Step, draft: Draft, options: TransactionOptions): void {
   exposeData(draft, finish);
   recompute(draft);
   const now: View = { ...old, resource: draft.resource, connections: draft.connections, devices: draft.devices,
-    peerDevices: draft.peerDevices, twopc: retryLost(draft) };
+    peerDevices: draft.peerDevices, twopc: withoutLost(draft) };
   stickies(old, now, step.effects);
   step.effects.push(...finish);
   if (ioDiffers(old, now)) step.effects.push({ kind: 'ioChanged' });
-  const cleared = afterStateChange(old, now, step.work);
-  step.view = { ...now,
-    resource: now.resource.emptyTwopcScheduled ? { ...now.resource, emptyTwopcScheduled: false } : now.resource,
-    devices: cleared.newCurUuid.length + cleared.tryToGetResync.length === 0 ? now.devices : now.devices.map((device) => ({ ...device,
-      newCurUuid: device.newCurUuid && !cleared.newCurUuid.includes(device.vnr),
-      tryToGetResync: device.tryToGetResync && !cleared.tryToGetResync.includes(device.vnr) })) };
+  afterStateChange(old, now, step.work);
+  step.view = { ...now, resource: patched(now.resource, { emptyTwopcScheduled: false }),
+    devices: now.devices.map((device) => patched(device, { tryToGetResync: false })) };
   if (options.token !== undefined && options.token > 0) {
     step.work.push({ kind: 'raise', event: { kind: 'workDone', token: options.token } });
   }

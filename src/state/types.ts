@@ -97,8 +97,8 @@ export interface ConnectionRow {
   readonly disconnectExpected: boolean;
   /** Was connected before and lost it; told in P_UUIDS110. */
   readonly reconnect: boolean;
-  /** Outcome of the running handshake (CONN_HANDSHAKE_*). */
-  readonly handshake: 'none' | 'ready' | 'disconnect' | 'retry';
+  /** How the running handshake must end, if not well (CONN_HANDSHAKE_DISCONNECT, _RETRY). */
+  readonly handshake: 'none' | 'disconnect' | 'retry';
   readonly dryRun: boolean;
   readonly discardMyData: boolean;
   /** When the connection's teardown is done the other peers hear of the lost Primary. */
