@@ -92,7 +92,7 @@ export class Connection implements ConnEnv {
 
   handshakeDone(link: ConnLink): void {
     for (const { device } of this.peerDevices.values()) this.conn.bindVolume(device.vnr, device.block.data);
-    this.io.connected(link);
+    this.io.linkUp(link);
     this.resource.dispatch({ kind: 'handshakeStart', nodeId: this.nodeId });
   }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import type { BlockDevice, BlockHandler } from '../host/block.ts';
+import { BioFlag } from '../host/block.ts';
+import type { BioOp, BlockDevice, BlockHandler } from '../host/block.ts';
 import type { DeviceConf } from '../genl/config-attrs.ts';
 import type { DeviceIo } from '../io/device-io.ts';
 import type { Disk } from './disk.ts';
 import { devicePrefix, Prefixed } from './log.ts';
 import { Openers } from './openers.ts';
+import { ReadBypass } from './read-bypass.ts';
 import type { Resource } from './resource.ts';
 import { pushFacts } from './facts.ts';
 
@@ -17,6 +19,7 @@ export class Device implements BlockHandler {
   readonly block: BlockDevice;
   readonly io: DeviceIo;
   readonly openers: Openers;
+  readonly readBypass: ReadBypass;
   /** The backing device, from Attaching until it is released after Diskless. */
   disk: Disk | null = null;
   /** Who keeps new I/O waiting: suspend-io steps and bitmap work (suspend_cnt + pending_bitmap_work). */
@@ -32,6 +35,7 @@ export class Device implements BlockHandler {
     this.block = block;
     this.io = resource.io.addDevice({ vnr, block, arena: block.data });
     this.openers = new Openers(this);
+    this.readBypass = new ReadBypass(block);
     block.setHandler(this);
   }
 
@@ -42,6 +46,7 @@ export class Device implements BlockHandler {
   setCapacity(sectors: number): void {
     if (sectors === this.capacity) return;
     this.capacity = sectors;
+    this.io.sectors = sectors;
     this.block.setCapacity(sectors);
   }
 
@@ -50,7 +55,7 @@ export class Device implements BlockHandler {
     this.blocked++;
     this.#quiet.push(quiet);
     pushFacts(this.resource);
-    if (this.io.writesInFlight() === 0 || this.resource.view.resource.suspended) this.writesDrained();
+    if (this.io.apBio(1) === 0 || this.resource.view.resource.suspended) this.writesDrained();
   }
 
   resumeIo(): void {
@@ -64,8 +69,10 @@ export class Device implements BlockHandler {
   readonly #quiet: (() => void)[] = [];
 
   // --- BlockHandler
-  bio(tag: number, op: number, flags: number, sector: number, sizeBytes: number, offset: number, redelivered: number): void {
-    this.io.bio(tag, op, flags, sector, sizeBytes, offset, redelivered);
+  bio(tag: number, op: number, flags: number, sector: number, sizeBytes: number, offset: number,
+    _redelivered: number): void {
+    if (flags & BioFlag.bypassFailed) this.readBypass.failed();
+    this.io.bio(tag, op as BioOp, flags, sector, sizeBytes, offset);
   }
   open(id: number, write: boolean, _exclusive: boolean, ndelay: boolean, pid: number, comm: string): void {
     this.openers.open(id, write, ndelay, pid, comm);
@@ -73,5 +80,5 @@ export class Device implements BlockHandler {
   openGone(id: number): void { this.openers.gone(id); }
   openCount(total: number, writers: boolean): void { this.openers.count(total, writers); }
   lastClose(): void { this.openers.lastClose(); }
-  bypassClosed(): void { this.io.bypassClosed(); }
+  bypassClosed(): void { this.readBypass.closed(); }
 }

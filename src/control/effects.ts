@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** The interpreter of effects: one row a kind. Order is the caller's: resource.ts for effects, worker.ts for work. */
+import type { LogLevel } from '../host/log.ts';
 import type { Effect } from '../state/effects.ts';
-import { Repl } from '../state/states.ts';
 import type { Device } from './device.ts';
 import * as resync from './resync.ts';
 import type { Resource } from './resource.ts';
@@ -30,8 +30,8 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   sendUuids: (r, e) => onPeer(r, e, (pd) => send.uuids(pd, e.flags)),
   sendSizes: (r, e) => onPeer(r, e, (pd) => send.sizes(pd)),
   sendInitialPackets: (r, e) => { const c = connection(r, e.nodeId); if (c) send.initialPackets(c); },
-  sendFlushRequests: (r, e) => connection(r, e.nodeId)?.io.sendFlushRequests(),
-  sendDagtag: (r, e) => connection(r, e.nodeId)?.io.sendDagtag(),
+  sendFlushRequests: byFacts,
+  sendDagtag: byFacts,
   sendDisconnect: (r, e) => { const c = connection(r, e.nodeId); if (c) send.disconnect(c); },
   sendTwopc: (r, e) => { const c = connection(r, e.nodeId); if (c) send.twopc(c, e.packet); },
   sendTwopcReply: (r, e) => { const c = connection(r, e.nodeId); if (c) send.twopcReply(c, e.packet); },
@@ -54,18 +54,16 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
 
   writeBitmap: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.writeBitmap(() => {})),
   setAllBits: (r, e) => onDisk(r, e.vnr, (d) => resync.setAllBits(d, e.nodeId, e.then, e.startNodeId)),
-  sendBitmap: (r, e) => onPeer(r, e, (pd) => {
-    if (r.peerDeviceRow(e.vnr, e.nodeId).repl === Repl.wfBitMapS) pd.io.sendBitmap();
-  }),
-  applyUnackedPeerRequests: (r, e) => connection(r, e.nodeId)?.io.applyUnackedPeerRequests(),
+  sendBitmap: byFacts,
+  applyUnackedPeerRequests: byFacts,
 
-  initResync: (r, e) => onPeer(r, e, (pd) => pd.io.initResync()),
+  initResync: byFacts,
   initVerify: (r, e) => onPeer(r, e, (pd) => resync.refuseVerify(pd)),
   verifyStopped: byFacts,
   runResync: (r, e) => onPeer(r, e, (pd) => resync.run(pd, e.target)),
-  lastResyncRequest: (r, e) => onPeer(r, e, (pd) => pd.io.lastResyncRequest()),
-  pauseResync: (r, e) => onPeer(r, e, (pd) => pd.io.pauseResync()),
-  resumeResync: (r, e) => onPeer(r, e, (pd) => pd.io.resumeResync()),
+  lastResyncRequest: byFacts,
+  pauseResync: byFacts,
+  resumeResync: byFacts,
   startVerify: (r, e) => onPeer(r, e, (pd) => resync.refuseVerify(pd)),
   resyncAfter: (r, e) => resync.resyncAfter(r.engine, e.what),
   resyncAfterGrow: (r, e) => onPeer(r, e, (pd) => resync.afterGrow(pd)),
@@ -76,17 +74,17 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   walkTransferLog: byFacts,
   completionResumed: byFacts,
   sendPeerAck: byFacts,
-  clearGotNegAck: (r, e) => onPeer(r, e, (pd) => pd.io.clearGotNegAck()),
+  clearGotNegAck: byFacts,
   flushPending: byFacts,
   ldevReference: (r, e) => onDisk(r, e.vnr, (_, disk) => (e.acquire ? disk.hold() : disk.unhold())),
-  abortLocalIo: (r, e) => r.devices.get(e.vnr)?.io.abortLocal(),
+  abortLocalIo: (r, e) => r.devices.get(e.vnr)?.io.abortDiskIo(),
   suspendIo: (r, e) => r.devices.get(e.vnr)?.suspendIo(() => r.dispatch({ kind: 'ioQuiet', token: e.token })),
   resumeIo: (r, e) => r.devices.get(e.vnr)?.resumeIo(),
-  congestionOver: (r, e) => connection(r, e.nodeId)?.io.congestionOver(),
+  congestionOver: byFacts,
 
   helper: (r, e) => runHelper(r, e, () => {}),
   notify: (r, e) => r.engine.notifier.notify(r, e.object, e.more),
-  log: (r, e) => r.logLine(e.level, e.vnr, e.nodeId, e.text),
+  log: (r, e) => r.logLine(e.level as LogLevel, e.vnr, e.nodeId, e.text),
 
   timerStart: (r, e) => r.startTimer(e.name, e.delayMs),
   timerStop: (r, e) => r.stopTimer(e.name),

@@ -36,8 +36,9 @@ function pushDevice(resource: Resource, device: Device): void {
   facts.blocked = device.blocked;
   facts.openCount = row.openCount;
   const { disk } = device;
+  facts.readBalancing = disk?.conf.readBalancing ?? 0;
+  device.readBypass.update(resource.io.facts, facts, disk !== null);
   if (!disk) return;
-  facts.readBalancing = disk.conf.readBalancing;
   facts.alDisabled = disk.alDisabled;
   facts.alSuspended = disk.alSuspended;
   facts.diskFlushes = disk.conf.diskFlushes;

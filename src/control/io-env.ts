@@ -15,6 +15,7 @@ const FAILURES: Readonly<Record<LinkFailure, { cstate: Cstate; tag: string }>> =
   ProtocolError: { cstate: Cstate.protocolError, tag: 'protocol-error' },
   NetworkFailure: { cstate: Cstate.networkFailure, tag: 'network-failure' },
   Timeout: { cstate: Cstate.timeout, tag: 'timeout' },
+  Disconnecting: { cstate: Cstate.disconnecting, tag: 'io' },
 };
 
 /** Events of the I/O engine, as events of the state machine or calls of their neighbours here. */

@@ -79,7 +79,7 @@ export class Openers {
     if (!options.autoPromote || open || role !== Role.primary || explicitPrimary) return;
     resource.request((request) => ({ kind: 'setRole', request, tag: 'auto-demote', role: Role.secondary, force: false }),
       (rc, reason) => {
-        if (rc < Ss.SUCCESS) resource.log.warn(`auto-demote failed: ${reason && 'text' in reason ? reason.text : rc}`);
+        if (rc < Ss.success) resource.log.warn(`auto-demote failed: ${reason && 'text' in reason ? reason.text : rc}`);
       });
   }
 
@@ -106,7 +106,7 @@ export class Openers {
       (rc) => {
         open.promoting = false;
         if (!this.#waiting.has(open.id)) return this.#demoteIfUnused();
-        if (rc >= Ss.SUCCESS) return this.#answer(open, 0);
+        if (rc >= Ss.success) return this.#answer(open, 0);
         const again = AGAIN.has(rc) && !open.ndelay && this.#inTime(open);
         if (again) this.#later(open);
         else this.#answer(open, Errno.EROFS);
@@ -133,7 +133,7 @@ export class Openers {
 }
 
 /** Refusals that may pass within auto-promote-timeout. */
-const AGAIN: ReadonlySet<number> = new Set([Ss.CW_FAILED_BY_PEER, Ss.TWO_PRIMARIES, Ss.NO_UP_TO_DATE_DISK]);
+const AGAIN: ReadonlySet<number> = new Set([Ss.cwFailedByPeer, Ss.twoPrimaries, Ss.noUpToDateDisk]);
 
 /** ro_open_cond. */
 function readOnlyErrno(view: View, haveQuorum: boolean, autoPromote: boolean): number {
