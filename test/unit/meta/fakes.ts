@@ -128,17 +128,23 @@ export class FakeDisk implements LowerDevice {
     return operation;
   }
 
-  /** Content after a power failure: what is durable, and of the rest whatever `keep` says, sector by sector. */
+  /**
+   * Content after a power failure: what is durable, and of the rest whatever `keep` says, sector by sector. Of a write
+   * with pre-flush nothing can be there before its flush is done.
+   */
   crash(keep: () => boolean): Uint8Array {
     const image = this.durable.slice();
-    const flying = this.pending.filter((o) => o.op === LowerOp.write)
-      .map((o) => ({ sector: o.sector, bytes: this.#arena.bytes.slice(o.offset, o.offset + o.sizeBytes) }));
-    for (const { sector, bytes } of [...this.#volatile, ...flying]) {
-      for (let at = 0; at < bytes.length; at += 512) {
-        if (keep()) image.set(bytes.subarray(at, at + 512), (sector - this.baseSector) * 512 + at);
-      }
-    }
+    const flying = this.pending.filter((o) => o.op === LowerOp.write && ((o.flags & LowerFlag.preflush) === 0 || keep()));
+    const flushed = Math.max(0, ...flying.map((o) => ((o.flags & LowerFlag.preflush) === 0 ? 0 : o.covers)));
+    this.#volatile.forEach((w, i) => this.#land(image, w.sector, w.bytes, i < flushed ? () => true : keep));
+    for (const o of flying) this.#land(image, o.sector, this.#arena.bytes.slice(o.offset, o.offset + o.sizeBytes), keep);
     return image;
+  }
+
+  #land(image: Uint8Array, sector: number, bytes: Uint8Array, keep: () => boolean): void {
+    for (let at = 0; at < bytes.length; at += 512) {
+      if (keep()) image.set(bytes.subarray(at, at + 512), (sector - this.baseSector) * 512 + at);
+    }
   }
 
   #apply(o: Operation): void {
