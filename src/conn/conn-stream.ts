@@ -19,6 +19,7 @@ export class ConnStream implements Stream {
   #backlogBytes = 0;
   #pausedByUser = false;
   #pausedByOwner = true;
+  #exclusive = false;
   #open = true;
 
   constructor(stream: Stream) {
@@ -39,7 +40,18 @@ export class ConnStream implements Stream {
   lastReceivedMs(): number { return this.#stream.lastReceivedMs(); }
 
   reserve(bytes: number): number {
-    return this.#backlog.length > 0 ? -1 : this.#stream.reserve(bytes);
+    return this.#backlog.length > 0 && !this.#exclusive ? -1 : this.#stream.reserve(bytes);
+  }
+
+  /**
+   * While on, cold packets wait, and only who asked for it sends: packets of a bitmap follow each other. False: packets
+   * that were sent before still wait, ask again when writable. @spec wire.md 9
+   */
+  exclusive(on: boolean): boolean {
+    if (on && this.#backlog.length > 0) return false;
+    this.#exclusive = on;
+    if (!on) this.drain();
+    return true;
   }
 
   commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number): number {
@@ -76,7 +88,7 @@ export class ConnStream implements Stream {
     const bodyBytes = definition.bytes(value, agreed);
     const format = headerFormat(agreed.version, bodyBytes);
     const bytes = HEADER_BYTES[format] + bodyBytes;
-    const at = this.reserve(bytes);
+    const at = this.#exclusive ? -1 : this.reserve(bytes);
     if (at < 0) return this.#wait(definition, vnr, value, agreed, bytes);
     this.#put(definition, vnr, value, agreed, this.#stream.output, at);
     this.#stream.commit(at, bytes, null, 0, 0);
@@ -102,6 +114,7 @@ export class ConnStream implements Stream {
 
   /** There is room again. True: all that waited is queued, others may go on. */
   drain(): boolean {
+    if (this.#exclusive) return true;
     while (this.#backlog.length > 0) {
       const packet = this.#backlog[0];
       const at = this.#stream.reserve(packet.length);

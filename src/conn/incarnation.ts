@@ -142,6 +142,8 @@ export class Incarnation implements ConnLink {
     if (!this.#dead) this.data.bindVolume(vnr, arena);
   }
 
+  exclusive(on: boolean): boolean { return this.data.exclusive(on); }
+
   configure(conf: NetConf): void {
     this.#conf = conf;
     this.#keepalive.setTimes(conf.pingIntMs, conf.pingTimeoutMs);

@@ -14,4 +14,9 @@ export interface ConnLink {
   readonly integrityAlg: string;
   readonly peerIntegrityAlg: string;
   readonly resolveConflicts: boolean;
+  /**
+   * On: everything else on the data stream waits, while data.reserve() still works: bitmap packets follow each other.
+   * May only be put on when data.reserve() works; false: not now, try again when writable.
+   */
+  exclusive(on: boolean): boolean;
 }

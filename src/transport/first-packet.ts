@@ -45,9 +45,10 @@ export class Socket {
     };
   }
 
+  /** Also after its end: whoever ended it, nothing of it stays. */
   close(): void {
-    if (this.alive) this.stream.close(0);
     this.alive = false;
+    this.stream.close(0);
   }
 }
 

@@ -329,8 +329,14 @@ class Attempt {
   }
 
   #dropDead(): void {
-    if (this.#data && !this.#data.alive) this.#data = null;
-    if (this.#control && !this.#control.alive) this.#control = null;
+    if (this.#data && !this.#data.alive) {
+      this.#data.close();
+      this.#data = null;
+    }
+    if (this.#control && !this.#control.alive) {
+      this.#control.close();
+      this.#control = null;
+    }
   }
 
   #dropSockets(): void {
