@@ -34,6 +34,7 @@ export class ConflictQueue {
     this.queue = this.spare;
     this.spare = queue;
     this.length = 0;
+    sortBySerial(queue, length, this.device.intervals.serial);
     for (const type of order) {
       for (let i = 0; i < length; i++) if (this.device.intervals.type[queue[i]] === type) this.retry(queue[i]);
     }
@@ -59,5 +60,15 @@ export class ConflictQueue {
   private push(iv: number): void {
     if (this.length === this.queue.length) this.queue = grown(this.queue);
     this.queue[this.length++] = iv;
+  }
+}
+
+/** Oldest first; nearly always a few entries. */
+function sortBySerial(queue: Int32Array, length: number, serial: Float64Array): void {
+  for (let i = 1; i < length; i++) {
+    const iv = queue[i];
+    let j = i - 1;
+    for (; j >= 0 && serial[queue[j]] > serial[iv]; j--) queue[j + 1] = queue[j];
+    queue[j + 1] = iv;
   }
 }

@@ -198,11 +198,11 @@ export class ConnectionIo {
     for (const other of connectionList) if (other.facts.peerRole === 1) other.writes.applyUnacked(peer.device);
   }
 
-  peerRequestDone(device: DeviceIo, id: number, errno: number): void {
+  peerRequestDone(device: DeviceIo, id: number, failed: boolean): void {
     switch (this.resource.peerRequests.kind[id]) {
-      case PeerReq.WRITE: this.writes.localDone(device, id, errno); break;
-      case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, errno); break;
-      default: this.source.localDone(device, id, errno);
+      case PeerReq.WRITE: this.writes.ended(device, id); break;
+      case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, failed); break;
+      default: this.source.localDone(device, id, failed);
     }
   }
 

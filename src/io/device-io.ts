@@ -12,6 +12,7 @@ import { submitDiscard } from './discard.ts';
 import { type DeviceParts, deviceFacts, ErrorKind, type IoDisk } from './env.ts';
 import { Intervals, IvFlag, IvType } from './intervals.ts';
 import { Rq, RqEvent } from './mod.ts';
+import { PeerFlag } from './peer-request-pool.ts';
 import { ReadBalance } from './read-path.ts';
 import { SlotQueue } from './request-pool.ts';
 import type { ResourceIo } from './resource-io.ts';
@@ -415,9 +416,11 @@ export class DeviceIo implements LowerHandler {
 
   private peerRequestDone(id: number, errno: number): void {
     const peers = this.resource.peerRequests;
+    if (errno !== 0) peers.flags[id] |= PeerFlag.FAILED;
+    if (--peers.parts[id] > 0) return;
     const connection = this.resource.connections[peers.node[id]];
     assert(connection !== null, 'peer request of a removed connection');
-    connection.peerRequestDone(this, id, errno);
+    connection.peerRequestDone(this, id, (peers.flags[id] & PeerFlag.FAILED) !== 0);
     this.diskReleased(1);
   }
 

@@ -34,10 +34,13 @@ export class Intervals {
   owner = new Int32Array(64);
   sector = new Float64Array(64);
   sectors = new Float64Array(64);
+  /** Order of insertion. */
+  serial = new Float64Array(64);
   count = 0;
   /** Intervals that wait for another one: with none, nobody has to be woken. */
   waiting = 0;
   private nextFree = new Int32Array(64);
+  private nextSerial = 0;
   private freeHead = -1;
   private used = 0;
   private readonly heads = new Int32Array(BUCKETS).fill(-1);
@@ -59,6 +62,7 @@ export class Intervals {
     this.owner[iv] = owner;
     this.sector[iv] = sector;
     this.sectors[iv] = sectors;
+    this.serial[iv] = this.nextSerial++;
     this.count++;
     const first = firstBucket(sector);
     const span = lastBucket(sector, sectors) - first + 1;
@@ -264,6 +268,7 @@ export class Intervals {
     this.seen = grown(this.seen);
     this.sector = grownF(this.sector);
     this.sectors = grownF(this.sectors);
+    this.serial = grownF(this.serial);
   }
 }
 

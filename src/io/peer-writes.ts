@@ -187,14 +187,6 @@ export class PeerWrites {
     } else p.flags[slot] |= PeerFlag.WAITS_AL;
   }
 
-  /** The disk is through with (a part of) a write. */
-  localDone(device: DeviceIo, slot: number, errno: number): void {
-    const p = this.connection.resource.peerRequests;
-    if (errno !== 0) p.flags[slot] |= PeerFlag.FAILED;
-    if (--p.parts[slot] > 0) return;
-    this.ended(device, slot);
-  }
-
   flushDone(device: DeviceIo, errno: number): void {
     this.flushesLeft--;
     if (errno !== 0) {
@@ -299,7 +291,7 @@ export class PeerWrites {
   }
 
   /** drbd_endio_write_sec_final and e_end_block. @spec io.md 12.3 */
-  private ended(device: DeviceIo, slot: number): void {
+  ended(device: DeviceIo, slot: number): void {
     const { resource } = this.connection;
     const p = resource.peerRequests;
     const peer = this.connection.peers[device.index];

@@ -95,7 +95,7 @@ export class ResyncSource {
     this.start(device, slot);
   }
 
-  localDone(device: DeviceIo, slot: number, errno: number): void {
+  localDone(device: DeviceIo, slot: number, failed: boolean): void {
     const { resource } = this.connection;
     const p = resource.peerRequests;
     p.flags[slot] &= ~PeerFlag.SUBMITTED;
@@ -104,7 +104,7 @@ export class ResyncSource {
       this.drop(slot);
       return;
     }
-    if (errno === 0) {
+    if (!failed) {
       this.answers.push(slot);
       resource.wakeSenders();
       return;

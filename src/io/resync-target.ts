@@ -165,14 +165,14 @@ export class ResyncTarget {
     }
   }
 
-  localDone(slot: number, errno: number): void {
+  localDone(slot: number, failed: boolean): void {
     const { device } = this.peer;
     const p = device.resource.peerRequests;
     p.flags[slot] &= ~PeerFlag.SUBMITTED;
     device.writtenSectors += p.size[slot] / 512;
     this.resyncSectors += p.size[slot] / 512;
-    if (errno !== 0) device.resource.env.ioError(device.vnr, ErrorKind.write);
-    this.answer(slot, errno !== 0);
+    if (failed) device.resource.env.ioError(device.vnr, ErrorKind.write);
+    this.answer(slot, failed);
   }
 
   /** Connection lost: what is not on the disk goes; the rest ends by itself, unanswered. */

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Disk, Repl } from '../../../src/state/states.ts';
+import { Pair } from './pair.ts';
+
+const inSync = (pair: Pair): boolean => pair.a.peer.facts.repl === Repl.established &&
+  pair.b.peer.facts.repl === Repl.established && pair.a.peer.bitsOutOfSync === 0 && pair.b.peer.bitsOutOfSync === 0;
+
+/** Waits until both ends have forgotten the old connection. */
+function afterDrop(pair: Pair): void {
+  const before = [pair.a, pair.b].map((s) => s.events.filter((e) => e === 'disconnected').length);
+  pair.dropLink();
+  pair.run(() => [pair.a, pair.b].every((s, i) => s.events.filter((e) => e === 'disconnected').length > before[i]));
+}
+
+test('full sync: bitmap exchange, resync, both disks equal', () => {
+  const pair = new Pair({ seed: 11 });
+  for (let i = 0; i < 64; i++) pair.write(i * 256, 128);
+  pair.run(() => pair.settled());
+  pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+  pair.connectForResync();
+  pair.run(() => pair.b.events.includes('resyncDone'), 60000);
+  pair.run(() => inSync(pair) && pair.settled());
+  expect(pair.difference()).toBe(-1);
+  expect(pair.a.events).toContain('bitmap source');
+  expect(pair.b.events).toContain('bitmap target');
+  expect(pair.arenaUsed()).toEqual([0, 0]);
+  expect(pair.a.peer.rsPending + pair.b.peer.rsPending).toBe(0);
+  expect(pair.a.connection.rsInFlight).toBe(0);
+});
+
+test('after an outage only the changed blocks travel', () => {
+  const pair = new Pair({ seed: 12 });
+  pair.connectInSync();
+  for (let i = 0; i < 32; i++) pair.write(i * 256, 64);
+  pair.run(() => pair.settled());
+  afterDrop(pair);
+  pair.write(800, 8);
+  pair.write(8000, 24);
+  pair.run(() => pair.settled());
+  expect(pair.a.peer.bitsOutOfSync).toBe(4);
+  pair.connectForResync();
+  pair.run(() => inSync(pair) && pair.settled(), 30000);
+  expect(pair.difference()).toBe(-1);
+  expect(pair.b.peer.received).toBe(32);
+});
+
+test('application writes during a resync are neither lost nor overtaken', () => {
+  const pair = new Pair({ seed: 13 });
+  for (let i = 0; i < 64; i++) pair.write(i * 256, 256);
+  pair.run(() => pair.settled());
+  pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+  pair.connectForResync();
+  let errors = 0;
+  for (let i = 0; i < 400; i++) {
+    pair.world.at(i * 0.7, 'write', () => pair.write((i * 331) % 16000, 8 + (i % 5) * 8, 0, (e) => { errors += e; }));
+  }
+  pair.world.runFor(300);
+  pair.run(() => inSync(pair) && pair.settled(), 60000);
+  expect(errors).toBe(0);
+  expect(pair.difference()).toBe(-1);
+});
+
+describe('disconnects at any moment', () => {
+  test.each([1, 2, 3])('protocol %i: after bitmap resync the disks are identical', (protocol) => {
+    fc.assert(fc.property(
+      fc.integer({ min: 1, max: 1 << 30 }),
+      fc.array(fc.record({ at: fc.integer({ min: 0, max: 600 }), sector: fc.integer({ min: 0, max: 16000 }),
+        sectors: fc.integer({ min: 1, max: 256 }) }), { minLength: 1, maxLength: 80 }),
+      fc.array(fc.integer({ min: 1, max: 600 }), { minLength: 1, maxLength: 3 }),
+      (seed, writes, cuts) => {
+        const pair = new Pair({ seed, protocol });
+        pair.connectInSync();
+        let left = writes.length;
+        for (const w of writes) {
+          const sectors = Math.min(w.sectors, 16384 - w.sector);
+          pair.world.at(w.at / 10, 'write', () => pair.write(w.sector, sectors, 0, (errno) => {
+            expect(errno).toBe(0);
+            left--;
+          }));
+        }
+        for (const cut of [...cuts].sort((x, y) => x - y)) {
+          pair.run(() => pair.world.nowMs >= cut / 10 || pair.settled());
+          afterDrop(pair);
+          pair.connectForResync();
+          pair.world.runFor(5);
+        }
+        pair.run(() => left === 0 && inSync(pair) && pair.settled(), 60000);
+        expect(pair.difference()).toBe(-1);
+        expect(pair.arenaUsed()).toEqual([0, 0]);
+        expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
+      }), { numRuns: 40 });
+  });
+});
+
+test('a write error on the target leaves the block marked on both ends', () => {
+  const pair = new Pair({ seed: 14 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.run(() => pair.settled());
+  pair.b.onIoError = () => pair.b.set(() => { pair.b.peer.facts.repl = Repl.established; });
+  pair.b.node.disks.get('/dev/d')!.faults.writeErrorChance = 1;
+  let errno = -1;
+  pair.write(16, 8, 0, (e) => { errno = e; });
+  pair.run(() => pair.settled());
+  expect(errno).toBe(0);
+  expect(pair.a.peer.bitsOutOfSync).toBe(1);
+  expect(pair.b.peer.bitsOutOfSync).toBe(1);
+  expect(pair.a.events).toContain('gotNegAck');
+});
+
+test('a diskless peer disk gets no data; all is marked', () => {
+  const pair = new Pair({ seed: 15 });
+  pair.connect(Repl.established, Repl.established, Disk.diskless);
+  pair.write(0, 8);
+  pair.run(() => pair.settled());
+  expect(pair.a.peer.bitsOutOfSync).toBe(1);
+  expect(pair.b.received.filter((c) => c === 0)).toEqual([]);
+});
