@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "abi.h"
 #include "bitmap.h"
@@ -167,6 +169,32 @@ Napi::Value stat_backing(const Info &info) {
   return result;
 }
 
+/// (bytes): an ArrayBuffer of whole pages, for arenas without the module.
+Napi::Value page_memory(const Info &info) {
+  auto bytes = static_cast<size_t>(double_of(info[0]));
+  void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return range_error(info.Env(), "no memory for an arena");
+  return Napi::ArrayBuffer::New(info.Env(), memory, bytes,
+                                [bytes](Napi::Env, void *data) { munmap(data, bytes); });
+}
+
+/// Locks the program's text and data files and this thread's stack, as they are touched; the JavaScript heap stays
+/// unlocked, for V8 gives pieces of it back. Returns how many ranges.
+Napi::Value lock_binaries(const Info &info) {
+  FILE *maps = fopen("/proc/self/maps", "re");
+  char line[512], path[256];
+  int locked = 0;
+  while (maps && fgets(line, sizeof(line), maps)) {
+    unsigned long from, to;
+    path[0] = 0;
+    if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %255s", &from, &to, path) < 2) continue;
+    bool wanted = (path[0] == '/' && strncmp(path, "/dev/", 5) != 0) || strcmp(path, "[stack]") == 0;
+    if (wanted && mlock2(reinterpret_cast<void *>(from), to - from, MLOCK_ONFAULT) == 0) locked++;
+  }
+  if (maps) fclose(maps);
+  return number(info.Env(), locked);
+}
+
 /// (fd, bytes): writes only if that can't block now. False when nothing was written.
 Napi::Value write_now(const Info &info) {
   Bytes bytes = bytes_of(info[1]);
@@ -205,6 +233,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       {"bitmapExtract", bitmap_extract_js}, {"digestFind", digest_find_js},  {"digestBytes", digest_bytes_js},
       {"digest", digest_js},             {"hmac", hmac_js},                  {"openBacking", open_backing},
       {"statBacking", stat_backing},     {"writeNow", write_now},
+      {"pageMemory", page_memory},       {"lockBinaries", lock_binaries},
   };
   for (const auto &[name, function] : functions) exports.Set(name, Napi::Function::New(env, function, name));
   exports.Set("constants", constants(env));

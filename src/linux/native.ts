@@ -33,6 +33,10 @@ export interface Native {
   statBacking(fd: number): BackingStat | number;
   /** Writes at most 4096 bytes, and only when that can't block; false when nothing was written. */
   writeNow(fd: number, bytes: Uint8Array): boolean;
+  /** Page-aligned memory for an arena without the module. */
+  pageMemory(bytes: number): ArrayBuffer;
+  /** Keeps program files and the stack in memory from when they are touched; returns how many ranges. */
+  lockBinaries(): number;
 }
 
 export interface BackingStat {

@@ -12,7 +12,7 @@ export interface LowerSink { done(cookie: number, errno: number): void }
 export interface ConnectSink { connected(stream: LinuxStream | null, errno: number): void }
 export interface ListenSink { accepted(stream: LinuxStream): void }
 /** The shim's half of a turn: entries [from, to) of its event ring, and waiting admin requests. */
-export interface ShimSink { turn(from: number, to: number, requests: number): void }
+export interface ShimSink { take(from: number, to: number, requests: number): void }
 
 /** The engine's turn: takes the batch of events that native code has collected, and runs what is due. */
 export class LinuxTurn {
@@ -76,7 +76,7 @@ export class LinuxTurn {
     for (let i = 0; i < count; i++) this.dispatch(i);
     const from = this.head[Head.shimFrom]!;
     const to = this.head[Head.shimTo]!;
-    if (this.shim !== null) this.shim.turn(from, to, this.head[Head.shimRequests]!);
+    if (this.shim !== null) this.shim.take(from, to, this.head[Head.shimRequests]!);
     this.clock.run();
   }
 

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { assert } from '../assert.ts';
+import type { Arena } from '../host/arena.ts';
+import type { LowerDevice, LowerHandler, LowerLimits, LowerOp } from '../host/lower.ts';
+import type { LinuxArena } from './arena.ts';
+import { Ioctls, LimitFlag, OpWord, ShimOp } from './shim-abi.ts';
+import type { ShimChannel } from './shim.ts';
+
+/** A backing device that the shim has claimed, in one role of one device. */
+export class ShimLowerDevice implements LowerDevice {
+  readonly id: number;
+  limits: LowerLimits;
+  /** Told once when nothing of dead engines is in flight any more. */
+  quiet: (() => void) | null = null;
+  private readonly shim: ShimChannel;
+  private readonly device: number;
+  private readonly role: number;
+  private readonly handler: LowerHandler;
+  private readonly released: () => void;
+  private flying = 0;
+
+  constructor(shim: ShimChannel, device: number, role: number, answer: DataView, handler: LowerHandler,
+    released: () => void) {
+    this.shim = shim;
+    this.device = device;
+    this.role = role;
+    this.handler = handler;
+    this.released = released;
+    this.id = device * 2 + role;
+    this.limits = limitsOf(answer);
+  }
+
+  submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
+    cookie: number, bioTag: number): void {
+    assert(sector >= 0 && sector * 512 + sizeBytes <= this.limits.sectors * 512, 'an operation lies on its device');
+    this.flying++;
+    const { shim } = this;
+    const at = shim.op(ShimOp.lower, op, flags, this.device);
+    const words = shim.opWords;
+    const place = arena === null ? null : (arena as LinuxArena).place;
+    words[at + OpWord.tag] = bioTag;
+    shim.setSector(at, sector);
+    shim.setOffset(at, place === null ? 0 : place.base + offset);
+    words[at + OpWord.bytes] = sizeBytes;
+    words[at + OpWord.cookie] = cookie;
+    words[at + OpWord.role] = this.role | (place === null ? 0 : place.arena << 8);
+    shim.publish();
+  }
+
+  inFlight(): number { return this.flying; }
+
+  refresh(): LowerLimits {
+    this.limits = limitsOf(this.call('size of the backing device', Ioctls.backingInfo));
+    return this.limits;
+  }
+
+  release(): void {
+    assert(this.flying === 0, 'nothing is in flight at release');
+    this.call('release of the backing device', Ioctls.backingRelease);
+    this.released();
+  }
+
+  done(cookie: number, errno: number): void {
+    this.flying--;
+    this.handler.lowerDone(cookie, errno);
+  }
+
+  private call(what: string, ioctl: typeof Ioctls.backingInfo): DataView {
+    return this.shim.call(what, ioctl, (view) => {
+      view.setUint32(0, this.device, true);
+      view.setUint32(4, this.role, true);
+    });
+  }
+}
+
+function limitsOf(view: DataView): LowerLimits {
+  const name = new Uint8Array(view.buffer, 72, 32);
+  return {
+    sectors: Number(view.getBigUint64(16, true)),
+    logicalBlockBytes: view.getUint32(24, true),
+    physicalBlockBytes: view.getUint32(28, true),
+    maxIoBytes: view.getUint32(40, true),
+    discardGranularityBytes: view.getUint32(44, true),
+    maxDiscardSectors: view.getUint32(52, true),
+    discardZeroesIfAligned: false,
+    maxWriteZeroesSectors: view.getUint32(56, true),
+    rotational: (view.getUint32(12, true) & LimitFlag.rotational) !== 0,
+    name: Buffer.from(name.subarray(0, name.indexOf(0))).toString('latin1'),
+    major: view.getUint32(60, true),
+    minor: view.getUint32(64, true),
+  };
+}

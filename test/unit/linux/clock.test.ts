@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { execFile } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LinuxTurn } from '../../../src/linux/turn.ts';
+
+let turn: LinuxTurn;
+beforeAll(() => {
+  turn = new LinuxTurn();
+  turn.start(20_000);
+});
+afterAll(() => turn.stop());
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('the clock', () => {
+  it('fires timers in order of time, not before, and not after cancel()', async () => {
+    const fired: string[] = [];
+    const began = performance.now();
+    const early: number[] = [];
+    for (const [name, ms] of [['c', 30], ['a', 10], ['x', 20], ['b', 20], ['d', 31]] as const) {
+      const timer = turn.clock.timer(name, ms, () => {
+        fired.push(name);
+        if (performance.now() - began < ms) early.push(ms);
+      });
+      if (name === 'x') timer.cancel();
+    }
+    expect(turn.clock.waiting().slice(0, 2)).toEqual(['a', 'b']);
+    await pause(60);
+    expect(fired).toEqual(['a', 'b', 'c', 'd']);
+    expect(early).toEqual([]);
+  });
+
+  it('keeps thousands of timers in order through cancellations', async () => {
+    const fired: number[] = [];
+    const timers = Array.from({ length: 3000 }, (_, i) => {
+      const ms = (i * 7919) % 40;
+      const due = performance.now() + ms;
+      return turn.clock.timer('t', ms, () => fired.push(due));
+    });
+    timers.forEach((timer, i) => { if (i % 3 === 0) timer.cancel(); });
+    await pause(80);
+    expect(fired.length).toBe(2000);
+    // The clock reads the time a little after the test does.
+    fired.forEach((due, i) => expect(due).toBeGreaterThan((fired[i - 1] ?? 0) - 1));
+  });
+
+  it('runs jobs of the turn end in this turn and jobs of soon in a later one', async () => {
+    const order: string[] = [];
+    const end = { name: 'end', queued: false, run: () => { order.push('end'); } };
+    const soon = { name: 'soon', queued: false, run: () => { order.push('soon'); } };
+    await new Promise<void>((resolve) => {
+      turn.clock.timer('start', 1, () => {
+        turn.clock.soon(soon);
+        turn.clock.soon(soon);
+        turn.clock.atTurnEnd(end);
+        turn.clock.atTurnEnd(end);
+        order.push('timer');
+        turn.clock.timer('stop', 5, resolve);
+      });
+    });
+    expect(order.filter((what) => what === 'end').length).toBe(1);
+    expect(order.filter((what) => what === 'soon').length).toBe(1);
+    expect(order[0]).toBe('timer');
+  });
+
+  it('leaves timers, immediates, promises and child processes of Node.js alive', async () => {
+    let immediates = 0;
+    await new Promise<void>((resolve) => {
+      const again = () => { if (++immediates < 50) setImmediate(again); else resolve(); };
+      setImmediate(again);
+    });
+    const text = await new Promise<string>((resolve, reject) => {
+      execFile('/bin/echo', ['hello'], (error, stdout) => (error ? reject(error) : resolve(stdout)));
+    });
+    expect(text).toBe('hello\n');
+    const waited = performance.now();
+    await pause(20);
+    expect(performance.now() - waited).toBeGreaterThan(18);
+  });
+
+  it('costs no turn while nothing is to be done', async () => {
+    await pause(20);
+    const before = turn.head[4]!;
+    const cpu = process.cpuUsage();
+    await pause(200);
+    expect(turn.head[4]! - before).toBeLessThan(5);
+    expect(process.cpuUsage(cpu).user).toBeLessThan(100_000);
+  });
+});
