@@ -76,7 +76,10 @@ enum drbd_shim_io {
  */
 #define DRBD_SHIM_CLONE		(1u << 7)
 
-/* How far the local part of a bio (LOWERs that name its tag) had got when it is delivered. */
+/*
+ * How far the local part of a bio had got when it is delivered: the LOWERs that named its tag since the last time that
+ * none of them was in flight. It is precise if the local part is one LOWER and others name no tag.
+ */
 enum drbd_shim_local {
 	DRBD_SHIM_LOCAL_NEW	= 0,	/* the bio was never delivered before */
 	DRBD_SHIM_LOCAL_NONE	= 1,	/* delivered to an earlier engine; nothing was given to the disk */
@@ -231,12 +234,12 @@ enum drbd_shim_op_type {
 	 * the arena; not for flush, discard, write-zeroes), cookie, tag. sector * 512 + bytes must lie on the device.
 	 * `tag`: the bio whose local part this is, or -1; must be given if the range lies in the shim's part of the data
 	 * arena, and the range must then lie in that bio's room. Answered by LOWER_DONE. LOWERs in flight are not ordered
-	 * among each other. Refused with EBUSY unless it is a read while LOWERs of dead engines are in flight there.
+	 * among each other. With CLONE, op must be the bio's own, read or write. Refused with EBUSY unless it is a read while LOWERs of dead engines are in flight there.
 	 */
 	DRBD_SHIM_OP_LOWER		= 2,
 	/*
 	 * Sets the device's policy: device, flags (DRBD_SHIM_READ_BYPASS, DRBD_SHIM_NO_COPY). One without READ_BYPASS is
-	 * always answered by POLICY_CLOSED. READ_BYPASS needs a claimed data device. NO_COPY holds for bios that
+	 * always answered by POLICY_CLOSED (several that follow each other fast: maybe by one). READ_BYPASS needs a claimed data device. NO_COPY holds for bios that
 	 * arrive from now on. Starts as 0; set to 0 when the engine is gone.
 	 */
 	DRBD_SHIM_OP_POLICY		= 3,
@@ -351,7 +354,10 @@ DRBD_SHIM_SIZE(drbd_shim_reply, 24);
  */
 /* struct drbd_shim_reply as well */
 
-/* One message to the group "events" in every network namespace. Nobody listening is no error. */
+/*
+ * One message to the group "events" in every network namespace. Nobody listening is no error. The shim writes its
+ * nlmsg_seq: 3 for the first one of this load of the module, one more for each that follows, over all engines.
+ */
 struct drbd_shim_multicast {
 	__u64 data;
 	__u32 bytes;
@@ -372,9 +378,10 @@ DRBD_SHIM_SIZE(drbd_shim_switch, 8);
 /*
  * Makes /dev/drbdMINOR with capacity 0 and 512-byte blocks and a data arena of bio_bytes (the shim's part, for rooms of
  * bios, at least 4 * DRBD_SHIM_MAX_IO) followed by engine_bytes (the engine's own; the shim never writes there except by
- * LOWER reads); both multiples of 4096. Started at once. Also used for ADOPT (device in, minor out): a fresh data arena
- * for a device of an earlier engine. EEXIST: minor in use. ENOMEM. ADOPT: EBUSY when adopted already or when more than
- * four data arenas of it still have I/O of dead engines.
+ * LOWER reads); both multiples of 4096. Started at once. EEXIST: minor in use. ENOMEM.
+ * ADOPT (device in; minor, max_tags and bio_bytes out): a fresh data arena for a device of an earlier engine. bio_bytes
+ * must be 0 or as it was; bios keep their tags and the offsets of their rooms, writes' data are copied over. The old arena
+ * lives until the I/O of dead engines on it is over, and counts in the limit (ENOMEM). EBUSY: adopted already.
  */
 struct drbd_shim_device {
 	__u32 minor;		/* in (CREATE): below 2^20 */
@@ -390,7 +397,8 @@ DRBD_SHIM_SIZE(drbd_shim_device, 40);
 /*
  * DESTROY: new bios and waiting opens fail, bios held end with EIO, /dev/drbdN vanishes before the call returns (files
  * that are open keep a dead device). EBUSY while a backing device is claimed.
- * START: after ADOPT: unfinished bios are delivered in their order of arrival, with `local`, then those that waited.
+ * START: after ADOPT: OPEN_COUNT is told, then opens that wait, then unfinished bios in their order of arrival, with
+ * `local`, then bios that waited. Until then ops for the device are refused (ENODEV), except that LOWER is allowed after ADOPT.
  */
 struct drbd_shim_device_id {
 	__u32 device;
@@ -462,7 +470,8 @@ DRBD_SHIM_SIZE(drbd_shim_state_arena, 32);
 
 /*
  * CLAIM: takes the block device that `fd` is open on, exclusively for this device and role, drops its page cache, links
- * it in sysfs. The engine may close fd then. EBUSY: claimed by somebody, or the role is taken; ENOTBLK; EROFS.
+ * it in sysfs. The engine may close fd then. EBUSY: claimed by somebody, or the role is taken; ENOTBLK; EROFS;
+ * ELOOP: another /dev/drbdN (its open would wait for the engine, which is in this call).
  * INFO: the same answer for a claimed one, read again (ENODEV if none is claimed); fd is not looked at.
  * RELEASE: gives it up before it returns. EBUSY while LOWERs or bypassed reads are in flight. The read bypass must be
  * closed first (EBUSY).
@@ -510,7 +519,8 @@ DRBD_SHIM_SIZE(drbd_shim_transport, 32);
 
 /*
  * Text of the debugfs file drbd/PATH ("resources/r0/state_twopc"), folders are made as needed. bytes 0xffffffff removes
- * the file or the folder with all in it. At most 64 KiB a file and 4,096 files. Without feature DEBUGFS: EOPNOTSUPP.
+ * the file or the folder with all in it. At most 64 KiB a file and 4,096 files.
+ * Reserved: without the feature DEBUGFS, which this shim does not have yet, ENOTTY.
  */
 struct drbd_shim_debugfs {
 	__u64 path;		/* address, NUL terminated, at most 255 characters, no "." or ".." */

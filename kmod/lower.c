@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* LOWER: the engine's I/O to a backing device, sent by a worker that may block, on the arena's own pages. */
+#include <linux/mempool.h>
+#include <linux/slab.h>
+#include "shim.h"
+
+/* LOWERs that work without free memory; more of them only while memory is there. */
+#define RESERVE 256
+
+struct lower {
+	struct list_head node;		/* in backing.queue */
+	struct shim_backing *b;
+	struct shim_arena *arena;	/* NULL: no data, or the bio's own pages */
+	struct bio *orig;		/* CLONE */
+	struct drbd_shim_op op;
+	u32 seq;			/* of the slot that op.tag names */
+	u32 generation;
+	atomic_t pending;		/* its bios, and one for the sender */
+	blk_status_t status;
+	bool dropped, retried;
+	struct shim_event ev;
+};
+
+static struct kmem_cache *cache;
+static mempool_t pool;
+static struct bio_set lower_set;
+
+int shim_lower_init(void)
+{
+	int rc;
+
+	cache = KMEM_CACHE(lower, 0);
+	if (!cache)
+		return -ENOMEM;
+	rc = mempool_init_slab_pool(&pool, RESERVE, cache);
+	if (rc)
+		goto cache;
+	rc = bioset_init(&lower_set, RESERVE, 0, BIOSET_NEED_BVECS);
+	if (!rc)
+		return 0;
+	mempool_exit(&pool);
+cache:
+	kmem_cache_destroy(cache);
+	return rc;
+}
+
+void shim_lower_exit(void)
+{
+	bioset_exit(&lower_set);
+	mempool_exit(&pool);
+	kmem_cache_destroy(cache);
+}
+
+/* ---- the end ---- */
+
+static void lower_told(struct shim_event *ev)
+{
+	mempool_free(container_of(ev, struct lower, ev), &pool);
+}
+
+/* device.lock; true if bios that wait may go on */
+static bool end_slot(struct shim_device *dev, struct lower *l)
+{
+	struct shim_slot *slot = &dev->slots[l->op.tag];
+
+	if (slot->seq != l->seq)
+		return false;
+	slot->flying--;
+	slot->clones -= !!l->orig;
+	if (l->dropped)
+		slot->dropped = true;
+	else if (l->status)
+		slot->failed = true;
+	else
+		slot->done = true;
+	if (l->orig && !l->dropped && !l->status)
+		slot->cloned = true;
+	return shim_slot_put(dev, slot);
+}
+
+/* device.lock */
+static void end_count(struct shim_backing *b, struct lower *l)
+{
+	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_BACKING_QUIET, .device = b->dev->id, .op = b->role };
+
+	if (l->generation > b->late_generation)
+		b->flying--;
+	else if (!--b->late)
+		shim_emit(&b->quiet, &e, 0);
+}
+
+/* Any context. */
+static void lower_end(struct lower *l)
+{
+	struct shim_backing *b = l->b;
+	struct shim_device *dev = b->dev;
+	struct drbd_shim_event e = {
+		.type = DRBD_SHIM_EV_LOWER_DONE, .op = l->op.role, .device = l->op.device, .tag = l->op.cookie,
+		.error = -blk_status_to_errno(l->status),
+	};
+	unsigned long flags;
+
+	spin_lock_irqsave(&dev->lock, flags);
+	/* a disk that only learns now that it can't: the second try writes zero pages */
+	if (l->op.op == DRBD_SHIM_WRITE_ZEROES && !l->retried &&
+	    (l->status == BLK_STS_NOTSUPP || l->status == BLK_STS_TARGET)) {
+		l->retried = true;
+		l->status = BLK_STS_OK;
+		list_add_tail(&l->node, &b->queue);
+		queue_work(b->wq, &b->work);
+		spin_unlock_irqrestore(&dev->lock, flags);
+		return;
+	}
+	if (l->op.tag >= 0 && end_slot(dev, l))
+		queue_work(shim_wq, &dev->admit_work);
+	end_count(b, l);
+	spin_unlock_irqrestore(&dev->lock, flags);
+	/* b and dev may be gone from here on */
+	if (l->arena)
+		shim_arena_put(l->arena);
+	shim_emit(&l->ev, &e, l->generation);
+}
+
+static void lower_put(struct lower *l)
+{
+	if (atomic_dec_and_test(&l->pending))
+		lower_end(l);
+}
+
+static void lower_bio_end(struct bio *bio)
+{
+	struct lower *l = bio->bi_private;
+
+	if (bio->bi_status)
+		WRITE_ONCE(l->status, bio->bi_status);
+	bio_put(bio);
+	lower_put(l);
+}
+
+/* The engine is gone: what it has in flight is late from now on. device.lock */
+void shim_lower_orphan(struct shim_device *dev, u32 generation)
+{
+	struct shim_backing *b;
+	u32 i;
+
+	for (i = 0; i < DRBD_SHIM_ROLES; i++) {
+		b = dev->backing[i];
+		if (!b)
+			continue;
+		b->late += b->flying;
+		b->flying = 0;
+		b->late_generation = generation;
+	}
+}
+
+/* ---- sending: in the backing device's worker ---- */
+
+static void send_bio(struct lower *l, struct bio *bio)
+{
+	bio->bi_private = l;
+	bio->bi_end_io = lower_bio_end;
+	atomic_inc(&l->pending);
+	submit_bio_noacct(bio);
+}
+
+static void send_pages(struct lower *l, blk_opf_t opf)
+{
+	u32 left = l->op.bytes, len;
+	u64 at = l->op.offset;
+	sector_t sector = l->op.sector;
+	struct bio *bio;
+
+	while (left) {
+		bio = bio_alloc_bioset(l->b->bdev, bio_max_segs(DIV_ROUND_UP(offset_in_page(at) + left, PAGE_SIZE)),
+				       opf, GFP_NOIO, &lower_set);
+		bio->bi_iter.bi_sector = sector;
+		for (; left; left -= len, at += len, sector += len >> SECTOR_SHIFT) {
+			len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
+			if (bio_add_page(bio, l->arena->pages[at >> PAGE_SHIFT], len, offset_in_page(at)) != len)
+				break;
+		}
+		send_bio(l, bio);
+	}
+}
+
+static int send_range(struct lower *l)
+{
+	sector_t sector = l->op.sector, sectors = l->op.bytes >> SECTOR_SHIFT;
+	struct bio *bio = NULL;
+	int rc;
+
+	if (l->op.op == DRBD_SHIM_DISCARD)
+		rc = __blkdev_issue_discard(l->b->bdev, sector, sectors, GFP_NOIO, &bio);
+	else
+		rc = __blkdev_issue_zeroout(l->b->bdev, sector, sectors, GFP_NOIO, &bio,
+					    l->op.flags & DRBD_SHIM_UNMAP ? 0 : BLKDEV_ZERO_NOUNMAP);
+	if (bio)
+		send_bio(l, bio);
+	return rc;
+}
+
+static void lower_send(struct lower *l)
+{
+	u16 f = l->op.flags;
+	blk_opf_t opf = (f & DRBD_SHIM_PREFLUSH ? REQ_PREFLUSH : 0) | (f & DRBD_SHIM_FUA ? REQ_FUA : 0) |
+		(f & DRBD_SHIM_SYNC ? REQ_SYNC : 0) | (f & DRBD_SHIM_META ? REQ_META | REQ_PRIO : 0) |
+		(f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0);
+	int rc = 0;
+
+	atomic_set(&l->pending, 1);
+	if (l->generation != READ_ONCE(shim_channel.generation)) {
+		l->dropped = true;
+	} else if (l->orig) {
+		send_bio(l, bio_alloc_clone(l->b->bdev, l->orig, GFP_NOIO, &lower_set));
+	} else switch (l->op.op) {
+	case DRBD_SHIM_READ:
+		send_pages(l, REQ_OP_READ | opf);
+		break;
+	case DRBD_SHIM_WRITE:
+		send_pages(l, REQ_OP_WRITE | opf);
+		break;
+	case DRBD_SHIM_FLUSH:
+		send_bio(l, bio_alloc_bioset(l->b->bdev, 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO, &lower_set));
+		break;
+	default:
+		rc = send_range(l);
+	}
+	if (rc)
+		WRITE_ONCE(l->status, errno_to_blk_status(rc));
+	lower_put(l);
+}
+
+void shim_lower_work(struct work_struct *work)
+{
+	struct shim_backing *b = container_of(work, struct shim_backing, work);
+	struct blk_plug plug;
+	struct lower *l;
+	LIST_HEAD(list);
+
+	spin_lock_irq(&b->dev->lock);
+	list_splice_init(&b->queue, &list);
+	spin_unlock_irq(&b->dev->lock);
+	blk_start_plug(&plug);
+	while ((l = list_first_entry_or_null(&list, struct lower, node))) {
+		list_del(&l->node);
+		lower_send(l);
+	}
+	blk_finish_plug(&plug);
+}
+
+/* ---- the engine's order ---- */
+
+static int check_device_range(const struct shim_backing *b, u64 sector, u32 bytes)
+{
+	u64 size = bdev_nr_sectors(b->bdev);
+
+	if (!bytes || (bytes | sector << SECTOR_SHIFT) & (bdev_logical_block_size(b->bdev) - 1))
+		return -EINVAL;
+	return sector > size || bytes >> SECTOR_SHIFT > size - sector ? -EINVAL : 0;
+}
+
+/* device.lock */
+static int check_memory(struct shim_device *dev, const struct shim_backing *b, const struct drbd_shim_op *op,
+			const struct shim_slot *slot)
+{
+	const struct shim_arena *arena = op->arena < DRBD_SHIM_ARENAS ? dev->arenas[op->arena] : NULL;
+	u64 room;
+
+	if (!arena || op->offset < 0 || op->offset & (bdev_dma_alignment(b->bdev) | (SECTOR_SIZE - 1)) ||
+	    op->offset > arena->bytes || op->bytes > arena->bytes - op->offset || op->bytes > DRBD_SHIM_MAX_IO)
+		return -EINVAL;
+	if (op->arena != DRBD_SHIM_DATA_ARENA || op->offset >= (u64)dev->bio_pages << PAGE_SHIFT)
+		return 0;
+	if (!slot)
+		return -EINVAL;
+	room = (u64)slot->room_page << PAGE_SHIFT;
+	return op->offset < room || op->offset + op->bytes > room + ((u64)slot->room_pages << PAGE_SHIFT) ? -EINVAL : 0;
+}
+
+static int check_clone(const struct shim_backing *b, const struct drbd_shim_op *op, struct bio *bio)
+{
+	if (!bio || !bio_has_data(bio) || op->op != (op_is_write(bio_op(bio)) ? DRBD_SHIM_WRITE : DRBD_SHIM_READ))
+		return -EINVAL;
+	return check_device_range(b, bio->bi_iter.bi_sector, bio->bi_iter.bi_size);
+}
+
+/* device.lock */
+static int lower_check(struct shim_device *dev, const struct shim_backing *b, const struct drbd_shim_op *op,
+		       const struct shim_slot *slot)
+{
+	if (op->flags & ~(DRBD_SHIM_PREFLUSH | DRBD_SHIM_FUA | DRBD_SHIM_SYNC | DRBD_SHIM_META | DRBD_SHIM_UNMAP |
+			  DRBD_SHIM_RAHEAD | DRBD_SHIM_CLONE) || (op->tag != -1 && !slot))
+		return -EINVAL;
+	if (b->flying >= DRBD_SHIM_MAX_LOWER || (b->late && op->op != DRBD_SHIM_READ))
+		return -EBUSY;
+	if (op->flags & DRBD_SHIM_CLONE)
+		return check_clone(b, op, slot ? slot->bio : NULL);
+	switch (op->op) {
+	case DRBD_SHIM_READ:
+	case DRBD_SHIM_WRITE:
+		return check_device_range(b, op->sector, op->bytes) ? : check_memory(dev, b, op, slot);
+	case DRBD_SHIM_DISCARD:
+	case DRBD_SHIM_WRITE_ZEROES:
+		return check_device_range(b, op->sector, op->bytes);
+	case DRBD_SHIM_FLUSH:
+		return op->sector || op->bytes ? -EINVAL : 0;
+	}
+	return -EINVAL;
+}
+
+/* device.lock */
+static void lower_fill(struct lower *l, struct shim_device *dev, struct shim_backing *b, const struct drbd_shim_op *op,
+		       struct shim_slot *slot)
+{
+	l->b = b;
+	l->op = *op;
+	l->generation = shim_channel.generation;
+	l->status = BLK_STS_OK;
+	l->dropped = l->retried = false;
+	l->arena = NULL;
+	l->orig = NULL;
+	shim_event_init(&l->ev, lower_told);
+	if (op->flags & DRBD_SHIM_CLONE) {
+		l->orig = slot->bio;
+		slot->clones++;
+	} else if (op->op <= DRBD_SHIM_WRITE) {
+		l->arena = dev->arenas[op->arena];
+		kref_get(&l->arena->ref);
+	}
+	if (slot) {
+		l->seq = slot->seq;
+		if (!slot->flying++)
+			slot->failed = slot->done = slot->dropped = false;
+	}
+	b->flying++;
+	list_add_tail(&l->node, &b->queue);
+}
+
+int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
+{
+	struct shim_backing *b = op->role < DRBD_SHIM_ROLES ? dev->backing[op->role] : NULL;
+	struct shim_slot *slot = NULL;
+	struct lower *l;
+	int rc;
+
+	if (!b)
+		return -ENXIO;
+	l = mempool_alloc(&pool, GFP_NOWAIT | __GFP_NOWARN);
+	if (!l)
+		return -EAGAIN;
+	spin_lock_irq(&dev->lock);
+	if (op->tag >= 0 && op->tag < dev->max_tags)
+		slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
+	if (slot && (!slot->told || !(slot->bio || slot->kept)))
+		slot = NULL;
+	rc = lower_check(dev, b, op, slot);
+	if (!rc)
+		lower_fill(l, dev, b, op, slot);
+	spin_unlock_irq(&dev->lock);
+	if (rc) {
+		mempool_free(l, &pool);
+		return rc;
+	}
+	queue_work(b->wq, &b->work);
+	return 0;
+}

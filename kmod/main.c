@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Module `drbd`: loading, parameters, /proc/drbd. */
+#include <linux/moduleparam.h>
+#include <linux/proc_fs.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <net/genetlink.h>
+#include "shim.h"
+
+static char engine[256] = "/usr/sbin/drbdd";
+module_param_string(engine, engine, sizeof(engine), 0644);
+MODULE_PARM_DESC(engine, "program that is started when an engine is needed; none: somebody else does it");
+
+uint shim_engine_wait = 10, shim_open_wait = 30, shim_close_wait = 30, shim_io_wait;
+module_param_named(engine_wait, shim_engine_wait, uint, 0644);
+MODULE_PARM_DESC(engine_wait, "seconds that a request waits for an engine");
+module_param_named(open_wait, shim_open_wait, uint, 0644);
+MODULE_PARM_DESC(open_wait, "seconds that an open waits for the engine's answer");
+module_param_named(close_wait, shim_close_wait, uint, 0644);
+MODULE_PARM_DESC(close_wait, "seconds that the last close waits for the engine");
+module_param_named(io_wait, shim_io_wait, uint, 0644);
+MODULE_PARM_DESC(io_wait, "seconds that I/O waits for another engine; 0: for ever");
+
+/* These only the engine reads. */
+static char usermode_helper[80] = "/sbin/drbdadm";
+module_param_string(usermode_helper, usermode_helper, sizeof(usermode_helper), 0644);
+static int enable_faults, fault_rate, fault_devs;
+module_param(enable_faults, int, 0644);
+module_param(fault_rate, int, 0644);
+module_param(fault_devs, int, 0644);
+static bool strict_names = true, allow_oos;
+module_param(strict_names, bool, 0644);
+module_param(allow_oos, bool, 0644);
+
+struct workqueue_struct *shim_wq;
+u64 shim_instance;
+bool shim_io_lost;
+
+char *shim_engine_path(void)
+{
+	char *path;
+
+	kernel_param_lock(THIS_MODULE);
+	path = kstrdup(strim(engine), GFP_KERNEL);
+	kernel_param_unlock(THIS_MODULE);
+	return path;
+}
+
+static int proc_show(struct seq_file *m, void *unused)
+{
+	seq_puts(m, "version: " DRBD_SHIM_VERSION " (api:2/proto:118-124)\n");
+	seq_puts(m, "GIT-hash: " DRBD_SHIM_GIT_HASH "\n");
+	seq_puts(m, "Transports (api:21):");
+	shim_transports_show(m);
+	seq_putc(m, '\n');
+	return 0;
+}
+
+static const struct {
+	int (*init)(void);
+	void (*exit)(void);
+} parts[] = {
+	{ shim_bio_init, shim_bio_exit },
+	{ shim_lower_init, shim_lower_exit },
+	{ shim_devices_init, shim_devices_exit },
+	{ shim_control_init, shim_control_exit },
+	{ NULL, shim_engine_exit },
+	{ shim_genl_init, shim_genl_exit },
+};
+
+static void parts_exit(int n)
+{
+	while (n--)
+		parts[n].exit();
+}
+
+static int __init shim_init(void)
+{
+	int i, rc = -ENOMEM;
+
+	shim_instance = get_random_u64();
+	shim_wq = alloc_workqueue("drbd", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!shim_wq)
+		return rc;
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		rc = parts[i].init ? parts[i].init() : 0;
+		if (rc)
+			goto undo;
+	}
+	if (proc_create_single("drbd", 0444, NULL, proc_show))
+		return 0;
+	rc = -ENOMEM;
+undo:
+	parts_exit(i);
+	destroy_workqueue(shim_wq);
+	return rc;
+}
+
+/* Nothing can be in use: no engine, pin or device. Requests may still wait, and arenas may be on their way out. */
+static void __exit shim_exit(void)
+{
+	remove_proc_entry("drbd", NULL);
+	parts_exit(ARRAY_SIZE(parts));
+	destroy_workqueue(shim_wq);
+}
+
+module_init(shim_init);
+module_exit(shim_exit);
+MODULE_VERSION(DRBD_SHIM_VERSION);
+MODULE_DESCRIPTION("drbdd: kernel part of a DRBD whose engine is a process");
+MODULE_AUTHOR("The drbdd authors");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS_BLOCKDEV_MAJOR(147);
+MODULE_ALIAS_GENL_FAMILY("drbd");

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* open(2) and close(2) of /dev/drbdN: the engine decides, callers may wait. Both run under the disk's open_mutex. */
+#include <linux/sched/signal.h>
+#include "shim.h"
+
+struct opener {
+	struct list_head node;		/* in device.openers while it waits */
+	struct shim_event ev;
+	struct drbd_shim_event e;
+	bool answered;
+	int rc;
+};
+
+static void opener_free(struct shim_event *ev)
+{
+	kfree(container_of(ev, struct opener, ev));
+}
+
+/* device.lock */
+static void tell_count(struct shim_device *dev)
+{
+	struct drbd_shim_event e = {
+		.type = DRBD_SHIM_EV_OPEN_COUNT, .device = dev->id, .tag = dev->opens, .flags = dev->writers,
+	};
+
+	shim_emit(&dev->count_event, &e, dev->generation);
+}
+
+static struct opener *opener_make(struct shim_device *dev, u16 flags)
+{
+	static atomic_t ids;
+	struct opener *o = kzalloc(sizeof(*o), GFP_KERNEL);
+
+	if (!o)
+		return NULL;
+	shim_event_init(&o->ev, NULL);
+	o->e.type = DRBD_SHIM_EV_OPEN;
+	o->e.device = dev->id;
+	o->e.flags = flags;
+	o->e.bytes = current->tgid;
+	o->e.id = atomic_inc_return(&ids) & INT_MAX;
+	get_task_comm(o->e.comm, current);
+	return o;
+}
+
+int shim_open(SHIM_OPEN_ARGS)
+{
+	struct shim_device *dev = SHIM_OPEN_DISK->private_data;
+	struct opener *o;
+	int rc;
+
+	o = opener_make(dev, (mode & SHIM_MODE_WRITE ? DRBD_SHIM_OPEN_WRITE : 0) |
+			(mode & SHIM_MODE_EXCL ? DRBD_SHIM_OPEN_EXCL : 0) |
+			(mode & SHIM_MODE_NDELAY ? DRBD_SHIM_OPEN_NDELAY : 0));
+	if (!o)
+		return -ENOMEM;
+	spin_lock_irq(&dev->lock);
+	list_add_tail(&o->node, &dev->openers);
+	if (dev->started)
+		shim_emit(&o->ev, &o->e, dev->generation);
+	spin_unlock_irq(&dev->lock);
+	rc = wait_event_interruptible_timeout(dev->wait, READ_ONCE(o->answered) || READ_ONCE(dev->dead),
+					      shim_open_wait * HZ);
+	spin_lock_irq(&dev->lock);
+	shim_event_cancel(&o->ev);
+	if (o->answered) {
+		rc = o->rc;
+		kfree(o);
+	} else {
+		rc = dev->dead ? -ENODEV : rc < 0 ? -EINTR : -EAGAIN;
+		list_del(&o->node);
+		o->e.type = DRBD_SHIM_EV_OPEN_GONE;
+		shim_event_init(&o->ev, opener_free);
+		shim_emit(&o->ev, &o->e, dev->generation);
+	}
+	spin_unlock_irq(&dev->lock);
+	return rc;
+}
+
+/* A granted open counts from here, even if a signal has come meanwhile. */
+int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op)
+{
+	struct opener *o;
+
+	if (op->error < 0 || op->error > MAX_ERRNO)
+		return -EINVAL;
+	spin_lock_irq(&dev->lock);
+	list_for_each_entry(o, &dev->openers, node) {
+		if (o->e.id != op->tag)
+			continue;
+		if (!op->error) {
+			dev->opens++;
+			dev->writers |= o->e.flags & DRBD_SHIM_OPEN_WRITE;
+			tell_count(dev);
+		}
+		o->rc = -op->error;
+		list_del_init(&o->node);
+		WRITE_ONCE(o->answered, true);	/* o is the opener's own again */
+		wake_up_all(&dev->wait);
+		break;
+	}
+	spin_unlock_irq(&dev->lock);
+	return 0;
+}
+
+/* Tells a new engine of the opens, device.lock */
+void shim_openers_retell(struct shim_device *dev)
+{
+	struct opener *o;
+
+	tell_count(dev);
+	list_for_each_entry(o, &dev->openers, node)
+		shim_emit(&o->ev, &o->e, dev->generation);
+}
+
+void shim_release(SHIM_RELEASE_ARGS)
+{
+	struct shim_device *dev = disk->private_data;
+	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_LAST_CLOSE, .device = dev->id };
+
+	spin_lock_irq(&dev->lock);
+	dev->opens--;
+	dev->closing = !dev->opens && dev->writers && dev->started;
+	dev->writers = dev->opens && dev->writers;
+	if (dev->closing)
+		shim_emit(&dev->close_event, &e, dev->generation);
+	else
+		tell_count(dev);
+	spin_unlock_irq(&dev->lock);
+	if (wait_event_killable_timeout(dev->wait, !READ_ONCE(dev->closing), shim_close_wait * HZ) <= 0) {
+		spin_lock_irq(&dev->lock);
+		dev->closing = false;
+		shim_event_cancel(&dev->close_event);
+		tell_count(dev);
+		spin_unlock_irq(&dev->lock);
+	}
+}
+
+int shim_drained(struct shim_device *dev)
+{
+	spin_lock_irq(&dev->lock);
+	dev->closing = false;
+	spin_unlock_irq(&dev->lock);
+	wake_up_all(&dev->wait);
+	return 0;
+}
