@@ -41,7 +41,7 @@ export type DeviceFacts = Facts<DeviceRow, 'intentionalDiskless' | 'md' | 'curre
 export type PeerDeviceFacts = Facts<PeerDeviceRow, 'uuidsReceived' | 'currentUuidReceived' | 'initialStateSent' | 'haveSizes'
   | 'holdingUuidLock' | 'peerQuorate' | 'considerResync' | 'unstableResync' | 'reconciliationResync' | 'beforeResyncDone'
   | 'aheadToSyncSource' | 'syncSrcCrashedPrimary' | 'resyncAgain' | 'peerCurrentUuid' | 'uuidFlags' | 'uuidNodeMask'
-  | 'commCurrentUuid' | 'negotiationResult' | 'lastRepl'>;
+  | 'commCurrentUuid' | 'negotiationResult' | 'lastRepl' | 'connectState'>;
 
 /**
  * Everything that changes a view. `request` names who waits for the effect `done` (0: nobody). `tag` is the word in
