@@ -19,6 +19,11 @@ export function compareSocketAddress(a: Address, b: Address): number {
   return 0;
 }
 
+/** The same host, however its address is written; ports do not count. */
+export function sameAddress(a: Address, b: Address): boolean {
+  return a.address === b.address || addressBytes(a).join('.') === addressBytes(b).join('.');
+}
+
 /** 4 or 16 bytes in network order. The text was checked when the path was configured; a zone ("%eth0") does not count. */
 export function addressBytes({ family, address }: Address): Uint8Array {
   if (family === 'ipv4') return Uint8Array.from(address.split('.'), Number);

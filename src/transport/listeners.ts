@@ -5,6 +5,7 @@
  */
 import type { Address, Listener, Net, SocketTuning, Stream } from '../host/net.ts';
 import type { Path } from '../conn/transport-class.ts';
+import { addressBytes, sameAddress } from './address.ts';
 
 export interface Waiting {
   readonly path: Path;
@@ -52,9 +53,9 @@ export class ListenerPool {
 
 function accept(set: ReadonlySet<Waiting>, stream: Stream, remote: Address): void {
   for (const waiting of set) {
-    if (waiting.path.peer.address === remote.address) return waiting.accepted(stream);
+    if (sameAddress(waiting.path.peer, remote)) return waiting.accepted(stream);
   }
   stream.close(0);
 }
 
-const keyOf = ({ netns, local }: Path): string => `${netns} ${local.family} ${local.address} ${local.port}`;
+const keyOf = ({ netns, local }: Path): string => `${netns} ${addressBytes(local).join('.')} ${local.port}`;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { describe, expect, it } from 'vitest';
+import { EngineLife } from '../../../src/sim/clock.ts';
 import { Cstate } from '../../../src/state/states.ts';
 import { PSizes } from '../../../src/wire/packets/sizes.ts';
 import { PState } from '../../../src/wire/packets/state.ts';
@@ -52,8 +53,7 @@ describe('connecting', () => {
   it('a port in use is told once, and tried again until it is free', () => {
     const cluster = new Cluster(5);
     const [a, b] = cluster.pair();
-    const other = new (cluster.node(2, 3).life.constructor as any)(cluster.world);
-    const squatter = { address: a.path.local, life: other, accepted: () => {} };
+    const squatter = { address: a.path.local, life: new EngineLife(cluster.world), accepted: () => {} };
     cluster.fabric.listening.set('10.0.0.1:7000', squatter);
     a.connect();
     b.connect();
@@ -100,7 +100,8 @@ describe('handshake', () => {
   });
 
   it.each([
-    ['another secret', { cramHmacAlg: 'sha256', sharedSecret: 'a' }, { cramHmacAlg: 'sha256', sharedSecret: 'b' }, 'Authentication of peer failed'],
+    ['another secret', { cramHmacAlg: 'sha256', sharedSecret: 'a' }, { cramHmacAlg: 'sha256', sharedSecret: 'b' },
+      'Authentication of peer failed'],
     ['another protocol', { wireProtocol: 3 }, { wireProtocol: 1 }, 'incompatible protocol settings'],
     ['other policies', { afterSb1p: 1 }, { afterSb1p: 2 }, 'incompatible after-sb-1pri settings'],
     ['two primaries', { twoPrimaries: true }, {}, 'incompatible allow-two-primaries settings'],

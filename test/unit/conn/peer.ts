@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/** Ends of a connection in one process: a small state engine above ConnConnection, on the simulated network. */
+/** Ends of a connection in one process: a small state engine above ConnConnection, on the simulated network or a real one. */
 import type { NetConf } from '../../../src/conn/config.ts';
 import { ConnConnection } from '../../../src/conn/connection.ts';
 import type { ConnEnv } from '../../../src/conn/env.ts';
 import { PacketHandlers, TAKEN } from '../../../src/conn/handlers.ts';
 import type { ConnLink } from '../../../src/conn/link.ts';
 import { type Path, TransportRegistry } from '../../../src/conn/transport-class.ts';
-import type { Address } from '../../../src/host/net.ts';
+import type { Clock } from '../../../src/host/clock.ts';
+import type { Crypto } from '../../../src/host/crypto.ts';
+import type { Address, Net } from '../../../src/host/net.ts';
+import type { Random } from '../../../src/host/random.ts';
 import { EngineLife } from '../../../src/sim/clock.ts';
 import { SimCrypto } from '../../../src/sim/crypto.ts';
 import { SimFabric, SimNet } from '../../../src/sim/net.ts';
@@ -34,7 +37,10 @@ export class Cluster {
   }
 
   node(id: number, peerId: number, conf: Partial<NetConf> = {}): Peer {
-    return new Peer(this, id, peerId, { ...NET_CONF, ...conf });
+    const life = new EngineLife(this.world);
+    const net = new SimNet(this.fabric, life);
+    const machine = { clock: life, net, random: this.world.random, crypto: new SimCrypto(), turn: (run: () => void) => life.turn(run) };
+    return new Peer(machine, id, peerId, { ...NET_CONF, ...conf }, addressOf(id), addressOf(peerId));
   }
 
   pair(conf: Partial<NetConf> = {}): [Peer, Peer] {
@@ -48,10 +54,19 @@ export class Cluster {
 
 export const addressOf = (nodeId: number, port = 7000): Address => ({ family: 'ipv4', address: `10.0.0.${nodeId + 1}`, port });
 
+/** What one end has of the world. */
+export interface Machine {
+  readonly clock: Clock;
+  readonly net: Net;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  /** Each call into the engine is a turn. */
+  turn(run: () => void): void;
+}
+
 /** "Connected" comes with the first P_STATE here, "Disconnecting" is announced by a P_TWOPC_COMMIT as in real life. */
 export class Peer implements ConnEnv {
-  readonly cluster: Cluster;
-  readonly life: EngineLife;
+  readonly machine: Machine;
   readonly conn: ConnConnection;
   readonly path: Path;
   readonly lines: string[] = [];
@@ -65,12 +80,10 @@ export class Peer implements ConnEnv {
   sentPosition = 0;
   #cstate: Cstate = Cstate.standAlone;
 
-  constructor(cluster: Cluster, id: number, peerId: number, conf: NetConf) {
-    this.cluster = cluster;
-    this.life = new EngineLife(cluster.world);
-    const host = { net: new SimNet(cluster.fabric, this.life), clock: this.life, random: cluster.world.random };
+  constructor(machine: Machine, id: number, peerId: number, conf: NetConf, local: Address, peer: Address) {
+    this.machine = machine;
     const transports = new TransportRegistry();
-    transports.register(new TcpTransportClass(host));
+    transports.register(new TcpTransportClass(machine));
     this.handlers.on(PState, (vnr, { state }) => {
       this.states.push([vnr, state]);
       if (this.#cstate === Cstate.connecting) this.becomeConnected();
@@ -80,14 +93,12 @@ export class Peer implements ConnEnv {
       this.changeCstate(Cstate.tearDown, true, 'remote');
       return TAKEN;
     });
-    const identity = { ownNodeId: id, peerNodeId: peerId, offer: ownOffer };
-    this.conn = new ConnConnection({ clock: this.life, random: host.random, crypto: new SimCrypto() }, transports, identity,
-      conf, this, this.handlers);
-    this.path = { local: addressOf(id), peer: addressOf(peerId), netns: 0 };
+    this.conn = new ConnConnection(machine, transports, { ownNodeId: id, peerNodeId: peerId, offer: ownOffer }, conf, this,
+      this.handlers);
+    this.path = { local, peer, netns: 0 };
   }
 
-  /** Each call into the engine is a turn. */
-  turn(run: () => void): void { this.life.turn(run); }
+  turn(run: () => void): void { this.machine.turn(run); }
 
   connect(): void {
     this.turn(() => {
@@ -144,8 +155,8 @@ export class Peer implements ConnEnv {
   }
 
   protocolUpdate(packet: PProtocol): void { this.updates.push(packet); }
-  cleanUp(done: () => void): void { this.life.timer('clean-up', 3, done); }
-  afterClosed(done: () => void): void { this.life.timer('helper disconnected', 5, done); }
+  cleanUp(done: () => void): void { this.machine.clock.timer('clean-up', 3, done); }
+  afterClosed(done: () => void): void { this.machine.clock.timer('helper disconnected', 5, done); }
 
   tornDown(): void {
     if (this.#cstate === Cstate.disconnecting) return this.#set(Cstate.standAlone, 'disconnected');

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../../src/host/net.ts';
-import { addressBytes, compareSocketAddress, showAddress } from '../../../src/transport/address.ts';
+import { addressBytes, compareSocketAddress, sameAddress, showAddress } from '../../../src/transport/address.ts';
 
 const v4 = (address: string, port = 7000): Address => ({ family: 'ipv4', address, port });
 const v6 = (address: string, port = 7000): Address => ({ family: 'ipv6', address, port });
@@ -20,6 +20,11 @@ describe('addresses', () => {
     ['::ffff:10.1.2.3', '00000000000000000000ffff0a010203'],
     ['fd00::', 'fd000000000000000000000000000000'],
   ])('%s', (text, hex) => expect(Buffer.from(addressBytes(v6(text))).toString('hex')).toBe(hex));
+
+  it('are the same however they are written', () => {
+    expect(sameAddress(v6('fd00:0::1', 1), v6('fd00::0:1', 2))).toBe(true);
+    expect(sameAddress(v6('::1'), v4('0.0.0.1'))).toBe(false);
+  });
 
   it('compare port first, then the address by bytes', () => {
     expect(compareSocketAddress(v4('10.0.0.10'), v4('10.0.0.9'))).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { describe, expect, it } from 'vitest';
 import type { Path, Transport, TransportConf, TransportStreams } from '../../../src/conn/transport-class.ts';
-import type { Address, Stream } from '../../../src/host/net.ts';
+import type { Address, ConnectOptions, Stream } from '../../../src/host/net.ts';
 import { EngineLife } from '../../../src/sim/clock.ts';
 import { SimFabric, SimNet } from '../../../src/sim/net.ts';
 import { World } from '../../../src/sim/world.ts';
@@ -11,6 +11,11 @@ import { fixedBytesTable } from '../../../src/wire/packets.ts';
 const CONF: TransportConf = { connectIntMs: 10_000, pingTimeoutMs: 500, socketCheckTimeoutMs: 0, sndbufBytes: 0, rcvbufBytes: 0 };
 const address = (host: number, port = 7000): Address => ({ family: 'ipv4', address: `10.0.0.${host}`, port });
 const path = (own: Address, peer: Address): Path => ({ local: own, peer, netns: 0 });
+
+/** From that host to host 1. */
+const dial = (host: number): ConnectOptions => ({
+  netns: 0, local: address(host, 0), remote: address(1), timeoutMs: 1000, tuning: { sndbufBytes: 0, rcvbufBytes: 0, tos: -1 },
+});
 
 class Engine {
   readonly life: EngineLife;
@@ -65,7 +70,7 @@ describe('listeners', () => {
     server.connect(path(address(1), address(2)));
     const ended: string[] = [];
     stranger.life.turn(() => {
-      stranger.net.connect({ netns: 0, local: address(9, 0), remote: address(1), timeoutMs: 1000, tuning: { sndbufBytes: 0, rcvbufBytes: 0, tos: -1 } },
+      stranger.net.connect(dial(9),
         (stream) => stream.start(framing(), handler(ended)), () => ended.push('refused'));
     });
     expect(world.runUntil(() => ended.length > 0, 1000)).toBe(true);
@@ -95,7 +100,7 @@ describe('first packets', () => {
     const { streams } = server.connect(path(address(1), address(2)));
     const ended: string[] = [];
     peer.life.turn(() => {
-      peer.net.connect({ netns: 0, local: address(2, 0), remote: address(1), timeoutMs: 1000, tuning: { sndbufBytes: 0, rcvbufBytes: 0, tos: -1 } },
+      peer.net.connect(dial(2),
         (stream) => {
           stream.start(framing(), handler(ended));
           if (bytes.length > 0) garbage(stream, bytes);
@@ -113,7 +118,7 @@ describe('first packets', () => {
     server.connect(path(address(1), address(2)));
     peer.life.turn(() => {
       for (let i = 0; i < 300; i++) {
-        peer.net.connect({ netns: 0, local: address(2, 0), remote: address(1), timeoutMs: 1000, tuning: { sndbufBytes: 0, rcvbufBytes: 0, tos: -1 } },
+        peer.net.connect(dial(2),
           (stream) => stream.start(framing(), handler([])), () => {});
       }
     });

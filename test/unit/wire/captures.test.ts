@@ -32,7 +32,8 @@ function reencode(captured: Captured, agreed: Agreed): Uint8Array {
 function original(captured: Captured): Uint8Array {
   const { pads, name } = packetOf(captured.command)!;
   const bytes = new Uint8Array([...captured.header, ...bytesOf(captured.body)]);
-  if (STALE_PADS.has(name)) for (const [offset, length] of pads) bytes.fill(0, captured.header.length + offset, captured.header.length + offset + length);
+  if (!STALE_PADS.has(name)) return bytes;
+  for (const [offset, length] of pads) bytes.fill(0, captured.header.length + offset, captured.header.length + offset + length);
   return bytes;
 }
 
