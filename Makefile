@@ -29,11 +29,9 @@ all: $(PARTS)
 setup:
 	@scripts/setup
 
-# A copy of the sources for each kernel, so that the builds for two kernels do not meet.
 $(KMOD_OUT)/.built: $(KMOD_SOURCES)
 	@test -n "$(KVER)" || { echo 'no kernel headers here: run "make setup"' >&2; exit 1; }
-	@mkdir -p $(KMOD_OUT) && cp -rp kmod/. $(KMOD_OUT)
-	$(MAKE) -C $(KDIR) M=$(CURDIR)/$(KMOD_OUT) modules
+	$(MAKE) -C kmod KVER=$(KVER) KDIR=$(KDIR) BUILD=$(CURDIR)/$(KMOD_OUT)
 	@touch $@
 
 $(ADDON): binding.gyp $(NATIVE_SOURCES) node_modules/.package-lock.json

@@ -24,7 +24,7 @@ in-tree_load() {
 }
 in-tree_up() {
   for i in 0 1; do
-    yes yes | drbdmeta $i v08 /dev/ram$i internal create-md > /dev/null 2>&1
+    drbdmeta --force $i v08 /dev/ram$i internal create-md > /dev/null 2>&1
     $S84 new-minor r$i $i 0
     $S84 attach $i /dev/ram$i /dev/ram$i internal $TUNING --al-extents=1237
   done
@@ -88,6 +88,8 @@ fio_cases() {
 }
 
 [ -e /dev/ram0 ] || modprobe brd rd_nr=3 rd_size=$((513 * 1024))
+# Meta-data of the implementation before would be converted or asked about.
+for i in 0 1; do dd if=/dev/zero of=/dev/ram$i bs=1M seek=512 oflag=direct status=none 2> /dev/null || true; done
 case $impl-$what in
   raw-io)
     dd if=/dev/zero of=/dev/ram2 bs=1M count=128 oflag=direct status=none

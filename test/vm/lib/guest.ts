@@ -240,7 +240,9 @@ export class Guest {
 
   /** A line of ours in the kernel log; resolves when it has arrived there, and so all that was logged before it. */
   async mark(text: string): Promise<string> {
-    const marker = `drbdd-test: ${text} (${this.name} marker ${++this.#markers})`;
+    // The kernel escapes what is not printable, and backslashes.
+    const plain = text.replace(/[^\w .,:()/-]/g, '_').slice(0, 100);
+    const marker = `drbdd-test: ${plain} (${this.name} marker ${++this.#markers})`;
     await this.run(['/bin/sh', '-c', 'echo "$1" > /dev/kmsg', 'mark', `<5>${marker}`]);
     await waitFor('a marker in the kernel log', () => this.kernelLog.lines.some((line) => line.includes(marker)), {
       intervalMs: 20,
