@@ -44,6 +44,18 @@ describe('connecting', () => {
     }
   });
 
+  it('the features packet comes while this end still watches its sockets', () => {
+    for (const [own, peers] of [[100, 900], [900, 100]]) {
+      const cluster = new Cluster(9);
+      const a = cluster.node(0, 1, { socketCheckTimeoutMs: own });
+      const b = cluster.node(1, 0, { socketCheckTimeoutMs: peers });
+      a.connect();
+      b.connect();
+      expect(cluster.until(() => a.connected && b.connected, 5_000)).toBe(true);
+      expect(a.count('timeout') + b.count('timeout')).toBe(0);
+    }
+  });
+
   it('the node with the larger address opens the data stream', () => {
     const { a, b } = connected(3);
     // Data from b, control from a: a is the one that accepted no control stream.
