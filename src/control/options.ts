@@ -18,7 +18,7 @@ export const resourceOptions = (o: ResourceOpts): ResourceOptions => ({
 
 /** Numbers of rr-conflict that are allowed there. */
 const RR_CONFLICT: Readonly<Record<number, ConnectionOptions['rrConflict']>> =
-  { 0: 'disconnect', 9: 'call-pri-lost', 11: 'violently', 12: 'retry-connect', 13: 'auto-discard' };
+  { 0: 'disconnect', 9: 'call-pri-lost', 10: 'violently', 11: 'retry-connect', 12: 'auto-discard' };
 
 export const connectionOptions = (n: GenlNetConf): ConnectionOptions => ({
   fencing: n.fencingPolicy as ConnectionOptions['fencing'], allowTwoPrimaries: n.twoPrimaries,
