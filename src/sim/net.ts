@@ -274,6 +274,7 @@ class SimStream implements Stream {
   #end(cause: ClosedCause, errno: number): void {
     this.#open = false;
     this.#fabric.streams.delete(this);
+    this.other?.arriveEnd('eof', 0);
     this.#handler!.closed(cause, errno);
   }
 }
