@@ -8,6 +8,8 @@ import type { Agreed } from '../wire/versions.ts';
 
 /** Cold packets that wait for room; above it the peer is not reading for far too long. */
 const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+/** Packets of the backlog that have left before their places are given back. */
+const FORGET_AT = 1024;
 
 /**
  * One stream of a connection: the host's, with cold packets as values put before everything that comes later. A cold
@@ -15,7 +17,9 @@ const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
  */
 export class ConnStream implements Stream {
   readonly #stream: Stream;
-  readonly #backlog: Uint8Array[] = [];
+  /** Encoded packets from #backlogFirst on. */
+  #backlog: Uint8Array[] = [];
+  #backlogFirst = 0;
   #backlogBytes = 0;
   #pausedByUser = false;
   #pausedByOwner = true;
@@ -77,7 +81,8 @@ export class ConnStream implements Stream {
   close(lingerMs: number): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#backlog.length = 0;
+    this.#backlog = [];
+    this.#backlogFirst = 0;
     this.#backlogBytes = 0;
     this.#stream.close(lingerMs);
   }
@@ -107,6 +112,10 @@ export class ConnStream implements Stream {
     if (this.#backlogBytes + bytes > BACKLOG_BYTES_MAX) return false;
     const packet = new Uint8Array(bytes);
     this.#put(definition, vnr, value, agreed, new DataView(packet.buffer), 0);
+    if (this.#backlogFirst >= FORGET_AT) {
+      this.#backlog.splice(0, this.#backlogFirst);
+      this.#backlogFirst = 0;
+    }
     this.#backlog.push(packet);
     this.#backlogBytes += bytes;
     return true;
@@ -114,17 +123,19 @@ export class ConnStream implements Stream {
 
   /** There is room again. True: all that waited is queued, others may go on. */
   drain(): boolean {
-    if (this.#exclusive) return true;
-    while (this.#backlog.length > 0) {
-      const packet = this.#backlog[0];
+    if (this.#exclusive || this.#backlog.length === 0) return true;
+    while (this.#backlogFirst < this.#backlog.length) {
+      const packet = this.#backlog[this.#backlogFirst];
       const at = this.#stream.reserve(packet.length);
       if (at < 0) return false;
       const { output } = this.#stream;
       new Uint8Array(output.buffer, output.byteOffset + at, packet.length).set(packet);
       this.#stream.commit(at, packet.length, null, 0, 0);
-      this.#backlog.shift();
+      this.#backlogFirst++;
       this.#backlogBytes -= packet.length;
     }
+    this.#backlog = [];
+    this.#backlogFirst = 0;
     return true;
   }
 }

@@ -252,10 +252,10 @@ describe('packets', () => {
   it('go to their handlers in order, also when there is no room for them at once', () => {
     const { cluster, a, b } = connected(50);
     a.turn(() => {
-      for (let i = 0; i < 60_000; i++) a.conn.send(PState, 7, { state: 0x10000 + i });
+      for (let i = 0; i < 40_000; i++) a.conn.send(PState, 7, { state: 0x10000 + i });
       expect(a.conn.link!.data.reserve(100)).toBe(-1);
     });
-    expect(cluster.until(() => b.states.length === 60_001, 120_000)).toBe(true);
+    expect(cluster.until(() => b.states.length === 40_001, 120_000)).toBe(true);
     expect(b.states.slice(1).every(([vnr, state], i) => vnr === 7 && state === 0x10000 + i)).toBe(true);
     expect(a.connected && b.connected).toBe(true);
   });
