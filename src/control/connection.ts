@@ -114,6 +114,7 @@ export class Connection implements ConnEnv {
   }
 
   afterClosed(done: () => void): void {
+    this.resource.dispatch({ kind: 'fencePeer', nodeId: this.nodeId });
     this.resource.engine.helpers.run(this.resource, 'disconnected', { connection: this }, () => done());
   }
 

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Open and close of one volume: auto-promote, and what refuses an open. @spec state.md 7.2 */
 import type { Timer } from '../host/clock.ts';
-import { Cstate, Disk, Role } from '../state/states.ts';
+import { openErrno, OpenErrno } from '../state/select.ts';
+import { Role } from '../state/states.ts';
 import { Ss } from '../state/ss.ts';
-import type { View } from '../state/types.ts';
-import { findDevice } from '../state/view.ts';
 import type { Device } from './device.ts';
 
-const Errno = { EAGAIN: 11, ENODEV: 19, EROFS: 30, ENODATA: 61, EMEDIUMTYPE: 124 } as const;
 const RETRY_MS = 100;
 
 /** Who has the volume open; told in the refusal of a demotion. */
@@ -87,16 +85,14 @@ export class Openers {
     if (!this.#waiting.has(open.id)) return;
     const { resource, vnr } = this.#device;
     const { view } = resource;
-    const row = findDevice(view, vnr);
-    if (!row || row.unregistered) return this.#answer(open, Errno.ENODEV);
-    if (view.resource.downInProgress) return this.#answer(open, Errno.EAGAIN);
-    if (open.write && view.resource.role !== Role.primary) {
-      if (!view.resource.options.autoPromote) return this.#answer(open, Errno.EROFS);
+    if (view.resource.downInProgress) return this.#answer(open, OpenErrno.again);
+    if (open.write && view.resource.options.autoPromote && openErrno(view, vnr, true) === OpenErrno.readOnlyFs) {
       return this.#promote(open);
     }
-    const errno = open.write ? 0 : readOnlyErrno(view, row.haveQuorum, view.resource.options.autoPromote);
-    if (errno === Errno.EAGAIN && !open.ndelay && this.#inTime(open)) return this.#later(open);
-    this.#answer(open, errno === Errno.EAGAIN && !open.ndelay ? Errno.EMEDIUMTYPE : errno);
+    const errno = openErrno(view, vnr, open.write);
+    if (errno !== OpenErrno.again) return this.#answer(open, errno);
+    if (!open.ndelay && this.#inTime(open)) return this.#later(open);
+    this.#answer(open, open.ndelay ? errno : OpenErrno.mediumType);
   }
 
   #promote(open: Waiting): void {
@@ -109,7 +105,7 @@ export class Openers {
         if (rc >= Ss.success) return this.#answer(open, 0);
         const again = AGAIN.has(rc) && !open.ndelay && this.#inTime(open);
         if (again) this.#later(open);
-        else this.#answer(open, Errno.EROFS);
+        else this.#answer(open, OpenErrno.readOnlyFs);
       });
   }
 
@@ -134,15 +130,3 @@ export class Openers {
 
 /** Refusals that may pass within auto-promote-timeout. */
 const AGAIN: ReadonlySet<number> = new Set([Ss.cwFailedByPeer, Ss.twoPrimaries, Ss.noUpToDateDisk]);
-
-/** ro_open_cond. */
-function readOnlyErrno(view: View, haveQuorum: boolean, autoPromote: boolean): number {
-  if (!autoPromote && view.resource.role !== Role.primary) return Errno.EMEDIUMTYPE;
-  if (!haveQuorum) return Errno.ENODATA;
-  if (view.resource.role !== Role.primary &&
-    view.connections.some((c) => c.peerRole === Role.primary && !c.options.allowTwoPrimaries)) return Errno.EMEDIUMTYPE;
-  if (view.devices.some((d) => d.disk === Disk.upToDate) ||
-    view.peerDevices.some((pd) => pd.pdsk === Disk.upToDate)) return 0;
-  const soon = view.connections.some((c) => c.cstate >= Cstate.unconnected && c.cstate < Cstate.connected);
-  return soon ? Errno.EAGAIN : Errno.ENODATA;
-}
