@@ -46,7 +46,8 @@ export type Effect =
   | { readonly kind: 'syncMd'; readonly vnr: number }
   /**
    * Make the new current UUID (uuid.md 1.6): writes, sends P_UUIDS110 with NEW_DATAGEN; weak nodes only when forced. Does nothing
-   * if the row's newCurUuid is false and not forced; clears it by deviceFacts, together with the new currentUuid.
+   * if the row's newCurUuid is false and not forced. Always ends with deviceFacts newCurUuid false (and the new currentUuid, if
+   * one was needed); in `work` the queue waits for that.
    */
   | { readonly kind: 'newCurrentUuid'; readonly vnr: number; readonly forced: boolean }
   /** Exposed data UUID, already with bit 0. Journal it: a diskless Primary must not forget it. */

@@ -7,11 +7,11 @@ import type { View } from './types.ts';
 import { connectionIndex, noConnectState, replaceConnection, replacePeerDevicesOf } from './view.ts';
 
 /** drbd_init_connect_state: nothing of an earlier attempt may count. */
-export function initConnectState(view: View, nodeId: number): View {
-  const cleared = replacePeerDevicesOf(view, nodeId, { initialStateSent: false, initialStateReceived: false, haveSizes: false,
-    uuidsReceived: false, currentUuidReceived: false, peerQuorate: false, connectState: noConnectState });
-  return replaceConnection(cleared, nodeId, { handshake: 'none' });
-}
+export const noHandshake = { initialStateSent: false, initialStateReceived: false, haveSizes: false, uuidsReceived: false,
+  currentUuidReceived: false, peerQuorate: false, connectState: noConnectState } as const;
+
+export const initConnectState = (view: View, nodeId: number): View =>
+  replaceConnection(replacePeerDevicesOf(view, nodeId, noHandshake), nodeId, { handshake: 'none' });
 
 export function abortConnect(view: View, nodeId: number): View {
   return replacePeerDevicesOf(view, nodeId, { holdingUuidLock: false, initialStateSent: false, initialStateReceived: false,

@@ -98,10 +98,13 @@ export function checkFencing(step: Step, nodeId: number): void {
   const allOutdated = step.view.devices.every((_, d) => pdAt(step.view, d, c).pdsk <= Disk.outdated);
   const allBack = step.view.devices.every((_, d) => pdAt(step.view, d, c).repl >= Repl.established);
   if (!allOutdated && !allBack) return;
-  for (const { vnr, newCurUuid } of step.view.devices) {
-    if (!newCurUuid) continue;
-    if (allOutdated) step.effects.push({ kind: 'newCurrentUuid', vnr, forced: false });
-    else step.view = replaceDevice(step.view, vnr, { newCurUuid: false });
+  const due = step.view.devices.filter((device) => device.newCurUuid);
+  if (allOutdated && due.length > 0) {
+    // I/O stays frozen until the new generation is on disk.
+    for (const { vnr } of due) step.work.push({ kind: 'newCurrentUuid', vnr, forced: false });
+    step.work.push({ kind: 'raise', event: { kind: 'checkFencing', nodeId } });
+    return;
   }
+  for (const { vnr } of due) step.view = replaceDevice(step.view, vnr, { newCurUuid: false });
   transact(step, { flags: Cs.verbose, tag: 'fencing' }, (draft) => draft.setConnection(c, { suspFen: false }));
 }

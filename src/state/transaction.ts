@@ -8,6 +8,7 @@ import type { Effect, Sticky } from './effects.ts';
 import { dataAccessible, isSuspended, isUnstable, pdAt, shouldMirror, shouldSendOutOfSync } from './facts.ts';
 import { exposeUuid, finishStateChange } from './finish.ts';
 import { checkHard, checkSoft } from './guards.ts';
+import { noHandshake } from './handshake.ts';
 import type { Verdict } from './guards.ts';
 import { LEVEL, logLine } from './log-lines.ts';
 import { sanitize } from './sanitize.ts';
@@ -196,6 +197,11 @@ function commit(step: Step, draft: Draft, options: TransactionOptions): void {
   draft.connections.forEach((connection, c) => { // is_connect: the handshake's UUIDs may move again
     if (old.connections[c]!.cstate !== Cstate.connecting || connection.cstate !== Cstate.connected) return;
     for (let d = 0; d < draft.devices.length; d++) draft.setPeerDevice(draft.index(d, c), { holdingUuidLock: false });
+  });
+  draft.connections.forEach((connection, c) => { // nothing of a handshake outlives its connection (7.6)
+    if (old.connections[c]!.cstate < Cstate.connecting || connection.cstate >= Cstate.connecting) return;
+    draft.setConnection(c, { handshake: 'none' });
+    for (let d = 0; d < draft.devices.length; d++) draft.setPeerDevice(draft.index(d, c), { ...noHandshake, holdingUuidLock: false });
   });
   exposeData(draft, finish);
   recompute(draft);

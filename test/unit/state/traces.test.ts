@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** The worked traces. @spec state.md 10 */
+import { describe, expect, it } from 'vitest';
+import { Ss } from '../../../src/state/ss.ts';
+import { MdFlag } from '../../../src/state/states.ts';
+import { Cluster } from './cluster.ts';
+
+const GOOD = MdFlag.consistent | MdFlag.wasUpToDate | MdFlag.haveQuorum;
+
+const pair = (): Cluster => {
+  const cluster = new Cluster(2);
+  cluster.up([GOOD, GOOD], [0x10n, 0x10n]);
+  cluster.connect(0, 1);
+  return cluster;
+};
+
+describe('traces', () => {
+  it('10.1 up: Attaching, then the disk state of the meta-data', () => {
+    const cluster = new Cluster(2);
+    cluster.up([0, 0], [4n, 4n]);
+    expect(cluster.nodes[0]!.lines).toEqual(['device 0 Attaching', 'device 0 Inconsistent']);
+    cluster.mark();
+    cluster.nodes[0]!.give({ kind: 'connect', request: 3, nodeId: 1, discardMyData: false, tentative: false });
+    cluster.run();
+    expect(cluster.nodes[0]!.done.get(3)).toBe(Ss.success);
+    expect(cluster.lines).toEqual(['0 connection 1 Unconnected Unknown', '0 connection 1 Connecting Unknown']);
+  });
+
+  it('10.2 primary needs data or force', () => {
+    const cluster = new Cluster(2);
+    cluster.up([0, 0], [4n, 4n]);
+    expect(cluster.primary(0)).toBe(Ss.noUpToDateDisk);
+    cluster.mark();
+    expect(cluster.primary(0, true)).toBe(Ss.success);
+    expect(cluster.lines).toEqual(['0 + resource Primary', '0 device 0 UpToDate']);
+    expect(cluster.nodes[0]!.logs).toContain('role( Secondary -> Primary ) [primary]');
+  });
+
+  it('10.3 connect with full initial sync', () => {
+    const cluster = new Cluster(2);
+    cluster.up([0, 0], [4n, 4n]);
+    cluster.primary(0, true);
+    cluster.mark();
+    cluster.connect(0, 1);
+    expect(cluster.packets.slice(0, 3)).toEqual(['0>1 prepare', '1>0 yes', '0>1 commit']);
+    expect(cluster.nodes[0]!.lines.slice(-2)).toEqual(['+ connection 1 Connected Secondary', 'peer-device 1/0 WFBitMapS Inconsistent']);
+    expect(cluster.nodes[1]!.lines.slice(-2)).toEqual(['+ connection 0 Connected Primary', 'peer-device 0/0 WFBitMapT UpToDate']);
+    expect(cluster.packets.slice(3).filter((p) => p.startsWith('1>0'))).toEqual(['1>0 uuids', '1>0 uuids', '1>0 state']);
+    cluster.mark();
+    cluster.resync(0, 1);
+    expect(cluster.state(0)).toBe('Primary/UpToDate 1:Connected/Secondary/Established/UpToDate');
+    expect(cluster.state(1)).toBe('Secondary/UpToDate 0:Connected/Primary/Established/UpToDate');
+    expect(cluster.nodes[1]!.lines.slice(-2)).toEqual(['+ device 0 UpToDate', 'peer-device 0/0 Established UpToDate']);
+  });
+
+  it('10.6 and 10.4 graceful disconnect by the Primary, and back without resync', () => {
+    const cluster = pair();
+    expect(cluster.primary(0)).toBe(Ss.success);
+    cluster.mark();
+    expect(cluster.disconnect(0, 1)).toBe(Ss.success);
+    expect(cluster.packets.slice(0, 3)).toEqual(['0>1 prepare', '1>0 yes', '0>1 commit']);
+    const own = (n: number): string[] => cluster.lines.filter((l) => l.startsWith(`${n} `)).map((l) => l.slice(2));
+    expect(own(0)).toEqual(['+ connection 1 Disconnecting Unknown', 'peer-device 1/0 Off DUnknown', 'connection 1 StandAlone Unknown']);
+    expect(own(1)).toEqual(['+ connection 0 TearDown Unknown', '+ device 0 Outdated', 'peer-device 0/0 Off DUnknown',
+      'connection 0 Unconnected Unknown', 'connection 0 Connecting Unknown']);
+    expect(cluster.disconnect(0, 1)).toBe(Ss.success);
+    expect(cluster.primary(1)).toBe(Ss.noUpToDateDisk);
+    cluster.nodes[0]!.give({ kind: 'connect', request: 3, nodeId: 1, discardMyData: false, tentative: false });
+    cluster.run();
+    expect(cluster.state(1)).toBe('Secondary/UpToDate 0:Connected/Primary/Established/UpToDate');
+    expect(cluster.state(0)).toBe('Primary/UpToDate 1:Connected/Secondary/Established/UpToDate');
+  });
+
+  it('10.7 loss of the Primary: Consistent, then UpToDate by the empty transaction, then promotion', () => {
+    const cluster = pair();
+    cluster.primary(0);
+    cluster.mark();
+    cluster.breakLink(0, 1);
+    cluster.run();
+    const lines = cluster.lines.filter((l) => l.startsWith('1 ')).map((l) => l.slice(2));
+    expect(lines.slice(0, 4)).toEqual(['+ connection 0 BrokenPipe Unknown', '+ device 0 Consistent', 'peer-device 0/0 Off DUnknown',
+      'device 0 UpToDate']);
+    expect(cluster.primary(1)).toBe(Ss.success);
+    expect(cluster.nodes[1]!.view.devices[0]!.newCurUuid).toBe(true);
+  });
+
+  it('10.8 demote and promote while connected', () => {
+    const cluster = pair();
+    cluster.primary(0);
+    cluster.mark();
+    expect(cluster.secondary(0)).toBe(Ss.success);
+    expect(cluster.packets.slice(0, 3)).toEqual(['0>1 prepare', '1>0 yes', '0>1 commit']);
+    expect(cluster.lines).toContain('0 resource Secondary');
+    expect(cluster.lines).toContain('1 connection 0 Connected Secondary');
+    expect(cluster.primary(1)).toBe(Ss.success);
+    expect(cluster.state(0)).toBe('Secondary/UpToDate 1:Connected/Primary/Established/UpToDate');
+    cluster.mark();
+    expect(cluster.primary(0)).toBe(Ss.twoPrimaries);
+    expect(cluster.packets).toEqual([]);
+  });
+
+  it('10.9 detach, connected', () => {
+    const cluster = pair();
+    cluster.primary(1);
+    cluster.mark();
+    expect(cluster.request(1, { kind: 'clusterChange', request: 5, tag: 'detach', flags: 2 | 8, transient: true,
+      change: { what: 'disk', vnr: 0, disk: 2 } })).toBe(Ss.success);
+    expect(cluster.packets.slice(0, 3)).toEqual(['1>0 prepare', '0>1 yes', '1>0 commit']);
+    expect(cluster.lines.filter((l) => l.startsWith('1 '))).toEqual(['1 device 0 Detaching', '1 device 0 Diskless']);
+    expect(cluster.state(0)).toBe('Secondary/UpToDate 1:Connected/Primary/Established/Diskless');
+  });
+
+  it('10.9 a Primary alone keeps its data', () => {
+    const cluster = new Cluster(2);
+    cluster.up([GOOD, GOOD], [0x10n, 0x10n]);
+    cluster.primary(0);
+    expect(cluster.request(0, { kind: 'clusterChange', request: 5, tag: 'detach', flags: 2 | 8, transient: true,
+      change: { what: 'disk', vnr: 0, disk: 2 } })).toBe(Ss.noUpToDateDisk);
+  });
+
+  it('10.10 split brain: both StandAlone', () => {
+    const cluster = new Cluster(2);
+    cluster.up([GOOD, GOOD], [0x10n, 0x20n]);
+    cluster.splitBrain = true;
+    cluster.connect(0, 1);
+    expect(cluster.packets).toContain('1>0 no');
+    expect(cluster.packets).toContain('0>1 abort');
+    expect(cluster.state(0)).toContain('1:StandAlone');
+    expect(cluster.state(1)).toContain('0:StandAlone');
+  });
+
+  it('10.12 outdate beside the Primary is refused', () => {
+    const cluster = pair();
+    cluster.primary(0);
+    expect(cluster.request(1, { kind: 'clusterChange', request: 5, tag: 'outdate', flags: 2 | 4 | 8, transient: true,
+      change: { what: 'disk', vnr: 0, disk: 6 } })).toBe(Ss.connectedOutdates);
+  });
+
+  it('10.13 three nodes: the third does not change state', () => {
+    const cluster = new Cluster(3);
+    cluster.up([GOOD, GOOD, GOOD], [0x10n, 0x10n, 0x10n]);
+    cluster.connect(0, 1);
+    cluster.connect(0, 2);
+    cluster.connect(1, 2);
+    cluster.primary(0);
+    const third = cluster.state(2);
+    cluster.mark();
+    expect(cluster.disconnect(0, 1)).toBe(Ss.success);
+    expect(cluster.packets.filter((p) => p.endsWith('prepare'))).toEqual(['0>1 prepare', '0>2 prepare']);
+    expect(cluster.state(1)).toContain('Secondary/Outdated');
+    expect(cluster.state(2)).toBe(third.replace('1:Connected/Secondary/Established/UpToDate', '1:Connected/Secondary/Established/Outdated'));
+  });
+
+  it('a chain: a promotion is asked of nodes that are not directly connected', () => {
+    const cluster = new Cluster(3);
+    cluster.up([GOOD, GOOD, GOOD], [0x10n, 0x10n, 0x10n]);
+    cluster.connect(0, 1);
+    cluster.connect(1, 2);
+    cluster.mark();
+    expect(cluster.primary(0)).toBe(Ss.success);
+    expect(cluster.packets.filter((p) => !/uuids|state/.test(p)))
+      .toEqual(['0>1 prepare', '1>2 prepare', '2>1 yes', '1>0 yes', '0>1 commit', '1>2 commit']);
+    expect(cluster.state(2)).toContain('Secondary/Outdated');
+    expect(cluster.primary(2)).toBe(Ss.cwFailedByPeer);
+  });
+
+  it('fencing: the survivor is frozen until the handler has answered', () => {
+    const cluster = new Cluster(2);
+    cluster.up([GOOD, GOOD], [0x10n, 0x10n], { fencing: 2 });
+    cluster.connect(0, 1);
+    expect(cluster.primary(0)).toBe(Ss.success);
+    cluster.mark();
+    cluster.breakLink(0, 1);
+    expect(cluster.nodes[0]!.view.resource.suspended).toBe(true);
+    cluster.run();
+    expect(cluster.nodes[0]!.helpers).toContain('fence-peer');
+    expect(cluster.nodes[0]!.view.resource.suspended).toBe(false);
+    expect(cluster.state(0)).toContain('Outdated');
+    expect(cluster.nodes[0]!.view.devices[0]!.newCurUuid).toBe(false);
+  });
+
+  it('two nodes that promote at once: one wins', () => {
+    const cluster = pair();
+    for (const n of [0, 1]) cluster.nodes[n]!.give({ kind: 'setRole', request: 9, tag: 'primary', role: 1, force: false });
+    cluster.run(60_000);
+    const results = [0, 1].map((n) => cluster.nodes[n]!.done.get(9));
+    expect(results.filter((rc) => rc === Ss.success)).toHaveLength(1);
+    expect(results.filter((rc) => rc === Ss.twoPrimaries)).toHaveLength(1);
+    expect(cluster.nodes.filter((n) => n.view.resource.role === 1)).toHaveLength(1);
+  });
+
+  it('nothing is left over: no transaction, no operation, no semaphore', () => {
+    const cluster = pair();
+    cluster.primary(0);
+    cluster.secondary(0);
+    cluster.disconnect(1, 0);
+    for (const { view } of cluster.nodes) {
+      expect(view.twopc).toBeNull();
+      expect(view.waiting).toEqual([]);
+      expect(view.operations).toEqual([]);
+      expect(view.semHolder).toBe(0);
+    }
+  });
+});
