@@ -78,7 +78,7 @@ export class AckReceiver {
     const { sender } = this.connection;
     const first = this.oldestNotDone();
     const { pool } = this.connection.resource.requests;
-    if (first < 0) return `BAD! BarrierAck #${barrier} received, expected nothing!`;
+    if (first < 0 || sender.barriersUnacked === 0) return `BAD! BarrierAck #${barrier} received, expected nothing!`;
     if (pool.epoch[first] !== barrier) {
       return `BAD! BarrierAck #${barrier} received, expected #${pool.epoch[first]}!`;
     }
@@ -87,7 +87,7 @@ export class AckReceiver {
       return `BAD! BarrierAck #${barrier} received with n_writes=${setSize}, expected n_writes=${count}!`;
     }
     this.release(first, count);
-    if (sender.barriersUnacked > 0) sender.barriersUnacked--;
+    sender.barriersUnacked--;
     this.connection.resource.checkDrained();
     return '';
   }
@@ -107,15 +107,28 @@ export class AckReceiver {
     return '';
   }
 
-  /** Milliseconds since when the oldest request waits for an ack, -1: none. @spec io.md 11.4 */
-  oldestWaitingMs(): number {
-    const { requests } = this.connection.resource;
-    const words = requests.pool.net[this.connection.nodeId] as Uint16Array;
-    const sent = requests.pool.sentMs[this.connection.nodeId] as Float64Array;
-    for (let slot = requests.tlHead; slot >= 0; slot = requests.pool.tlNext[slot]) {
-      if ((words[slot] & (Net.SENT | Net.PENDING)) === (Net.SENT | Net.PENDING)) return sent[slot];
+  /** Why the connection has timed out, '' if it has not. @spec io.md 11.4 */
+  overdue(): string {
+    const { facts, resource, sender, nodeId } = this.connection;
+    const limitMs = facts.koCount * facts.timeout * 100;
+    if (limitMs === 0) return '';
+    const { pool, tlHead } = resource.requests;
+    const now = resource.env.clock.nowMs();
+    const words = pool.net[nodeId] as Uint16Array;
+    const sent = pool.sentMs[nodeId] as Float64Array;
+    for (let slot = tlHead; slot >= 0; slot = pool.tlNext[slot]) {
+      if ((words[slot] & (Net.SENT | Net.DONE)) !== Net.SENT) continue;
+      if (now <= sent[slot] + limitMs) return '';
+      if ((words[slot] & Net.PENDING) !== 0) {
+        return `Remote failed to finish a request within ${Math.floor(now - sent[slot])}ms > ko-count (${facts.koCount}) ` +
+          `* timeout (${facts.timeout} * 0.1s)`;
+      }
+      const barrierSent = pool.epoch[slot] !== sender.epoch && sender.barriersUnacked > 0;
+      return barrierSent && now > sender.lastBarrierMs + limitMs
+        ? `Remote failed to answer a P_BARRIER (sent at ${Math.floor(sender.lastBarrierMs)} ms) within ` +
+          `${Math.floor(now - sender.lastBarrierMs)}ms > ko-count (${facts.koCount}) * timeout (${facts.timeout} * 0.1s)` : '';
     }
-    return -1;
+    return '';
   }
 
   /** A block_id is only believed if it is alive, of this volume, at this sector, of this kind and concerns this peer. */

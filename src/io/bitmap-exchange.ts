@@ -1,125 +1,158 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import { assert } from '../assert.ts';
+import type { Job } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
-import type { Stream } from '../host/net.ts';
-import { Repl } from '../state/states.ts';
+import type { Bitmap } from '../meta/bitmap.ts';
+import { Repl, replNames } from '../state/states.ts';
+import { BitmapDecoder, BitmapEncoder, type BitSink, type BitSource, type DecodeResult } from '../wire/bitmap-code.ts';
 import { putHeader, volumeOfVnr } from '../wire/header.ts';
-import { BITMAP_PACKET_BYTES } from '../wire/limits.ts';
 import { Cmd } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 
 const HEADER = 16;
-/** 64-bit words of a full plain packet, as 32-bit ones. */
-const PACKET_WORDS = Math.floor((BITMAP_PACKET_BYTES - HEADER) / 8) * 2;
+/** Words of the bitmap looked at in one slice: a few milliseconds. */
+const SLICE_WORDS = 1 << 18;
 
-/** What the exchange waits for. */
-type Phase = 'idle' | 'writes' | 'sending' | 'receiving';
+/** What the exchange waits for. `begun`: packets of ours are on the stream, nothing may come between them. */
+type Phase = 'idle' | 'writes' | 'sending' | 'begun' | 'receiving';
 
 /** Both bitmaps of a volume become their union. @spec uuid.md 6.1, wire.md 9 */
 export class BitmapExchange {
   private readonly peer: PeerDeviceIo;
   private phase: Phase = 'idle';
-  /** Next 32-bit word to send; next one expected. */
-  private sendWord = 0;
-  private receiveWord = 0;
-  private readonly words = new Uint32Array(PACKET_WORDS);
+  private encoder: BitmapEncoder | null = null;
+  private decoder: BitmapDecoder | null = null;
+  /** The packet that is ready or being made. */
+  private readonly body = new DataView(new ArrayBuffer(4096));
+  private ready = false;
+  private counted = false;
+  private readonly sliceJob: Job;
 
   constructor(peer: PeerDeviceIo) {
     this.peer = peer;
+    this.sliceJob = { name: 'bitmap exchange', queued: false, run: () => this.slice() };
   }
 
   /** Own packets of one bitmap follow each other on the data stream without any other between them. */
   get exclusive(): boolean {
-    return this.phase === 'sending' && this.sendWord > 0;
+    return this.phase === 'begun';
   }
 
   /** Our state changed. */
   replChanged(repl: number): void {
     if (repl === Repl.wfBitMapS) this.start();
-    else if (repl === Repl.wfBitMapT) {
-      this.receiveWord = 0;
-      this.phase = 'receiving';
-    } else this.cancel();
+    else if (repl === Repl.wfBitMapT) this.expect();
+    else this.cancel();
   }
 
   cancel(): void {
-    const blocked = this.phase === 'writes' || (this.phase === 'sending' && this.peer.device.bitmapWork > 0);
+    if (this.exclusive) this.peer.connection.link?.exclusive(false);
     this.phase = 'idle';
-    if (blocked) this.unblock();
+    this.encoder = this.decoder = null;
+    this.unblock();
   }
 
   /** No application write is in flight: the bits will not change under us. */
   writesEnded(): void {
-    if (this.phase !== 'writes') return;
-    this.beginSend();
+    if (this.phase === 'writes') this.beginSend();
   }
 
   /** Sends what fits; false: more is to come, and nothing else may go before it. */
   pump(): boolean {
-    if (this.phase !== 'sending') return true;
     const { link } = this.peer.connection;
-    const { disk } = this.peer.device;
-    if (link === null || disk === null) return true;
-    const { bitmap } = disk;
-    const total = Math.ceil(bitmap.bits / 64) * 2;
-    while (this.sendWord < total) {
-      const count = Math.min(PACKET_WORDS, total - this.sendWord);
-      if (!this.sendPlain(link.data, count)) return false;
-      this.sendWord += count;
+    if ((this.phase !== 'sending' && this.phase !== 'begun') || link === null || this.encoder === null) return true;
+    if (this.phase === 'sending') {
+      if (!link.exclusive(true)) return true;
+      this.phase = 'begun';
     }
-    if (!this.sendPlain(link.data, 0)) return false;
-    this.sent();
-    return true;
+    for (;;) {
+      if (!this.ready && !this.prepare()) return this.phase !== 'begun';
+      const bytes = this.encoder.bodyBytes;
+      const at = link.data.reserve(HEADER + bytes);
+      if (at < 0) return false;
+      const { output } = link.data;
+      putHeader(output, at, 'h100', this.encoder.command, volumeOfVnr(this.peer.device.vnr), bytes);
+      for (let i = 0; i < bytes; i++) output.setUint8(at + HEADER + i, this.body.getUint8(i));
+      link.data.commit(at, HEADER + bytes, null, 0, 0);
+      this.ready = false;
+    }
   }
 
-  /** P_BITMAP. */
-  plain(view: DataView, at: number, bytes: number): string {
-    const { disk } = this.peer.device;
-    if (this.phase !== 'receiving') return this.unexpected();
-    if (disk === null) return 'bitmap for a volume without a disk';
-    const total = Math.ceil(disk.bitmap.bits / 64) * 2;
-    const expected = Math.min(PACKET_WORDS, total - this.receiveWord);
-    if (bytes !== expected * 4) return `bitmap packet of ${bytes} bytes, expected ${expected * 4}`;
-    if (expected === 0) return this.received();
-    const words = expected === PACKET_WORDS ? this.words : this.words.subarray(0, expected);
-    for (let i = 0; i < expected; i++) words[i] = view.getUint32(at + i * 4, true);
-    const merged = disk.bitmap.mergeWords(this.peer.facts.bitmapIndex, this.receiveWord, words);
-    if (merged > 0) this.peer.bitsSet(merged);
-    this.receiveWord += expected;
+  /** P_BITMAP, P_COMPRESSED_BITMAP. */
+  packet(command: number, view: DataView, at: number, bytes: number): string {
+    if (this.phase !== 'receiving' || this.decoder === null) return this.unexpected();
+    return this.taken(command === Cmd.BITMAP ? this.decoder.plain(view, at, bytes)
+      : this.decoder.compressed(view, at, bytes, SLICE_WORDS));
+  }
+
+  /** Makes the next packet; false: none is ready (more slices are needed, or all is sent). */
+  private prepare(): boolean {
+    const { encoder } = this;
+    assert(encoder !== null, 'bitmap sent without an encoder');
+    const result = encoder.next(this.body, 0, SLICE_WORDS);
+    if (result === 'packet') this.ready = true;
+    else if (result === 'done') this.sent();
+    else this.later();
+    return this.ready;
+  }
+
+  private slice(): void {
+    if (this.phase === 'begun') this.peer.device.resource.wakeSenders();
+    else if (this.phase === 'receiving' && this.decoder !== null) {
+      this.peer.connection.link?.data.pause(false);
+      const error = this.taken(this.decoder.work(SLICE_WORDS));
+      if (error !== '') this.peer.connection.fail('ProtocolError', error);
+    }
+  }
+
+  private taken(result: DecodeResult): string {
+    if (result === 'packet') return '';
+    if (result === 'done') {
+      this.received();
+      return '';
+    }
+    if (result !== 'more') return result.error;
+    this.peer.connection.link?.data.pause(true);
+    this.later();
     return '';
-  }
-
-  /** P_COMPRESSED_BITMAP. */
-  compressed(_view: DataView, _at: number, _bytes: number): string {
-    return this.phase === 'receiving' ? 'compressed bitmaps are not understood' : this.unexpected();
   }
 
   private start(): void {
     this.phase = 'writes';
+    this.counted = true;
     this.peer.device.bitmapWork++;
-    const suspended = this.peer.device.resource.facts.suspended;
-    if (this.peer.device.apBio(1) === 0 || suspended) this.beginSend();
+    if (this.peer.device.apBio(1) === 0 || this.peer.device.resource.facts.suspended) this.beginSend();
   }
 
   private beginSend(): void {
+    const { bitmap, slot } = this.parts();
     this.phase = 'sending';
-    this.sendWord = 0;
+    this.ready = false;
+    this.encoder = new BitmapEncoder(new SlotSource(bitmap, slot), HEADER, this.peer.connection.facts.useRle);
     this.peer.device.resource.wakeSenders();
+  }
+
+  private expect(): void {
+    const { bitmap, slot } = this.parts();
+    this.phase = 'receiving';
+    this.decoder = new BitmapDecoder(new SlotSink(bitmap, slot, this.peer), HEADER);
   }
 
   /** Ours is out: the source now waits for the target's, the target is through. */
   private sent(): void {
+    this.peer.connection.link?.exclusive(false);
+    this.encoder = null;
     if (this.peer.facts.repl === Repl.wfBitMapS) {
-      this.receiveWord = 0;
-      this.phase = 'receiving';
+      this.expect();
       this.unblock();
     } else this.finished('target');
   }
 
   /** The peer's is complete. */
-  private received(): string {
+  private received(): void {
+    this.decoder = null;
     if (this.peer.facts.repl === Repl.wfBitMapT) this.beginSend();
     else this.finished('source');
-    return '';
   }
 
   private finished(side: 'source' | 'target'): void {
@@ -128,25 +161,61 @@ export class BitmapExchange {
   }
 
   private unblock(): void {
+    if (!this.counted) return;
+    this.counted = false;
     this.peer.device.bitmapWork--;
     this.peer.device.resource.schedule();
   }
 
-  private unexpected(): string {
-    this.peer.device.resource.env.log(LogLevel.info,
-      `unexpected repl_state (${this.peer.facts.repl}) in receive_bitmap`);
-    return '';
+  private parts(): { bitmap: Bitmap; slot: number } {
+    const { disk } = this.peer.device;
+    const slot = this.peer.facts.bitmapIndex;
+    assert(disk !== null && slot >= 0, 'bitmap exchange without a bitmap');
+    return { bitmap: disk.bitmap, slot };
   }
 
-  private sendPlain(s: Stream, count: number): boolean {
-    const { device, facts } = this.peer;
-    const at = s.reserve(HEADER + count * 4);
-    if (at < 0) return false;
-    putHeader(s.output, at, 'h100', Cmd.BITMAP, volumeOfVnr(device.vnr), count * 4);
-    const words = count === PACKET_WORDS ? this.words : this.words.subarray(0, count);
-    if (count > 0) words.fill(0, device.disk!.bitmap.readWords(facts.bitmapIndex, this.sendWord, words));
-    for (let i = 0; i < count; i++) s.output.setUint32(at + HEADER + i * 4, words[i], true);
-    s.commit(at, HEADER + count * 4, null, 0, 0);
-    return true;
+  private later(): void {
+    if (!this.sliceJob.queued) this.peer.device.resource.env.clock.soon(this.sliceJob);
+  }
+
+  private unexpected(): string {
+    this.peer.device.resource.env.log(LogLevel.info,
+      `unexpected repl_state (${replNames[this.peer.facts.repl]}) in receive_bitmap`);
+    return '';
+  }
+}
+
+class SlotSource implements BitSource {
+  private readonly bitmap: Bitmap;
+  private readonly slot: number;
+
+  constructor(bitmap: Bitmap, slot: number) {
+    this.bitmap = bitmap;
+    this.slot = slot;
+  }
+
+  get bits(): number { return this.bitmap.bits; }
+  get scanNext(): number { return this.bitmap.scanNext; }
+  next(from: number, value: 0 | 1, budgetWords: number): number {
+    return this.bitmap.next(this.slot, from, value, budgetWords);
+  }
+  readWords(fromWord: number, out: Uint32Array): number { return this.bitmap.readWords(this.slot, fromWord, out); }
+}
+
+class SlotSink implements BitSink {
+  private readonly bitmap: Bitmap;
+  private readonly slot: number;
+  private readonly peer: PeerDeviceIo;
+
+  constructor(bitmap: Bitmap, slot: number, peer: PeerDeviceIo) {
+    this.bitmap = bitmap;
+    this.slot = slot;
+    this.peer = peer;
+  }
+
+  get bits(): number { return this.bitmap.bits; }
+  set(first: number, last: number): void { this.peer.bitsSet(this.bitmap.set(this.slot, first, last)); }
+  mergeWords(fromWord: number, words: Uint32Array): void {
+    this.peer.bitsSet(this.bitmap.mergeWords(this.slot, fromWord, words));
   }
 }

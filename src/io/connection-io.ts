@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
+import type { Job, Timer } from '../host/clock.ts';
 import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
 import { connectionFacts, type LinkFailure, type PeerLink } from './env.ts';
@@ -13,6 +14,9 @@ import { PeerWrites } from './peer-writes.ts';
 import type { ResourceIo } from './resource-io.ts';
 import { ResyncSource } from './resync-source.ts';
 import { Sender } from './sender.ts';
+
+/** How often the oldest request is looked at. */
+const TIMER_MS = 1000;
 
 /**
  * I/O over one connection. Life: up(link) when the connect transaction has committed and facts.connected is set;
@@ -33,7 +37,12 @@ export class ConnectionIo {
   apInFlight = 0;
   rsInFlight = 0;
   lastPeerAckDagtag = 0;
+  upSinceMs = 0;
   private failed = false;
+  private failure: LinkFailure = 'ProtocolError';
+  private failureText = '';
+  private readonly failJob: Job;
+  private timer: Timer | null = null;
   private wasConnected = false;
   /** Small packets of the data stream that are no requests: out-of-sync notices, flush packets. */
   private readonly notices = new OutQueue();
@@ -45,6 +54,7 @@ export class ConnectionIo {
     this.acks = new AckReceiver(this);
     this.writes = new PeerWrites(this);
     this.source = new ResyncSource(this);
+    this.failJob = { name: 'connection failed', queued: false, run: () => this.tellFailure() };
   }
 
   /** Packets may be sent: Connected, with streams. */
@@ -64,10 +74,12 @@ export class ConnectionIo {
     this.failed = false;
     this.apInFlight = this.rsInFlight = 0;
     this.lastPeerAckDagtag = this.resource.requests.dagtag;
+    this.upSinceMs = this.resource.env.clock.nowMs();
     this.notices.clear();
     this.sender.reset();
     this.writes.reset();
     for (const peer of this.peers) peer.connectionUp();
+    this.armTimer();
   }
 
   /**
@@ -80,6 +92,8 @@ export class ConnectionIo {
       return;
     }
     this.link = null;
+    this.timer?.cancel();
+    this.timer = null;
     this.resource.requests.cancelQueued(this.nodeId);
     this.sender.reset();
     this.source.cancel();
@@ -210,7 +224,24 @@ export class ConnectionIo {
   fail(failure: LinkFailure, text: string): void {
     if (this.failed || this.link === null) return;
     this.failed = true;
-    this.resource.env.linkFailed(this.nodeId, failure, text);
+    this.failure = failure;
+    this.failureText = text;
+    // In a turn of its own: the clean-up must not run under the code that found the failure.
+    this.resource.env.clock.soon(this.failJob);
+  }
+
+  private tellFailure(): void {
+    if (this.link !== null && this.failed) this.resource.env.linkFailed(this.nodeId, this.failure, this.failureText);
+  }
+
+  private armTimer(): void {
+    this.timer = this.resource.env.clock.timer('request time-out', TIMER_MS, () => {
+      this.timer = null;
+      if (this.link === null) return;
+      const reason = this.acks.overdue();
+      if (reason !== '') this.fail('Timeout', reason);
+      else this.armTimer();
+    });
   }
 
   private finishDisconnect(done: () => void): void {

@@ -54,6 +54,7 @@ export class DeviceIo implements LowerHandler {
   private readonly gate: SlotQueue;
   private readonly apBioCount = new Int32Array(2);
   private uuidAsked = false;
+  private idleTold = false;
   private wasErrIo = false;
 
   constructor(resource: ResourceIo, index: number, parts: DeviceParts) {
@@ -317,8 +318,14 @@ export class DeviceIo implements LowerHandler {
   diskReleased(references: number): void {
     this.lowerPending -= references;
     assert(this.lowerPending >= 0, 'disk released too often');
-    if (this.lowerPending > 0 || this.disk === null) return;
-    if (this.facts.disk === Disk.failed || this.facts.disk === Disk.detaching) this.resource.env.diskIdle(this.vnr);
+    const leaving = this.disk !== null && (this.facts.disk === Disk.failed || this.facts.disk === Disk.detaching);
+    if (this.lowerPending > 0 || !leaving) {
+      this.idleTold = false;
+      return;
+    }
+    if (this.idleTold) return;
+    this.idleTold = true;
+    this.resource.env.diskIdle(this.vnr);
   }
 
   /** Local part of the interval over, or the whole request. */

@@ -127,6 +127,11 @@ export interface PeerLink {
   readonly peerIntegrityAlg: string;
   /** We are the end with RESOLVE_CONFLICTS (wire.md 1.4). */
   readonly resolveConflicts: boolean;
+  /**
+   * While on, only I/O writes into the data stream: packets of one bitmap must follow each other. False (try again when
+   * writable): other packets wait there already.
+   */
+  exclusive(on: boolean): boolean;
 }
 
 /** Why a connection must go. */

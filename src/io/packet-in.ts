@@ -31,8 +31,9 @@ export function packetIn(c: ConnectionIo, command: number, vnr: number, view: Da
   const device = vnr === VNR_NONE ? undefined : c.resource.byVnr.get(vnr);
   if (device === undefined) return `no volume ${vnr}`;
   const peer = c.peers[device.index];
-  if (command === Cmd.BITMAP) return peer.bitmapExchange.plain(view, at, bytes);
-  if (command === Cmd.COMPRESSED_BITMAP) return peer.bitmapExchange.compressed(view, at, bytes);
+  if (command === Cmd.BITMAP || command === Cmd.COMPRESSED_BITMAP) {
+    return peer.bitmapExchange.packet(command, view, at, bytes);
+  }
   return blockPacket(c, peer, command, view, at, bytes, payload, payloadBytes);
 }
 

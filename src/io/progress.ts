@@ -4,6 +4,8 @@ import type { PeerDeviceIo } from './peer-device-io.ts';
 
 const MARKS = 8;
 const MARK_STEP_MS = 3000;
+/** Cleared bits go to the disk at most this often. */
+const LAZY_STEP_MS = 2000;
 
 /** What a resync has done so far, in bits and milliseconds. @spec io.md 9.8, 14.1, uuid.md 7.13 */
 export class Progress {
@@ -15,6 +17,7 @@ export class Progress {
   readonly markLeft = new Float64Array(MARKS);
   readonly markMs = new Float64Array(MARKS);
   lastMark = 0;
+  private lazyMs = 0;
   private readonly peer: PeerDeviceIo;
 
   constructor(peer: PeerDeviceIo) {
@@ -40,6 +43,10 @@ export class Progress {
   advance(): void {
     const { env } = this.peer.device.resource;
     const nowMs = env.clock.nowMs();
+    if (nowMs >= this.lazyMs + LAZY_STEP_MS) {
+      this.lazyMs = nowMs;
+      this.peer.device.disk?.writeLazy();
+    }
     if (!isSyncOrVerify(this.peer.facts.repl as Repl) || nowMs < this.markMs[this.lastMark] + MARK_STEP_MS) return;
     const { left } = this;
     if (left === this.markLeft[this.lastMark]) return;

@@ -207,7 +207,7 @@ export class Requests {
       const device = this.resource.devices[p.device[slot]];
       const ok = this.nodesWith(slot, Net.OK);
       const freed = device.writeDestroyed(slot, ok, this.nodesWith(slot, Net.SIS) & ok);
-      this.resource.peerAcks.written(p.dagtag[slot], ok, this.nodesWith(slot, Net.SENT),
+      this.resource.peerAcks.written(p.dagtag[slot], ok, this.knownTo(slot),
         (p.local[slot] & Rq.LOCAL_OK) !== 0, freed);
       this.destroy(slot);
     }
@@ -237,6 +237,16 @@ export class Requests {
     for (const connection of this.resource.connectionList) {
       const words = this.pool.net[connection.nodeId] as Uint16Array;
       if ((words[slot] & bits) === bits) mask |= 1 << connection.nodeId;
+    }
+    return mask;
+  }
+
+  /** Nodes that got the write on their present connection: a peer forgets all of the one before. */
+  private knownTo(slot: number): number {
+    let mask = this.nodesWith(slot, Net.SENT);
+    for (const connection of this.resource.connectionList) {
+      const sentMs = this.pool.sentMs[connection.nodeId] as Float64Array;
+      if (connection.link === null || sentMs[slot] < connection.upSinceMs) mask &= ~(1 << connection.nodeId);
     }
     return mask;
   }

@@ -42,6 +42,7 @@ export class ResyncTarget {
   private otherSectors = 0;
   private resyncSectors = 0;
   private readonly job: Job;
+  private readonly doneJob: Job;
   private readonly onTimer = (): void => {
     this.timer = null;
     this.round();
@@ -51,6 +52,7 @@ export class ResyncTarget {
     this.peer = peer;
     this.list = new PeerList(peer.device.resource.peerRequests);
     this.job = { name: 'resync', queued: false, run: () => this.round() };
+    this.doneJob = { name: 'resync done', queued: false, run: () => this.tellDone() };
   }
 
   /** Nothing is on its way: resync_active may be dropped. */
@@ -83,10 +85,28 @@ export class ResyncTarget {
     const { peer } = this;
     const { resource } = peer.device;
     if (this.doneTold || !isSyncTarget(peer.facts.repl as Repl)) return;
-    if (peer.bitsOutOfSync > peer.progress.failed || resource.flushRequests.outstanding(peer.device)) return;
+    if (!this.complete()) return;
     this.doneTold = true;
     this.stopTimer();
-    resource.env.resyncDone(peer.device.vnr, peer.connection.nodeId);
+    // In a turn of its own: the acks that led here are queued first.
+    resource.env.clock.soon(this.doneJob);
+  }
+
+  private complete(): boolean {
+    const { peer } = this;
+    return this.list.length === 0 && peer.bitsOutOfSync <= peer.progress.failed &&
+      !peer.device.resource.flushRequests.outstanding(peer.device);
+  }
+
+  /** A write may have undone it meanwhile. */
+  private tellDone(): void {
+    const { peer } = this;
+    if (!this.doneTold || !isSyncTarget(peer.facts.repl as Repl) || !peer.connection.up) return;
+    if (this.complete()) peer.device.resource.env.resyncDone(peer.device.vnr, peer.connection.nodeId);
+    else {
+      this.doneTold = false;
+      this.soon();
+    }
   }
 
   /** Requests that waited for room in the stream, at the end of a turn. */

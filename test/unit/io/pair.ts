@@ -27,6 +27,8 @@ export interface PairOptions {
   version?: number;
   features?: number;
   alExtents?: number;
+  alExtentsB?: number;
+  sectors?: number;
   integrity?: string;
   slots?: number;
 }
@@ -47,11 +49,13 @@ export class Side implements IoEnv {
   /** Commands sent, in order, by stream. */
   onFail: () => void = () => {};
   readonly received: number[] = [];
+  readonly sectors: number;
 
   constructor(world: World, fabric: SimFabric, id: number, options: PairOptions) {
     this.id = id;
+    this.sectors = options.sectors ?? SECTORS;
     this.node = new SimNode(world, fabric, `n${id}`, `10.0.0.${id}`, (host) => this.start(host, options));
-    this.node.addDisk('/dev/d', SECTORS);
+    this.node.addDisk('/dev/d', this.sectors);
     this.node.start();
   }
 
@@ -67,10 +71,10 @@ export class Side implements IoEnv {
     this.io = new ResourceIo(this, this.id);
     const block = host.block.create(0);
     if (typeof block === 'number') throw new Error('no device');
-    block.setCapacity(SECTORS);
+    block.setCapacity(this.sectors);
     const device = this.io.addDevice({ vnr: 0, block, arena: block.data });
     this.device = device;
-    device.sectors = SECTORS;
+    device.sectors = this.sectors;
     block.setHandler({
       bio: (tag, op, flags, sector, size, offset) => device.bio(tag, op, flags, sector, size, offset),
       open() {}, openGone() {}, openCount() {}, lastClose() {}, bypassClosed() {},
@@ -81,11 +85,11 @@ export class Side implements IoEnv {
     if (typeof lower === 'number') throw new Error('not claimed');
     const al = new ActivityLog({
       io: null as never, layout: { alSize4k: 8 } as never, bufferOffset: 0, clock: host.clock, crc32c: null as never,
-      bitmap: { writeExtents: () => false }, extents: options.alExtents ?? 67, waitersMax: 65536,
+      bitmap: { writeExtents: () => false }, extents: (this.id === 1 ? options.alExtentsB : undefined) ?? options.alExtents ?? 67, waitersMax: 65536,
       handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
     });
     al.setUpdates(false);
-    this.disk = { lower, al, bitmap: new Bitmap(SECTORS, options.slots ?? 2), writeLazy() {} };
+    this.disk = { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {} };
     device.attach(this.disk);
     this.connection = this.io.addConnection(1 - this.id);
     this.connection.facts.protocol = options.protocol ?? 3;
@@ -123,6 +127,7 @@ export class Side implements IoEnv {
     this.connection.linkUp({
       version: options.version ?? 124, features: options.features ?? FEATURES, data, control,
       integrityAlg: options.integrity ?? '', peerIntegrityAlg: options.integrity ?? '', resolveConflicts: this.id === 0,
+      exclusive: () => true,
     });
     data.start(framing, handler('data'));
     control.start(framing, handler('control'));

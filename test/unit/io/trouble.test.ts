@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { BioOp } from '../../../src/host/block.ts';
+import { IO_COMMANDS } from '../../../src/io/index.ts';
+import { Cmd } from '../../../src/io/packet-out.ts';
+import { Disk, Repl, Role } from '../../../src/state/states.ts';
+import { Pair } from './pair.ts';
+
+const disk = (pair: Pair, side: 'a' | 'b') => pair[side].node.disks.get('/dev/d')!;
+const disconnected = (pair: Pair, n: number): boolean =>
+  [pair.a, pair.b].every((s) => s.events.filter((e) => e === 'disconnected').length >= n);
+
+describe('diskless Primary', () => {
+  const diskless = (seed: number): Pair => {
+    const pair = new Pair({ seed });
+    pair.a.turn(() => {
+      pair.a.set(() => { pair.a.device.facts.disk = Disk.diskless; });
+      pair.a.device.detach();
+    });
+    pair.connectInSync();
+    pair.b.turn(() => pair.b.set(() => { pair.b.peer.facts.pdisk = Disk.diskless; }));
+    return pair;
+  };
+
+  test('writes and reads go to the peer; bits for the Primary are set there', () => {
+    const pair = diskless(21);
+    const tags = pair.write(64, 16);
+    pair.run(() => pair.settled());
+    let got: Float64Array | null = null;
+    pair.read(64, 16, (errno, t) => { expect(errno).toBe(0); got = t; });
+    pair.run(() => got !== null);
+    expect([...got!]).toEqual([...tags]);
+    pair.run(() => pair.settled());
+    expect(pair.b.peer.bitsOutOfSync).toBe(2);
+    expect(pair.arenaUsed()).toEqual([0, 0]);
+  });
+
+  test('with no peer left: EIO, for reads and writes', () => {
+    const pair = diskless(22);
+    pair.run(() => pair.b.received.length > 0);
+    pair.dropLink();
+    pair.run(() => disconnected(pair, 1));
+    const errnos: number[] = [];
+    pair.write(0, 8, 0, (e) => { errnos.push(e); });
+    pair.read(0, 8, (e) => { errnos.push(e); });
+    pair.run(() => errnos.length === 2);
+    expect(errnos).toEqual([5, 5]);
+    pair.run(() => pair.settled());
+  });
+});
+
+test('a failed local read is read from the peer', () => {
+  const pair = new Pair({ seed: 23 });
+  pair.connectInSync();
+  const tags = pair.write(0, 8);
+  pair.run(() => pair.settled());
+  pair.a.onIoError = () => pair.a.set(() => { pair.a.device.facts.disk = Disk.failed; });
+  disk(pair, 'a').faults.readErrorChance = 1;
+  let got: Float64Array | null = null;
+  pair.read(0, 8, (errno, t) => { expect(errno).toBe(0); got = t; });
+  pair.run(() => got !== null);
+  expect([...got!]).toEqual([...tags]);
+  expect(pair.a.events).toContain('ioError 0');
+  expect(pair.a.events.filter((e) => e === 'diskIdle').length).toBe(1);
+});
+
+test('a failed local write still counts when the peer has it', () => {
+  const pair = new Pair({ seed: 24 });
+  pair.connectInSync();
+  pair.a.onIoError = () => pair.a.set(() => { pair.a.device.facts.disk = Disk.inconsistent; });
+  disk(pair, 'a').faults.writeErrorChance = 1;
+  let errno = -1;
+  pair.write(0, 8, 0, (e) => { errno = e; });
+  pair.run(() => pair.settled());
+  expect(errno).toBe(0);
+  expect(pair.a.peer.bitsOutOfSync).toBe(1);
+});
+
+describe('suspended I/O', () => {
+  test('waits at the gate, goes on after', () => {
+    const pair = new Pair({ seed: 25 });
+    pair.connectInSync();
+    pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = true; }));
+    let done = false;
+    pair.write(0, 8, 0, () => { done = true; });
+    pair.world.runFor(200);
+    expect(done).toBe(false);
+    expect(pair.a.device.gateReason).toBe('I/O is suspended');
+    pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = false; }));
+    pair.run(() => done);
+    pair.run(() => pair.settled());
+  });
+
+  /** Connection lost while suspended: B/C writes stay, and are sent again on a connect without resync. */
+  test.each([2, 3])('protocol %i: frozen writes are resent', (protocol) => {
+    const pair = new Pair({ seed: 26, protocol });
+    pair.connectInSync();
+    pair.write(512, 8);
+    pair.run(() => pair.settled());
+    disk(pair, 'b').faults.stopped = protocol === 3;
+    let done = 0;
+    for (let i = 0; i < 10; i++) pair.write(i * 8, 8, 0, (e) => { expect(e).toBe(0); done++; });
+    pair.run(() => pair.a.io.requests.writes === 10 && pair.a.peer.apPending > 0);
+    pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = true; }));
+    pair.dropLink();
+    pair.world.runFor(20);
+    disk(pair, 'b').resume();
+    pair.run(() => disconnected(pair, 1));
+    const before = done;
+    pair.world.runFor(100);
+    expect(done).toBe(before);
+    expect(pair.a.io.requests.writes).toBeGreaterThan(0);
+    pair.b.disk.bitmap.clearAll(0);
+    pair.connectInSync();
+    pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = false; }));
+    pair.run(() => done === 10);
+    pair.run(() => pair.settled());
+    expect(pair.difference()).toBe(-1);
+    expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
+  });
+
+  test('frozen writes complete and are marked when I/O is resumed without the peer', () => {
+    const pair = new Pair({ seed: 27 });
+    pair.connectInSync();
+    disk(pair, 'b').faults.stopped = true;
+    let done = 0;
+    for (let i = 0; i < 4; i++) pair.write(i * 8, 8, 0, () => { done++; });
+    pair.run(() => pair.a.peer.apPending === 4 && pair.a.device.lowerPending === 0 && pair.a.connection.apInFlight > 0);
+    pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = true; }));
+    pair.dropLink();
+    pair.world.runFor(50);
+    expect(done).toBe(0);
+    pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = false; }));
+    pair.run(() => done === 4);
+    expect(pair.a.peer.bitsOutOfSync).toBe(4);
+    disk(pair, 'b').resume();
+    pair.run(() => pair.settled());
+  });
+});
+
+test('new data generation is made once, before the first I/O', () => {
+  const pair = new Pair({ seed: 28 });
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.newCurUuid = true; }));
+  let done = 0;
+  pair.write(0, 8, 0, () => { done++; });
+  pair.write(8, 8, 0, () => { done++; });
+  pair.world.runFor(100);
+  expect(done).toBe(0);
+  expect(pair.a.events.filter((e) => e === 'newCurrentUuid').length).toBe(1);
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.newCurUuid = false; }));
+  pair.run(() => done === 2);
+});
+
+test('a Secondary refuses writes', () => {
+  const pair = new Pair({ seed: 29 });
+  pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.role = Role.secondary; }));
+  let errno = -1;
+  pair.write(0, 8, 0, (e) => { errno = e; });
+  pair.run(() => errno >= 0);
+  expect(errno).toBe(5);
+  expect(pair.a.lines).toContain('Rejected WRITE request, not in Primary role.');
+});
+
+test('a peer that does not answer for ko-count * timeout is dropped', () => {
+  const pair = new Pair({ seed: 30 });
+  pair.connectInSync();
+  disk(pair, 'b').faults.stopped = true;
+  let done = false;
+  pair.write(0, 8, 0, () => { done = true; });
+  pair.run(() => done, 60000);
+  expect(pair.a.failures.some((f) => f.startsWith('Timeout: Remote failed to finish a request within'))).toBe(true);
+  expect(pair.world.nowMs).toBeGreaterThan(42000);
+  expect(pair.world.nowMs).toBeLessThan(45000);
+});
+
+test('drain: the last close ends when barriers are acked', () => {
+  const pair = new Pair({ seed: 31, protocol: 1 });
+  pair.connectInSync();
+  let done = 0;
+  for (let i = 0; i < 5; i++) pair.write(i * 8, 8, 0, () => { done++; });
+  pair.run(() => done === 5);
+  pair.a.turn(() => pair.a.io.drain());
+  pair.run(() => pair.a.events.includes('drained'));
+  expect(pair.difference()).toBe(-1);
+  expect(pair.a.connection.apInFlight).toBe(0);
+});
+
+/** al-extents 67 at the peer, one epoch over far more extents: P_CONFIRM_STABLE makes room. */
+test('an epoch larger than the peer\'s activity log does not lock up', () => {
+  const pair = new Pair({ seed: 32, sectors: 8192 * 200, alExtents: 200, alExtentsB: 67 });
+  pair.connectInSync();
+  let done = 0;
+  for (let i = 0; i < 200; i++) pair.write(i * 8192, 8, 0, () => { done++; });
+  pair.run(() => done === 200, 60000);
+  pair.run(() => pair.settled(), 60000);
+  expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
+  expect(pair.a.received).toContain(Cmd.CONFIRM_STABLE);
+  expect(pair.b.disk.al.used).toBe(0);
+});
+
+describe('hostile packets', () => {
+  const ack = (sector: number, high: number, low: number, size: number): DataView => {
+    const view = new DataView(new ArrayBuffer(4096));
+    view.setUint32(4, sector);
+    view.setUint32(8, high);
+    view.setUint32(12, low);
+    view.setUint32(16, size);
+    return view;
+  };
+
+  test.each([Cmd.WRITE_ACK, Cmd.RECV_ACK, Cmd.WRITE_ACK_IN_SYNC, Cmd.NEG_DREPLY, Cmd.RS_WRITE_ACK, Cmd.RS_NEG_ACK,
+    Cmd.RS_IS_IN_SYNC, Cmd.RS_CANCEL, Cmd.NEG_RS_DREPLY])('stale id in 0x%x', (cmd) => {
+    const pair = new Pair({ seed: 33 });
+    pair.connectInSync();
+    pair.a.turn(() => expect(pair.a.connection.packet(cmd, 0, ack(0, 1, 1, 4096), 0, 24, -1, 0)).not.toBe(''));
+  });
+
+  test('anything of the right size is refused or taken, never an assertion, and the next connection works', () => {
+    const sizes = new Map<number, number>([[Cmd.TRIM, 28], [Cmd.ZEROES, 28], [Cmd.BARRIER, 8], [Cmd.BARRIER_ACK, 8],
+      [Cmd.DAGTAG, 8], [Cmd.FLUSH_REQUESTS, 8], [Cmd.FLUSH_REQUESTS_ACK, 12], [Cmd.FLUSH_FORWARD, 12], [Cmd.PEER_ACK, 16],
+      [Cmd.OUT_OF_SYNC, 16], [Cmd.RS_DAGTAG_REQ, 32], [Cmd.RS_THIN_DAGTAG_REQ, 32], [Cmd.RS_CSUM_DAGTAG_REQ, 36],
+      [Cmd.OV_DAGTAG_REQ, 32], [Cmd.UNPLUG_REMOTE, 0], [Cmd.BITMAP, 256], [Cmd.COMPRESSED_BITMAP, 100]]);
+    const word = fc.oneof(fc.nat(64), fc.constantFrom(0, 512, 4096, 0xffffffff, 0x7fffffff, 131072), fc.integer({ min: 0, max: 0xffffffff }));
+    const one = fc.record({ cmd: fc.constantFrom(...IO_COMMANDS), vnr: fc.constantFrom(0, 0, 0, 0, -1, 7),
+      words: fc.array(word, { minLength: 9, maxLength: 9 }), payload: fc.nat(8) });
+    fc.assert(fc.property(fc.integer({ min: 1, max: 1 << 30 }), fc.array(one, { minLength: 1, maxLength: 30 }), (seed, packets) => {
+      const pair = new Pair({ seed });
+      pair.connectInSync();
+      for (let i = 0; i < 5; i++) pair.write(i * 8, 8);
+      pair.world.runFor(0.5);
+      for (const side of [pair.a, pair.b]) {
+        for (const p of packets) {
+          if (side.connection.writes.held || side.streams === null) break;
+          const view = new DataView(new ArrayBuffer(4096));
+          p.words.forEach((w, i) => view.setUint32(i * 4, w));
+          const isData = p.cmd === Cmd.DATA || p.cmd === Cmd.DATA_REPLY || p.cmd === Cmd.RS_DATA_REPLY;
+          side.turn(() => {
+            const bytes = isData && p.vnr === 0 ? p.payload * 512 : 0;
+            const payload = bytes > 0 ? side.device.arena.alloc(bytes) : -1;
+            const error = side.connection.packet(p.cmd, p.vnr, view, 0, sizes.get(p.cmd) ?? 24, payload, bytes);
+            if (error !== '') side.linkFailed(0, 'ProtocolError', error);
+          });
+        }
+      }
+      pair.world.runFor(50);
+      if (pair.a.streams !== null) pair.dropLink();
+      pair.run(() => disconnected(pair, 1));
+      pair.run(() => pair.settled(), 60000);
+      expect(pair.arenaUsed()).toEqual([0, 0]);
+      pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+      pair.connectForResync();
+      pair.run(() => pair.b.peer.facts.repl === Repl.established && pair.settled(), 60000);
+      expect(pair.difference()).toBe(-1);
+    }), { numRuns: 60 });
+  });
+});
+
+test('discards of any alignment leave equal disks', () => {
+  fc.assert(fc.property(fc.integer({ min: 1, max: 1000 }), fc.array(fc.record({ sector: fc.nat(2000), sectors: fc.integer({ min: 1, max: 300 }),
+    zero: fc.boolean() }), { minLength: 1, maxLength: 10 }), (seed, ops) => {
+    const pair = new Pair({ seed });
+    pair.connectInSync();
+    for (let i = 0; i < 10; i++) pair.write(i * 256, 256);
+    pair.run(() => pair.settled());
+    for (const o of ops) pair.bio(o.zero ? BioOp.writeZeroes : BioOp.discard, o.sector, o.sectors, 0, (e) => expect(e).toBe(0));
+    pair.run(() => pair.settled());
+    expect(pair.difference()).toBe(-1);
+    expect(disk(pair, 'b').tag(ops[0].sector)).toBe(0);
+  }), { numRuns: 20 });
+});
