@@ -13,7 +13,7 @@ const KMOD_APART = /^kmod\/(compat|drbd_transport_)/;
 const MACHINE_PATH = new RegExp(['work', 'home', 'Users'].map((folder) => `(?<![\\w.~-])/${folder}/\\w`).join('|'));
 /** Run by a person or by make, so nobody imports them. */
 const ENTRIES = [/^src\/daemon\/main\.ts$/, /^scripts\/lint\.ts$/, /^vitest\.config\.ts$/, /^test\/reporter\.ts$/,
-  /^test\/vm\/lib\/cli\.ts$/, /^test\/(demo\/demo|bench\/bench)\.ts$/, /^test\/\w+\/cli\.ts$/, /\.test\.ts$/];
+  /^test\/vm\/(lib\/(cli|raw-genl)|programs\/.*)\.ts$/, /^test\/(demo\/demo|bench\/bench)\.ts$/, /^test\/\w+\/cli\.ts$/, /\.test\.ts$/];
 const REGISTERED_TEST = /^test\/(unit|sim|vm)\//;
 
 function checkText(file: SourceFile): Finding[] {

@@ -135,7 +135,8 @@ describe.skipIf(!installed)('bad input', { sequential: true }, () => {
   });
 
   test('a port that is in use', async () => {
-    const squatter = n1.stream(`exec python3 -uc "import socket,time; s=socket.create_server(('10.99.0.1',7789)); print('taken'); time.sleep(600)"`);
+    const listen = "import socket, time; s = socket.create_server(('n1', 7789)); print('taken'); time.sleep(600)";
+    const squatter = n1.stream(`exec python3 -uc "${listen}"`);
     await squatter.line(/taken/);
     await upBoth([resourceFile({ disks: ['/dev/vda'] }), resourceFile({ disks: ['/dev/vda'] })]);
     await waitConnection(n1, 'Connecting');

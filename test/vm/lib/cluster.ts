@@ -17,14 +17,15 @@ export class Cluster {
     this.#slots = slots;
   }
 
-  /** Waits for free guest slots, then boots `count` guests with the same options. `destroy()` it when done. */
-  static async boot(count: 1 | 2, options: GuestOptions = {}): Promise<Cluster> {
+  /** Waits for free guest slots, then boots `count` guests. `destroy()` it when done. */
+  static async boot(count: 1 | 2, options: GuestOptions | ((node: number) => GuestOptions) = {}): Promise<Cluster> {
     const slots = await takeSlots(count);
     const dir = mkdtempSync(join(tmpdir(), 'guest-'));
     const socket = (node: number) => join(dir, `net${node}`);
     const guests = Array.from({ length: count }, (_, i) => {
       const network = { own: socket(i + 1), peer: socket(2 - i) };
-      return new Guest(i + 1, dir, { ...options, network });
+      const own = typeof options === 'function' ? options(i + 1) : options;
+      return new Guest(i + 1, dir, { ...own, network });
     });
     const cluster = new Cluster(guests, dir, slots);
     try {

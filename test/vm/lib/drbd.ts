@@ -117,25 +117,19 @@ export function outOfSyncKiB(status: ResourceStatus): number {
   return peers.reduce((sum, peer) => sum + peer['out-of-sync'], 0);
 }
 
-/** From two blank guests to both volumes UpToDate, n1 Primary when asked. */
-export async function bringUp(cluster: Cluster, file: string, primary = false): Promise<void> {
+/** From two blank guests to all volumes UpToDate without a first sync, n1 Primary. */
+export async function bringUp(cluster: Cluster, file: string, volumes: number): Promise<void> {
   const guests = cluster.guests;
   await Promise.all(guests.map(async (guest) => {
     await guest.writeFile('/etc/drbd.d/r0.res', file);
     await guest.run('modprobe drbd && drbdadm --force create-md r0 && drbdadm up r0', { timeoutMs: 120_000 });
   }));
   await Promise.all(guests.map((guest) => waitConnection(guest, 'Connected')));
-  await guests[0]!.run('drbdadm primary --force r0');
+  for (let volume = 0; volume < volumes; volume++) {
+    await guests[0]!.run(`drbdadm new-current-uuid --clear-bitmap r0/${volume}`);
+  }
   await Promise.all(guests.map((guest) => waitHealthy(guest)));
-  if (!primary) await guests[0]!.run('drbdadm secondary r0');
-}
-
-/** After a power failure: configuration, module and `up` again on the same disks. */
-export async function comeBack(guest: Guest, file: string): Promise<void> {
-  await guest.boot();
-  await guest.startOfTest('another boot');
-  await guest.writeFile('/etc/drbd.d/r0.res', file);
-  await guest.run('modprobe drbd && drbdadm up r0', { timeoutMs: 120_000 });
+  await guests[0]!.run('drbdadm primary r0');
 }
 
 /** Down, unloaded, nothing left behind. */
