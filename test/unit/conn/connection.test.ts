@@ -120,13 +120,16 @@ describe('handshake', () => {
     ['integrity', { integrityAlg: 'crc32c' }, { integrityAlg: 'md5' }, 'incompatible data-integrity-alg settings'],
     ['unknown integrity', { integrityAlg: 'xyz' }, { integrityAlg: 'xyz' }, 'peer data-integrity-alg xyz not supported'],
   ])('%s: StandAlone, not tried again', (_name, own, peers, text) => {
-    const cluster = new Cluster(12);
-    const a = cluster.node(0, 1, own);
-    const b = cluster.node(1, 0, peers);
-    a.connect();
-    b.connect();
-    expect(cluster.until(() => a.cstate() === Cstate.standAlone || b.cstate() === Cstate.standAlone)).toBe(true);
-    expect(a.has(text) || b.has(text)).toBe(true);
+    for (let seed = 1; seed <= 20; seed++) {
+      const cluster = new Cluster(seed);
+      const a = cluster.node(0, 1, own);
+      const b = cluster.node(1, 0, peers);
+      a.connect();
+      b.connect();
+      const both = (): boolean => a.cstate() === Cstate.standAlone && b.cstate() === Cstate.standAlone;
+      expect(cluster.until(both), [...a.lines, ...b.lines].join('\n')).toBe(true);
+      expect(a.has(text) && b.has(text)).toBe(true);
+    }
   });
 
   it('local and remote policies are each other\'s counterpart', () => {
@@ -249,17 +252,6 @@ describe('ends', () => {
 });
 
 describe('packets', () => {
-  it('go to their handlers in order, also when there is no room for them at once', () => {
-    const { cluster, a, b } = connected(50);
-    a.turn(() => {
-      for (let i = 0; i < 40_000; i++) a.conn.send(PState, 7, { state: 0x10000 + i });
-      expect(a.conn.link!.data.reserve(100)).toBe(-1);
-    });
-    expect(cluster.until(() => b.states.length === 40_001, 120_000)).toBe(true);
-    expect(b.states.slice(1).every(([vnr, state], i) => vnr === 7 && state === 0x10000 + i)).toBe(true);
-    expect(a.connected && b.connected).toBe(true);
-  });
-
   it('a handler that refuses: one line, ProtocolError, Connecting again', () => {
     const { cluster, a, b } = connected(51);
     a.sendState(0xbad);

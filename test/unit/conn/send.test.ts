@@ -33,6 +33,26 @@ function raw(a: Peer, bodyBytes: number): boolean {
   return true;
 }
 
+/** Until there is no room, then cold packets on top. */
+function overfill(a: Peer, packets: number): void {
+  a.turn(() => {
+    while (raw(a, 4000));
+    for (let i = 0; i < packets; i++) a.conn.send(PState, 7, { state: 0x10000 + i });
+    expect(a.conn.link!.data.reserve(100)).toBe(-1);
+  });
+}
+
+describe('cold packets without room', () => {
+  it('wait, and come in order, before anything later', () => {
+    const { cluster, a, b } = connected(8);
+    overfill(a, 5000);
+    expect(cluster.until(() => b.states.length === 5001, 120_000)).toBe(true);
+    expect(b.states.slice(1).every(([vnr, state], i) => vnr === 7 && state === 0x10000 + i)).toBe(true);
+    expect(a.connected && b.connected).toBe(true);
+    a.turn(() => expect(raw(a, 8)).toBe(true));
+  });
+});
+
 describe('exclusive use of the data stream', () => {
   it('keeps cold packets back, in order, until it ends', () => {
     const { cluster, a, b, order } = connected(1);
@@ -51,11 +71,9 @@ describe('exclusive use of the data stream', () => {
 
   it('waits for what was sent before', () => {
     const { cluster, a, b } = connected(2);
-    a.turn(() => {
-      for (let i = 0; i < 40_000; i++) a.conn.send(PState, 0, { state: 0x10000 + i });
-      expect(a.conn.link!.exclusive(true)).toBe(false);
-    });
-    expect(cluster.until(() => b.states.length === 40_001, 120_000)).toBe(true);
+    overfill(a, 100);
+    a.turn(() => expect(a.conn.link!.exclusive(true)).toBe(false));
+    expect(cluster.until(() => b.states.length === 101, 120_000)).toBe(true);
     a.turn(() => expect(a.conn.link!.exclusive(true)).toBe(true));
   });
 });
