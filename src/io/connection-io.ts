@@ -84,9 +84,11 @@ export class ConnectionIo {
 
   /**
    * The connection is lost, its streams closed, its facts changed: everything of io.md 3.9 steps 4 to 9. `done` comes
-   * when no write of the peer is on a disk any more; the requests that missed the peer end right before it.
+   * when no write of the peer is on a disk any more; the requests that missed the peer end right before it. `prepare`
+   * comes before that and calls its argument, at once or later: a new data generation is made there, with the super
+   * block written, so that no write completes without the peer in the old generation.
    */
-  disconnected(done: () => void): void {
+  disconnected(done: () => void, prepare: (next: () => void) => void = (next) => next()): void {
     if (this.link === null) {
       done();
       return;
@@ -99,7 +101,7 @@ export class ConnectionIo {
     this.source.cancel();
     for (const peer of this.peers) peer.connectionDown();
     this.resource.dagtagMoved(this.nodeId);
-    this.writes.drainForDisconnect(() => this.finishDisconnect(done));
+    this.writes.drainForDisconnect(() => prepare(() => this.finishDisconnect(done)));
   }
 
   /**
@@ -218,6 +220,11 @@ export class ConnectionIo {
       case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, failed); break;
       default: this.source.localDone(device, id, failed);
     }
+  }
+
+  /** Writes of the peer are on the disk, on their way to it, or wait for the peer ack: PRIMARY_IND must stay. */
+  peerRequestsInFlight(): boolean {
+    return this.writes.list.length > 0;
   }
 
   /** Once a link: the connection must go. */

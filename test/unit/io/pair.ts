@@ -21,6 +21,9 @@ const FEATURES = 0x7f & ~0x100;
 const tuning = { sndbufBytes: 0, rcvbufBytes: 0, tos: -1 };
 const expected = new Set(IO_COMMANDS);
 
+/** Runs of a property: FC_RUNS times as many for a long night. */
+export const runs = (n: number): number => n * Number(process.env['FC_RUNS'] ?? 1);
+
 export interface PairOptions {
   seed: number;
   protocol?: number;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Disk, Repl } from '../../../src/state/states.ts';
-import { Pair } from './pair.ts';
+import { Pair, runs } from './pair.ts';
 
 const inSync = (pair: Pair): boolean => pair.a.peer.facts.repl === Repl.established &&
   pair.b.peer.facts.repl === Repl.established && pair.a.peer.bitsOutOfSync === 0 && pair.b.peer.bitsOutOfSync === 0;
@@ -90,7 +90,7 @@ describe('disconnects at any moment', () => {
         expect(pair.difference()).toBe(-1);
         expect(pair.arenaUsed()).toEqual([0, 0]);
         expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
-      }), { numRuns: 40 });
+      }), { numRuns: runs(40) });
   });
 });
 

@@ -5,7 +5,7 @@ import { BioOp } from '../../../src/host/block.ts';
 import { IO_COMMANDS } from '../../../src/io/index.ts';
 import { Cmd } from '../../../src/io/packet-out.ts';
 import { Disk, Repl, Role } from '../../../src/state/states.ts';
-import { Pair } from './pair.ts';
+import { Pair, runs } from './pair.ts';
 
 const disk = (pair: Pair, side: 'a' | 'b') => pair[side].node.disks.get('/dev/d')!;
 const disconnected = (pair: Pair, n: number): boolean =>
@@ -252,7 +252,7 @@ describe('hostile packets', () => {
       pair.connectForResync();
       pair.run(() => pair.b.peer.facts.repl === Repl.established && pair.settled(), 60000);
       expect(pair.difference()).toBe(-1);
-    }), { numRuns: 60 });
+    }), { numRuns: runs(60) });
   });
 });
 
