@@ -135,11 +135,17 @@ const response: Step = {
 
 export const HANDSHAKE: readonly Step[] = [features, challenge, response];
 
-function answerTo({ conf, crypto }: Context, challenge: Uint8Array, nodeId: number): Uint8Array {
+const answerTo = ({ conf, crypto }: Context, challenge: Uint8Array, nodeId: number): Uint8Array =>
+  cramHmac(crypto, conf.cramHmacAlg, conf.sharedSecret, challenge, nodeId);
+
+/** What the node with that id must answer to a challenge, from version 110 on. @spec wire.md 4 */
+export function cramHmac(
+  crypto: Crypto, algorithm: string, secret: string, challenge: Uint8Array, nodeId: number,
+): Uint8Array {
   const message = new Uint8Array(challenge.length + 4);
   message.set(challenge);
   new DataView(message.buffer).setUint32(challenge.length, nodeId);
-  return crypto.hmac(conf.cramHmacAlg, secretBytes(conf.sharedSecret), message);
+  return crypto.hmac(algorithm, secretBytes(secret), message);
 }
 
 /** As drbdsetup hands it over: UTF-8, without the terminating 0. */

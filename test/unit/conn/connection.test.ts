@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { EngineLife } from '../../../src/sim/clock.ts';
 import { Cstate } from '../../../src/state/states.ts';
 import { PSizes } from '../../../src/wire/packets/sizes.ts';
-import { PState } from '../../../src/wire/packets/state.ts';
 import { PConnStChgReq } from '../../../src/wire/packets/state.ts';
 import { addressOf, Cluster, NET_CONF, type Peer } from './peer.ts';
 
