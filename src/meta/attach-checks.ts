@@ -43,6 +43,10 @@ export interface ReadSuperBlock {
   readonly usable: number;
 }
 
+export interface RefusedSuperBlock extends Refusal {
+  readonly kind: 'refused';
+}
+
 interface DecodeView extends SuperBlockInput {
   readonly magic: number;
   readonly sb: SuperBlock;
@@ -182,7 +186,7 @@ export function locateSuperBlock(metaDevIdx: number, mdCapacity: number): number
 }
 
 /** Decodes and checks a super block (steps 1 to 7). */
-export function readSuperBlock(block: Uint8Array, input: SuperBlockInput): ReadSuperBlock | (Refusal & { kind: 'refused' }) {
+export function readSuperBlock(block: Uint8Array, input: SuperBlockInput): ReadSuperBlock | RefusedSuperBlock {
   const sb = decodeSuperBlock(block);
   const view: DecodeView = { ...input, sb, magic: superBlockMagic(block) };
   const refusal = firstRefusal(superBlockRules, view);

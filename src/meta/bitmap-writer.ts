@@ -32,15 +32,21 @@ export class BitmapWriter implements AlBitmap {
 
   readonly #bitmap: Bitmap;
   readonly #io: MdIo;
+  readonly #arenaWords: Uint32Array;
   #layout: MdLayout;
   readonly #runJobs: RunJob[] = [];
   readonly #freeRuns: RunJob[] = [];
   readonly #bulk: Bulk = { job: null, kind: 'changed', page: 0, inFlight: 0, errno: 0 };
-  readonly #log: LogWrite = { job: null, pages: new Float64Array(2 * alUpdatesPerTransaction), count: 0, inFlight: 0, errno: 0 };
+  readonly #log: LogWrite = {
+    job: null, pages: new Float64Array(2 * alUpdatesPerTransaction), count: 0, inFlight: 0, errno: 0,
+  };
 
   constructor(bitmap: Bitmap, io: MdIo, layout: MdLayout, bufferOffset: number) {
     this.#bitmap = bitmap;
     this.#io = io;
+    const { bytes } = io.arena;
+    assert(bytes.byteOffset % 4 === 0 && bufferOffset % blockBytes === 0, 'bitmap buffers are not aligned');
+    this.#arenaWords = new Uint32Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 4));
     this.#layout = layout;
     for (let i = 0; i < runs; i++) {
       const run: RunJob = {
@@ -207,7 +213,7 @@ export class BitmapWriter implements AlBitmap {
     run.page = page;
     run.pages = pages;
     run.purpose = purpose;
-    this.#arenaBytes(run).set(this.#pageBytes(run));
+    this.#copyOut(run);
     // Cleared before the write, so that a change during it marks the page again.
     for (let i = 0; i < pages; i++) marks[page + i] = PageMark.io;
     this.writCnt += pages;
@@ -247,7 +253,7 @@ export class BitmapWriter implements AlBitmap {
       this.#bulk.errno = errno;
       this.#bulk.page = this.#bitmap.pages;
     } else {
-      this.#pageBytes(run).set(this.#arenaBytes(run));
+      this.#copyIn(run);
       this.#bitmap.memory.marks.fill(0, run.page, run.page + run.pages);
       this.#countPages(run.page, run.pages);
     }
@@ -271,13 +277,18 @@ export class BitmapWriter implements AlBitmap {
     return this.#layout.superBlockSector + this.#layout.bmOffset + page * sectorsPerBlock;
   }
 
-  #arenaBytes(run: RunJob): Uint8Array {
-    return this.#io.arena.bytes.subarray(run.offset, run.offset + run.pages * blockBytes);
+  /** Plain loops: two views a page would be garbage on the way of every cold write. */
+  #copyOut(run: RunJob): void {
+    const chunk = this.#bitmap.memory.chunks[Math.floor(run.page / chunkPages)];
+    const from = (run.page % chunkPages) * wordsPerPage;
+    const to = run.offset / 4;
+    for (let i = run.pages * wordsPerPage - 1; i >= 0; i--) this.#arenaWords[to + i] = chunk[from + i];
   }
 
-  #pageBytes(run: RunJob): Uint8Array {
+  #copyIn(run: RunJob): void {
     const chunk = this.#bitmap.memory.chunks[Math.floor(run.page / chunkPages)];
-    return new Uint8Array(chunk.buffer, chunk.byteOffset + (run.page % chunkPages) * blockBytes, run.pages * blockBytes);
+    const at = run.offset / 4;
+    chunk.set(this.#arenaWords.subarray(at, at + run.pages * wordsPerPage), (run.page % chunkPages) * wordsPerPage);
   }
 }
 

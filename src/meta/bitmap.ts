@@ -32,7 +32,7 @@ export class Bitmap {
   #memory: BitmapMemory;
   readonly #primitives: BitmapPrimitives;
 
-  /** `sectors` of device data. Memory for `pagesOf(bitsOf(sectors), slots)` pages, all zero unless `recount` follows. */
+  /** `sectors` of device data. Memory of `pagesOf(bitsOf(sectors), slots)` pages, all zero unless `recount` follows. */
   constructor(sectors: number, slots: number, memory?: BitmapMemory, primitives: BitmapPrimitives = bitmapPrimitives) {
     assert(slots >= 1 && slots <= 32, 'bitmap slots out of range');
     this.slots = slots;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/** Where the parts of the meta-data lie. All numbers in sectors of 512 bytes unless named otherwise. @spec metadata.md 1 */
+/** Where the parts of the meta-data lie, in sectors of 512 bytes unless named otherwise. @spec metadata.md 1 */
 import {
   alSize4kMin, blockBytes, bmBytesPerBit, deviceSectorsMax, fixedSlotSectors, sectorBytes, sectorsPerBlock,
 } from './limits.ts';

@@ -96,7 +96,8 @@ export function newDevSize(view: SizeView, userSize: number, ddsFlags: number,
   return { size, log };
 }
 
-export type Determined = 'error' | 'error-shrink' | 'error-space-md' | 'unchanged' | 'shrunk' | 'grew' | 'grew-from-zero';
+export type Determined =
+  'error-shrink' | 'error-space-md' | 'unchanged' | 'shrunk' | 'grew' | 'grew-from-zero';
 
 export interface DetermineView extends SizeView {
   readonly capacity: number;
@@ -229,7 +230,8 @@ export type SizesVerdict =
   /** max_size of the peer := 0; SS_HANDSHAKE_DISCONNECT in a 2PC, else ProtocolError. */
   | { readonly kind: 'refuse'; readonly log: readonly LogLine[] }
   /** With a disk: disk_size := userSize, then determineDevSize with these flags. */
-  | { readonly kind: 'determine'; readonly userSize: number; readonly ddsFlags: number; readonly log: readonly LogLine[] }
+  | { readonly kind: 'determine'; readonly userSize: number; readonly ddsFlags: number;
+    readonly log: readonly LogLine[] }
   /** Diskless: the capacity becomes this and P_SIZES is answered. */
   | { readonly kind: 'capacity'; readonly size: number; readonly log: readonly LogLine[] }
   | { readonly kind: 'ignore'; readonly log: readonly LogLine[] };
@@ -251,7 +253,9 @@ export function receiveSizes(view: ReceiveSizesView, p: ReceivedSizes): SizesVer
     ? receiveWithDisk(view, p, refuse) : receiveDiskless(view, p, refuse);
 }
 
-function receiveWithDisk(view: ReceiveSizesView, p: ReceivedSizes, refuse: (text: string) => SizesVerdict): SizesVerdict {
+type Refuse = (text: string) => SizesVerdict;
+
+function receiveWithDisk(view: ReceiveSizesView, p: ReceivedSizes, refuse: Refuse): SizesVerdict {
   const handshake = view.repl === Repl.off;
   const log = [
     ...differs('lower level device sizes', p.dSize, view.localMax),
@@ -274,7 +278,7 @@ function receiveWithDisk(view: ReceiveSizesView, p: ReceivedSizes, refuse: (text
   return { kind: 'determine', userSize, ddsFlags, log };
 }
 
-function receiveDiskless(view: ReceiveSizesView, p: ReceivedSizes, refuse: (text: string) => SizesVerdict): SizesVerdict {
+function receiveDiskless(view: ReceiveSizesView, p: ReceivedSizes, refuse: Refuse): SizesVerdict {
   const ignore: SizesVerdict = { kind: 'ignore', log: [] };
   const size = min0(p.cSize, p.uSize, p.dSize);
   if (size === 0 || size === view.capacity || (view.capacity !== 0 && p.dSize === 0)) return ignore;

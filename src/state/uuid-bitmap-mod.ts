@@ -19,13 +19,14 @@ export type BitmapChange =
   | { readonly kind: 'setAllocated' };
 
 export interface BitmapMod {
-  /** Done with write I/O suspended and the bitmap locked, then the whole bitmap is written. An error of set*: retry-connect. */
+  /** With write I/O suspended and the bitmap locked; then the bitmap is written. An error of set*: retry-connect. */
   readonly change: BitmapChange;
   readonly log: LogLine | null;
   /** Bitmap UUID of the peer := this, with history, written at once; null: unchanged. */
   readonly bitmapUuid: bigint | null;
 }
 
+const nothing: BitmapMod = { change: { kind: 'none' }, log: null, bitmapUuid: null };
 const info = (text: string): LogLine => ({ level: LogLevel.info, text });
 
 /** Bitmap index of a node, or else one that no slot uses, or -1. */
@@ -38,7 +39,7 @@ function sourceIndex(device: DeviceContext, nodeId: number): number {
 }
 
 function copyMod(device: DeviceContext, peer: PeerContext, nodeId: number): BitmapMod {
-  if (device.uuids.peers[peer.nodeId].bitmapIndex === -1) return { change: { kind: 'none' }, log: null, bitmapUuid: null };
+  if (device.uuids.peers[peer.nodeId].bitmapIndex === -1) return nothing;
   const from = sourceIndex(device, nodeId);
   if (from < 0) {
     const log = info(`Setting all bitmap bits, day0 bm not available node_id=${nodeId}`);
@@ -51,7 +52,7 @@ function copyMod(device: DeviceContext, peer: PeerContext, nodeId: number): Bitm
 function setMod(device: DeviceContext, peer: PeerContext, strategy: Strategy): BitmapMod {
   const fresh = device.uuids.currentUuid === uuidJustCreated;
   const syncing = device.peers.some((other) => isSyncTarget(other.repl));
-  if (strategy === 'target-set-bitmap' && fresh && syncing) return { change: { kind: 'none' }, log: null, bitmapUuid: null };
+  if (strategy === 'target-set-bitmap' && fresh && syncing) return nothing;
   if (fresh) {
     const log = info('Setting and writing the whole bitmap, fresh node');
     return { change: { kind: 'setAllocated' }, log, bitmapUuid: null };
@@ -74,6 +75,6 @@ export function bitmapModAfterHandshake(device: DeviceContext, peer: PeerContext
       };
     case 'source-set-bitmap':
     case 'target-set-bitmap': return setMod(device, peer, strategy);
-    default: return { change: { kind: 'none' }, log: null, bitmapUuid: null };
+    default: return nothing;
   }
 }

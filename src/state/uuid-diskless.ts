@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/** A diskless node meets a peer that says UpToDate: are these the data that it has shown to its users? @spec state.md 9.6 */
+/** A diskless node meets a peer that says UpToDate: are these the data it has shown to its users? @spec state.md 9.6 */
 import { Role } from './states.ts';
 import { withRole } from './uuid-ops.ts';
 import { uuidEq, uuidPrimaryBit, uuidUnknown } from './uuid-types.ts';
@@ -8,14 +8,16 @@ import type { DeviceContext, PeerContext } from './uuid-types.ts';
 export interface DisklessTrust {
   /** outdated: the peer's disk counts as Outdated; retry, disconnect: how the handshake ends. */
   readonly trust: 'ok' | 'outdated' | 'retry' | 'disconnect';
-  /** New exposed data UUID; it is told (P_CURRENT_UUID) to all peers that already got the initial state. null: unchanged. */
+  /** New exposed data UUID, told (P_CURRENT_UUID) to all peers that already got the initial state; null: unchanged. */
   readonly exposedUuid: bigint | null;
   /** I/O is suspended and on-suspended-primary-outdated may force this Primary to Secondary. */
   readonly maybeForceSecondary: boolean;
 }
 
-const result = (trust: DisklessTrust['trust'], exposedUuid: bigint | null = null, maybeForceSecondary = false): DisklessTrust =>
-  ({ trust, exposedUuid, maybeForceSecondary });
+function result(trust: DisklessTrust['trust'], exposedUuid: bigint | null = null,
+  maybeForceSecondary = false): DisklessTrust {
+  return { trust, exposedUuid, maybeForceSecondary };
+}
 
 /** Our generation is an older one of the peer's. */
 function isSuccessor(peer: PeerContext, exposed: bigint): boolean {

@@ -193,6 +193,7 @@ export function clearPeerSlot(device: DeviceContext, nodeId: number, keepFlags: 
 /** Evidence that a node with this id exists. */
 export function markNodeExists(uuids: DeviceUuids, nodeId: number): DeviceUuids {
   if ((uuids.peers[nodeId].flags & PeerFlag.nodeExists) !== 0) return uuids;
-  const peers = uuids.peers.map((slot, n) => (n === nodeId ? { ...slot, flags: slot.flags | PeerFlag.nodeExists } : slot));
+  const { nodeExists } = PeerFlag;
+  const peers = uuids.peers.map((slot, n) => (n === nodeId ? { ...slot, flags: slot.flags | nodeExists } : slot));
   return { ...uuids, peers };
 }

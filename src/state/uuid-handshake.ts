@@ -384,7 +384,7 @@ export function resyncDecision(v: HandshakeView, reason: 'after-unstable' | 'dis
   return { ...w.done(), repl: strategyToRepl(w.strategy, v.role, v.peerRole) };
 }
 
-/** drbd_try_to_get_resynced: the best of several peers, or null. Views of peers that are UpToDate. @spec uuid.md 3.10 */
+/** drbd_try_to_get_resynced: the best of several UpToDate peers, or null. @spec uuid.md 3.10 */
 export function bestResync(views: readonly HandshakeView[]): HandshakeDecision & { readonly from: number } | null {
   let best: (HandshakeDecision & { readonly from: number }) | null = null;
   let preference = 0;

@@ -50,7 +50,7 @@ function isListed(slot: { readonly flags: number; readonly bitmapIndex: number }
   return slot.bitmapIndex !== -1 || (slot.flags & PeerFlag.nodeExists) !== 0;
 }
 
-/** `flags`: the packet's own (newDatagen, gotStable, …); `givenMask`: weak nodes or 0; `dirtyBits`: of the peer's slot. */
+/** `flags`: the packet's own (newDatagen, …); `givenMask`: weak nodes or 0; `dirtyBits`: of the peer's slot. */
 export function uuidsToSend(device: DeviceContext, peer: PeerContext, flags: number, givenMask: NodeMask,
   dirtyBits: number, local: LocalFlagsInput): UuidsToSend {
   const { peers } = device.uuids;
@@ -112,7 +112,7 @@ export function receiveUuids(device: DeviceContext, peer: PeerContext, message: 
   return { peerUuids, uuids, zeroIn };
 }
 
-/** Is self SyncTarget or PausedSyncT of a peer that is not STABLE, with nobody stable to sync from? The mask to test. */
+/** Is self SyncTarget or PausedSyncT of a peer that is not STABLE? (item 11) */
 export function sourceIsUnstable(peer: PeerContext): boolean {
   return isSyncTarget(peer.repl) && (peer.uuids.flags & UuidFlag.stable) === 0;
 }

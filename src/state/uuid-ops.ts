@@ -40,9 +40,8 @@ export class UuidDraft {
     const old = uuid & ~uuidPrimaryBit;
     if (old === 0n || old === uuidJustCreated || uuidEq(old, this.current)) return;
     // The first value is kept even while it stands in a slot: it is the ancestor that everybody shares.
-    const kept = this.history[0] !== 0n
-      && (this.slots.some((slot, n) => n !== this.#nodeId && uuidEq(slot.bitmapUuid, old)) || this.history.includes(old));
-    if (kept) return;
+    const inSlot = this.slots.some((slot, n) => n !== this.#nodeId && uuidEq(slot.bitmapUuid, old));
+    if (this.history[0] !== 0n && (inSlot || this.history.includes(old))) return;
     this.history = [old, ...this.history.slice(0, historyLength - 1)];
   }
 
