@@ -109,8 +109,8 @@ export class Connection implements ConnEnv {
         peerDevice.uuids = null;
         peerDevice.resyncFinishedPdsk = -1;
       }
-      uuids.afterConnectionLost(this, done);
-    });
+      done();
+    }, (next) => uuids.afterConnectionLost(this, next));
   }
 
   afterClosed(done: () => void): void {

@@ -24,8 +24,12 @@ export class Engine implements AdminHandler, SnapshotSource {
   readonly devicesByMinor = new Map<number, Device>();
   readonly #calls: AdminCalls;
 
-  constructor(host: Host) {
+  /** Called after the engine has left the host: nothing of it may be used any more. */
+  readonly left: () => void;
+
+  constructor(host: Host, left: () => void = () => {}) {
     this.host = host;
+    this.left = left;
     this.transports.register(new TcpTransportClass(host));
     this.notifier = new Notifier(host.admin, host.clock);
     this.helpers = new Helpers(host.helper, this.notifier);

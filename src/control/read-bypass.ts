@@ -11,11 +11,18 @@ export class ReadBypass {
   #allowed = false;
   readonly #closing: (() => void)[] = [];
   #inFlight = false;
+  #hasDisk = false;
+  #sectorsBefore = 0;
 
   constructor(block: BlockDevice) { this.#block = block; }
 
+  /** Read past the engine since the disk was attached. */
+  get sectors(): number { return this.#block.bypassed().sectors - this.#sectorsBefore; }
+
   /** After each change of facts. */
   update(resource: ResourceFacts, device: DeviceFacts, hasDisk: boolean): void {
+    if (hasDisk !== this.#hasDisk) this.#sectorsBefore = this.#block.bypassed().sectors;
+    this.#hasDisk = hasDisk;
     this.#set(hasDisk && device.disk === Disk.upToDate && device.readBalancing === PREFER_LOCAL && !resource.suspended
       && !device.errIo && !device.unstable && !device.newCurUuid && device.blocked === 0);
   }
