@@ -48,8 +48,10 @@ export interface ActivityLogOptions {
   readonly extents: number;
   /** Most requests that can wait at once. */
   readonly waitersMax: number;
-  /** Memory that outlives the engine (AlSlots.memoryBytes); by default the heap. */
+  /** Memory that outlives the engine (AlSlots.memoryWords); by default the heap. */
   readonly memory?: AlMemory;
+  /** The memory is a dead engine's: go on with its extents and numbers. Never at an attach. */
+  readonly adopt?: boolean;
 }
 
 /** Largest al-extents that a log of this size can hold: a full restatement must never overwrite itself. */
@@ -89,7 +91,7 @@ export class ActivityLog {
       'al-extents out of range');
     this.#o = options;
     this.#layout = options.layout;
-    this.slots = new AlSlots(options.extents, options.memory);
+    this.slots = new AlSlots(options.extents, options.memory, options.adopt);
     this.#waiting = new WaiterRing(options.waitersMax);
     this.#staged = new WaiterRing(options.waitersMax);
     this.#pumpJob = { name: 'activity log', queued: false, run: () => this.#pump() };

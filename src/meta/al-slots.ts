@@ -39,8 +39,8 @@ export class AlSlots {
     return headerWords + count;
   }
 
-  /** Memory of another size, or never used, starts empty; else the committed extents are taken over. */
-  constructor(count: number, memory: AlMemory = new Int32Array(AlSlots.memoryWords(count))) {
+  /** `adopt`: the memory is a dead engine's; its committed extents are taken over if it has the same size. */
+  constructor(count: number, memory: AlMemory = new Int32Array(AlSlots.memoryWords(count)), adopt = false) {
     assert(memory.length >= AlSlots.memoryWords(count), 'activity log memory too small');
     this.count = count;
     this.#memory = memory;
@@ -56,7 +56,7 @@ export class AlSlots {
     this.#newer = new Int32Array(count).fill(none);
     this.#older = new Int32Array(count).fill(none);
     this.#free = new Int32Array(count);
-    if (memory[word.slots] !== count) {
+    if (!adopt || memory[word.slots] !== count) {
       memory.fill(0, 0, headerWords);
       memory[word.slots] = count;
       this.committed.fill(noExtent);

@@ -4,8 +4,8 @@ import { assert } from '../assert.ts';
 import type { Clock, Job } from '../host/clock.ts';
 import type { Bitmap } from './bitmap.ts';
 
-/** Words a slice: about 2 ms with the reference primitives. */
-export const sliceWords = 1 << 20;
+/** Words a slice: about 5 ms with the reference primitives, before they are compiled. */
+export const sliceWords = 1 << 18;
 
 export type SlotWork =
   | { readonly kind: 'set' | 'clear'; readonly slots: readonly number[] }

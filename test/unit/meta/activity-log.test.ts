@@ -179,12 +179,22 @@ describe('activity log (io.md 8)', () => {
       first.s.log.begin(i, i, i);
       settle(first.s);
     }
-    const second = make({ memory, content: first.s.disk.content });
+    const second = make({ memory, adopt: true, content: first.s.disk.content });
     for (let i = 0; i < 5; i++) expect(second.s.log.begin(i, i, i)).toBe(true);
     expect(second.s.log.slots.trNumber).toBe(5);
     second.s.log.begin(9, 9, 9);
     settle(second.s);
     expect(extentsOnDisk(second.s, second.s.disk.durable)).toEqual(new Set([0, 1, 2, 3, 4, 9]));
+  });
+
+  it('an attach starts empty, whatever the memory holds', () => {
+    const memory = new Int32Array(AlSlots.memoryWords(67));
+    const first = make({ memory });
+    first.s.log.begin(3, 3, 3);
+    settle(first.s);
+    const second = make({ memory });
+    expect(second.s.log.slots.find(3)).toBe(-1);
+    expect(second.s.log.slots.trNumber).toBe(0);
   });
 
   it('limits al-extents by the ring', () => {

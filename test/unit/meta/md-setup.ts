@@ -28,6 +28,7 @@ export interface SetupOptions {
   readonly slots: number;
   readonly extents?: number;
   readonly memory?: AlMemory;
+  readonly adopt?: boolean;
   readonly content?: Uint8Array;
   readonly alStripes?: number;
   readonly alStripeSize4k?: number;
@@ -57,7 +58,7 @@ export function setup(o: SetupOptions, handler: ActivityLogHandler): Setup {
   const writer = new BitmapWriter(bitmap, io, layout, 4096);
   const log = new ActivityLog({
     io, layout, bufferOffset: 0, clock, crc32c, bitmap: writer, handler, extents: o.extents ?? 67, waitersMax: 64,
-    memory: o.memory,
+    memory: o.memory, adopt: o.adopt,
   });
   return { clock, arena, disk, io, layout, bitmap, writer, log };
 }
