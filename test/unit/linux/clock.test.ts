@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LinuxClock } from '../../../src/linux/clock.ts';
 import { LinuxTurn } from '../../../src/linux/turn.ts';
@@ -92,5 +92,37 @@ describe('the clock', () => {
     await pause(200);
     expect(turn.head[4]! - before).toBeLessThan(5);
     expect(process.cpuUsage(cpu).user).toBeLessThan(100_000);
+  });
+});
+
+describe('the watchdog', () => {
+  it('ends a process whose turn stands still, and only such a one', async () => {
+    const program = (body: string) => `
+      import { LinuxTurn } from '${import.meta.dirname}/../../../src/linux/turn.ts';
+      const turn = new LinuxTurn();
+      turn.start(200);
+      turn.clock.timer('t', 1, () => { ${body} });
+      setTimeout(() => process.exit(0), 600);`;
+    const end = (body: string) => new Promise<{ code: number | null; signal: string | null; text: string }>((resolve) => {
+      const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript', '-e', program(body)]);
+      let text = '';
+      child.stderr.on('data', (chunk) => { text += chunk; });
+      child.on('exit', (code, signal) => resolve({ code, signal, text }));
+    });
+    expect(await end('for (;;);')).toMatchObject({ signal: 'SIGABRT', text: expect.stringContaining('watchdog') });
+    expect(await end('')).toMatchObject({ code: 0 });
+  });
+
+  it('lets an exception in a turn end the process as any other does', async () => {
+    const script = `
+      import { LinuxTurn } from '${import.meta.dirname}/../../../src/linux/turn.ts';
+      const turn = new LinuxTurn();
+      turn.start(0);
+      turn.clock.timer('t', 1, () => { throw new Error('a bug'); });`;
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript', '-e', script]);
+    let text = '';
+    child.stderr.on('data', (chunk) => { text += chunk; });
+    expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(1);
+    expect(text).toContain('a bug');
   });
 });

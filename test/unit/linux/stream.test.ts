@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -104,7 +105,6 @@ async function pair(): Promise<{ stream: Stream; recorder: Recorder; peer: Socke
   return { stream, recorder: new Recorder(stream), peer };
 }
 
-import { readFileSync } from 'node:fs';
 /** Our own newest listening socket on loopback. */
 function boundPort(): number {
   const inodes = new Set(ownSockets());
@@ -112,7 +112,6 @@ function boundPort(): number {
     .map((line) => line.trim().split(/\s+/)).filter((f) => f[3] === '0A' && f[1]!.startsWith('0100007F') && inodes.has(f[9]!));
   return parseInt(lines.at(-1)![1]!.split(':')[1]!, 16);
 }
-import { readdirSync, readlinkSync } from 'node:fs';
 function ownSockets(): string[] {
   const found: string[] = [];
   for (const fd of readdirSync('/proc/self/fd')) {

