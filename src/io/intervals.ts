@@ -49,9 +49,6 @@ export class Intervals {
   private nodeNext = new Int32Array(256);
   private nodeFree = -1;
   private nodesUsed = 0;
-  /** Marks intervals seen in one search, since one may lie in several buckets. */
-  private seen = new Int32Array(64);
-  private stamp = 0;
 
   insert(type: IvType, peer: number, sector: number, sectors: number, owner: number): number {
     assert(sectors > 0, 'interval without length');
@@ -102,7 +99,6 @@ export class Intervals {
 
   /** An interval that X must wait for, -1: none. Marks verify intervals CONFLICT where X is a write. */
   findConflict(x: number, find: number): number {
-    this.beginSearch();
     const first = firstBucket(this.sector[x]);
     const last = lastBucket(this.sector[x], this.sectors[x]);
     const wide = this.conflictIn(this.wideHead, x, find);
@@ -115,40 +111,13 @@ export class Intervals {
     return -1;
   }
 
-  /** Does any interval other than `except` overlap the range, of a type in `types` (bit 1 << type)? */
-  overlaps(sector: number, sectors: number, types: number, except: number): boolean {
-    let found = false;
-    this.forOverlapping(sector, sectors, (iv) => {
-      if (iv !== except && (types & (1 << this.type[iv])) !== 0) found = true;
-    });
-    return found;
-  }
-
   /** Collects into `out` the waiting intervals that overlap the range, marked CONFLICT_QUEUED. Returns how many. */
   collectWaiting(sector: number, sectors: number, out: Int32Array): number {
-    this.beginSearch();
     let n = this.waitingIn(this.wideHead, sector, sectors, out, 0);
     const first = firstBucket(sector);
     const end = Math.min(lastBucket(sector, sectors), first + BUCKETS - 1);
     for (let b = first; b <= end; b++) n = this.waitingIn(this.heads[b % BUCKETS], sector, sectors, out, n);
     return n;
-  }
-
-  /** Every interval that overlaps the range, once. Cold. */
-  forOverlapping(sector: number, sectors: number, visit: (iv: number) => void): void {
-    this.beginSearch();
-    const walk = (head: number): void => {
-      for (let n = head; n >= 0; n = this.nodeNext[n]) {
-        const iv = this.nodeIv[n];
-        if (this.seen[iv] === this.stamp || !this.overlap(iv, sector, sectors)) continue;
-        this.seen[iv] = this.stamp;
-        visit(iv);
-      }
-    };
-    walk(this.wideHead);
-    const first = firstBucket(sector);
-    const end = Math.min(lastBucket(sector, sectors), first + BUCKETS - 1);
-    for (let b = first; b <= end; b++) walk(this.heads[b % BUCKETS]);
   }
 
   private conflictIn(head: number, x: number, find: number): number {
@@ -208,10 +177,6 @@ export class Intervals {
     return this.sector[iv] < sector + sectors && sector < this.sector[iv] + this.sectors[iv];
   }
 
-  private beginSearch(): void {
-    this.stamp = (this.stamp + 1) | 0;
-  }
-
   private link(iv: number, bucket: number): void {
     this.heads[bucket] = this.addNode(iv, this.heads[bucket]);
   }
@@ -265,7 +230,6 @@ export class Intervals {
     this.peer = grown(this.peer);
     this.owner = grown(this.owner);
     this.nextFree = grown(this.nextFree);
-    this.seen = grown(this.seen);
     this.sector = grownF(this.sector);
     this.sectors = grownF(this.sectors);
     this.serial = grownF(this.serial);

@@ -46,20 +46,52 @@ test('after an outage only the changed blocks travel', () => {
   expect(pair.b.peer.received).toBe(32);
 });
 
-test('application writes during a resync are neither lost nor overtaken', () => {
-  const pair = new Pair({ seed: 13 });
+test.each([13, 131, 132])('application writes during a resync are neither lost nor overtaken (%i)', (seed) => {
+  const pair = new Pair({ seed });
   for (let i = 0; i < 64; i++) pair.write(i * 256, 256);
   pair.run(() => pair.settled());
+  for (const side of [pair.a, pair.b]) side.node.disks.get('/dev/d')!.faults.maxMs = 8;
   pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
   pair.connectForResync();
   let errors = 0;
-  for (let i = 0; i < 400; i++) {
-    pair.world.at(i * 0.7, 'write', () => pair.write((i * 331) % 16000, 8 + (i % 5) * 8, 0, (e) => { errors += e; }));
+  for (let i = 0; i < 1500; i++) {
+    pair.world.at(i * 0.2, 'write', () => pair.write((i * 331) % 16000, 8 + (i % 5) * 8, 0, (e) => { errors += e; }));
   }
   pair.world.runFor(300);
   pair.run(() => inSync(pair) && pair.settled(), 60000);
   expect(errors).toBe(0);
   expect(pair.difference()).toBe(-1);
+});
+
+test('entering WFBitMapS marks the writes that the peer has not acknowledged', () => {
+  const pair = new Pair({ seed: 16 });
+  pair.connectInSync();
+  pair.b.node.disks.get('/dev/d')!.faults.stopped = true;
+  pair.write(0, 8);
+  pair.run(() => pair.a.connection.apInFlight === 8 && pair.a.device.lowerPending === 0);
+  expect(pair.a.peer.bitsOutOfSync).toBe(0);
+  pair.a.turn(() => pair.a.set(() => { pair.a.peer.facts.repl = Repl.wfBitMapS; }));
+  expect(pair.a.peer.bitsOutOfSync).toBe(1);
+});
+
+test('a lost Primary leaves its unsettled writes marked towards everybody else', () => {
+  const pair = new Pair({ seed: 17 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.run(() => pair.b.connection.writes.list.length === 1 && pair.b.connection.writes.active === 0);
+  afterDrop(pair);
+  expect(pair.b.disk.bitmap.weight[0]).toBe(0);
+  expect(pair.b.disk.bitmap.weight[1]).toBe(1);
+  expect(pair.b.disk.al.used).toBe(0);
+});
+
+test('an unassigned slot keeps track of all writes ("day 0")', () => {
+  const pair = new Pair({ seed: 18 });
+  pair.connectInSync();
+  pair.write(0, 16);
+  pair.run(() => pair.settled());
+  expect([...pair.a.disk.bitmap.weight]).toEqual([0, 2]);
+  expect([...pair.b.disk.bitmap.weight]).toEqual([0, 2]);
 });
 
 describe('disconnects at any moment', () => {
