@@ -13,7 +13,7 @@ const MEMORY_MIB = 2304;
 const STEP_MS = 30 * 60_000;
 
 /** Figures where less is better, so that a ratio above 1 always means "ours is better". */
-const TIMES = new Set(['load_ms', 'full_sync_512m_ms']);
+const isTime = (name: string): boolean => name.endsWith('_ms') || name.startsWith('instructions_');
 /** Ratios to the in-tree driver that are asked for. */
 const WANTED: Record<string, number> = {
   randwrite_4k_qd1: 0.8,
@@ -22,6 +22,9 @@ const WANTED: Record<string, number> = {
   write_1m_qd4: 0.8,
   randread_4k_qd1: 1.0,
 };
+
+/** What guest.sh does for each implementation. */
+const STEPS: Record<string, string[]> = { raw: ['io'], 'in-tree': ['io', 'sync', 'profile'], ours: ['io', 'sync', 'profile'] };
 
 type Figures = Record<string, number>;
 
@@ -33,7 +36,7 @@ function parse(output: string): Figures {
 function ratios(ours: Figures, base: Figures): Figures {
   const names = Object.keys(ours).filter((name) => base[name]);
   return Object.fromEntries(names.map((name) => {
-    const ratio = TIMES.has(name) ? base[name]! / ours[name]! : ours[name]! / base[name]!;
+    const ratio = isTime(name) ? base[name]! / ours[name]! : ours[name]! / base[name]!;
     return [name, Number(ratio.toFixed(3))];
   }));
 }
@@ -41,7 +44,7 @@ function ratios(ours: Figures, base: Figures): Figures {
 function table(results: Record<string, Figures>, ratio: Figures): string {
   const columns = Object.keys(results);
   const names = [...new Set(columns.flatMap((column) => Object.keys(results[column]!)))];
-  const row = (cells: string[]) => cells.map((cell, i) => (i ? cell.padStart(11) : cell.padEnd(20))).join('');
+  const row = (cells: string[]) => cells.map((cell, i) => (i ? cell.padStart(11) : cell.padEnd(40))).join('');
   const lines = names.map((name) => {
     const wanted = WANTED[name] === undefined ? '' : `${WANTED[name]}`;
     return row([name, ...columns.map((column) => `${results[column]![name] ?? '-'}`), `${ratio[name] ?? '-'}`, wanted]);
@@ -68,7 +71,7 @@ async function main(): Promise<void> {
     await guest.startOfTest('bench');
     for (const implementation of wanted) {
       results[implementation] = {};
-      for (const what of implementation === 'raw' ? ['io'] : ['io', 'sync']) {
+      for (const what of STEPS[implementation] ?? []) {
         process.stderr.write(`${implementation}: ${what} …\n`);
         const output = await guest.run(['bash', SCRIPT, implementation, what], { timeoutMs: STEP_MS });
         Object.assign(results[implementation], parse(output));

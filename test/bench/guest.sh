@@ -5,6 +5,7 @@
 set -e
 impl=$1
 what=$2
+HERE=$(dirname "$(readlink -f "$0")")
 S84=/lib/drbd/drbdsetup-84
 IN_TREE=/lib/modules/$(uname -r)/kernel/drivers/block/drbd/drbd.ko
 TUNING='--c-plan-ahead=0 --c-min-rate=0 --resync-rate=4000000'
@@ -87,6 +88,19 @@ fio_cases() {
   fio_case "$1" randread_4k_qd1 randread 4k 1
 }
 
+# Instructions a request, by the part that spends them. Sampling costs a little, so these runs give no IOPS.
+HERTZ=997
+profile_case() {
+  perf record -q -a -e cpu-clock -F $HERTZ -o /run/perf.data -- fio --name=bench --filename="$1" --ioengine=libaio --direct=1 \
+    --rw="$3" --bs="$4" --iodepth="$5" --size=128m --time_based --runtime=3 --output-format=json --output=/run/fio.json > /dev/null 2>&1
+
+  perf script -i /run/perf.data -F comm,ip,sym,dso 2> /dev/null | python3 "$HERE/profile.py" "$2" $HERTZ
+}
+profile_cases() {
+  profile_case "$1" instructions_4k_qd1 randwrite 4k 1
+  profile_case "$1" instructions_4k_qd32 randwrite 4k 32
+}
+
 [ -e /dev/ram0 ] || modprobe brd rd_nr=3 rd_size=$((513 * 1024))
 # Meta-data of the implementation before would be converted or asked about.
 for i in 0 1; do dd if=/dev/zero of=/dev/ram$i bs=1M seek=512 oflag=direct status=none 2> /dev/null || true; done
@@ -105,6 +119,14 @@ case $impl-$what in
     fio_cases /dev/drbd0
     "${impl}_unload"
     ;;
+  *-profile)
+    "${impl}_load" > /dev/null
+    "${impl}_up"
+    "${impl}_skip_sync"
+    "${impl}_primary"
+    profile_cases /dev/drbd0
+    "${impl}_unload"
+    ;;
   *-sync)
     "${impl}_load" > /dev/null
     "${impl}_up"
@@ -114,5 +136,5 @@ case $impl-$what in
     took full_sync_512m_ms "$t"
     "${impl}_unload"
     ;;
-  *) echo "guest.sh raw|in-tree|ours io|sync" >&2; exit 2 ;;
+  *) echo "guest.sh raw|in-tree|ours io|sync|profile" >&2; exit 2 ;;
 esac
