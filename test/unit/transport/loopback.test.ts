@@ -63,7 +63,7 @@ describe.skipIf(!built)('over loopback', () => {
 
   it('a port in use: stays Connecting, says why, and connects once it is free', { timeout: 40_000 }, async () => {
     const port = PORT + 1;
-    const squatter = createServer().listen(port, '127.0.0.1');
+    const squatter = createServer((socket) => socket.destroy()).listen(port, '127.0.0.1');
     await new Promise((resolve) => { squatter.once('listening', resolve); });
     const [a, b] = pair(port);
     a.connect();
