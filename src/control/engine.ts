@@ -3,8 +3,8 @@
 import type { AdminHandler, AdminRequest } from '../host/admin.ts';
 import type { Host } from '../host/host.ts';
 import { TransportRegistry } from '../conn/transport-class.ts';
+import type { TransportClass } from '../conn/transport-class.ts';
 import type { ResourceSnapshot, SnapshotSource } from '../genl/snapshot.ts';
-import { TcpTransportClass } from '../transport/tcp.ts';
 import { AdminCalls } from './admin/calls.ts';
 import type { Device } from './device.ts';
 import { Helpers } from './helpers.ts';
@@ -27,10 +27,10 @@ export class Engine implements AdminHandler, SnapshotSource {
   /** Called after the engine has left the host: nothing of it may be used any more. */
   readonly left: () => void;
 
-  constructor(host: Host, left: () => void = () => {}) {
+  constructor(host: Host, transportClasses: readonly TransportClass[], left: () => void = () => {}) {
     this.host = host;
     this.left = left;
-    this.transports.register(new TcpTransportClass(host));
+    for (const each of transportClasses) this.transports.register(each);
     this.notifier = new Notifier(host.admin, host.clock);
     this.helpers = new Helpers(host.helper, this.notifier);
     this.journal = new EngineJournal(host.journal);

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { Engine } from '../control/engine.ts';
 import { LogLevel } from '../host/log.ts';
 import { attachHost, defaultHostOptions } from '../linux/host.ts';
+import { TcpTransportClass } from '../transport/tcp.ts';
 import type { LinuxHost } from '../linux/host.ts';
 
 interface Options { readonly control: string; readonly run: string; readonly watchdog: string; readonly stderr: boolean }
@@ -38,4 +39,4 @@ host = attachHost({
   logToStderr: options.stderr,
   spawnerFd: Number(process.env.DRBDD_SPAWNER_FD ?? -1),
 });
-new Engine(host, () => process.exit(0)).start();
+new Engine(host, [new TcpTransportClass(host)], () => process.exit(0)).start();

@@ -3,6 +3,7 @@
 import { assert } from '../assert.ts';
 import { Engine } from '../control/engine.ts';
 import type { Resource } from '../control/resource.ts';
+import { TcpTransportClass } from '../transport/tcp.ts';
 import { createSuperBlock } from './create-md.ts';
 import { Drbdsetup, sockaddr } from './drbdsetup.ts';
 import type { Answer } from './drbdsetup.ts';
@@ -31,7 +32,7 @@ export class SimMember {
   constructor(world: World, fabric: SimFabric, id: number) {
     this.id = id;
     this.node = new SimNode(world, fabric, `n${id}`, `10.0.0.${id + 1}`, (host) => {
-      this.engine = new Engine(host);
+      this.engine = new Engine(host, [new TcpTransportClass(host)]);
       this.engine.start();
     });
     this.setup = new Drbdsetup(this.node);
