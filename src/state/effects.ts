@@ -64,8 +64,8 @@ export type Effect =
   /** Write changed bitmap pages. */
   | { readonly kind: 'writeBitmap'; readonly vnr: number; readonly why: string }
   /** Set all bits (of all slots: nodeId -1) and write, then the event `startSync` with this repl. */
-  | { readonly kind: 'setAllBits'; readonly vnr: number; readonly nodeId: number; readonly then: 'none' | 'startSyncSource' | 'startSyncTarget';
-      readonly startNodeId: number }
+  | { readonly kind: 'setAllBits'; readonly vnr: number; readonly nodeId: number;
+      readonly then: 'none' | 'startSyncSource' | 'startSyncTarget'; readonly startNodeId: number }
   /** Mark pending requests out of sync, then send the bitmap, if repl still is WFBitMapS when it is reached (W12). */
   | { readonly kind: 'sendBitmap'; readonly vnr: number; readonly nodeId: number }
   /** Not yet peer-acked writes of that Primary become bits towards the others (F52). */

@@ -59,7 +59,9 @@ export function runChange<Op extends Operation>(step: Step, operation: Op, chang
   signal: Signal): { readonly operation: Op; readonly verdict: Verdict | null } {
   const run = operation.run ?? newRun(change, flags, operation.tag);
   const progress = driveRun(step, operation.id, run, signal.kind === 'timer' ? signal.name : null);
-  if (progress.verdict !== null) return { operation: operation.run === null ? operation : { ...operation, run: null }, verdict: progress.verdict };
+  if (progress.verdict !== null) {
+    return { operation: operation.run === null ? operation : { ...operation, run: null }, verdict: progress.verdict };
+  }
   if (operation.run === progress.run) return { operation, verdict: null };
   return { operation: { ...operation, run: progress.run, waiting: waitingFor(runWaits[progress.run.phase]) }, verdict: null };
 }

@@ -108,7 +108,9 @@ function attempt(step: Step, operation: RoleOperation, signal: Signal): void {
     : { ...operation, tries, flags: operation.flags | verbose, upToDateBefore: countUpToDate(view) };
   const { operation: next, verdict } = runChange(step, begun, change, begun.flags, signal);
   if (verdict === null) return putOperation(step, next);
-  if (verdict.rc === Ss.inTransientState) return putOperation(step, { ...next, phase: 'transient', waiting: waitingFor('transient state') });
+  if (verdict.rc === Ss.inTransientState) {
+    return putOperation(step, { ...next, phase: 'transient', waiting: waitingFor('transient state') });
+  }
   react(step, { ...next, run: null, phase: 'try', rc: verdict.rc, reason: verdict.reason }, verdict);
 }
 
@@ -184,7 +186,8 @@ function afterSettling(step: Step, operation: RoleOperation): void {
 
 function fence(step: Step, operation: RoleOperation, nodeIds: readonly number[]): void {
   dropSem(step, operation);
-  putOperation(step, { ...operation, phase: 'fence', fencing: nodeIds, fencedCount: 0, fenceFailed: false, waiting: waitingFor('fence-peer') });
+  putOperation(step, { ...operation, phase: 'fence', fencing: nodeIds, fencedCount: 0, fenceFailed: false,
+    waiting: waitingFor('fence-peer') });
   for (const nodeId of nodeIds) tryOutdatePeer(step, nodeId, operation.id);
 }
 

@@ -41,7 +41,8 @@ export function participantChange(step: Step, packet: TwopcPrepare, twopc: Twopc
   const c = forMe ? connectionIndex(view, packet.initiator) : -1;
   const up = c >= 0 && (view.connections[c]!.cstate === Cstate.connected || (packet.mask & Mask.conn) !== 0);
   const d = packet.vnr < 0 ? -1 : deviceIndex(view, packet.vnr);
-  const members = phase === 'commit' && commit !== null && commit.hasReachable && quorate(step) ? membersOf(twopc, packet, commit) : undefined;
+  const learns = phase === 'commit' && commit !== null && commit.hasReachable && quorate(step);
+  const members = learns ? membersOf(twopc, packet, commit) : undefined;
   const recalc = members !== undefined && !view.resource.allDevicesHaveQuorum ? Cs.forceRecalc : 0;
   const flags = Cs.localOnly | recalc | (phase === 'prepare' ? Cs.prepare | Cs.twopc : Cs.twopc | Cs.verbose);
   const options = { flags, tag: 'remote', ...(members === undefined ? {} : { members }) };
@@ -57,7 +58,8 @@ interface Options { readonly flags: number; readonly tag: string; readonly membe
 
 /** Some neighbour has quorum on all volumes, or this node has. */
 const quorate = (step: Step): boolean => step.view.resource.allDevicesHaveQuorum
-  || step.view.connections.some((_, c) => step.view.devices.length > 0 && step.view.devices.every((_d, d) => pdAt(step.view, d, c).peerQuorate));
+  || step.view.connections.some((_, c) => step.view.devices.length > 0
+    && step.view.devices.every((_d, d) => pdAt(step.view, d, c).peerQuorate));
 
 const membersOf = (twopc: Twopc, packet: TwopcPrepare, commit: TwopcEnd): bigint =>
   twopc.isConnect ? commit.reachableNodes | bit(packet.initiator) | (packet.target >= 0 ? bit(packet.target) : 0n) : commit.reachableNodes;
@@ -79,7 +81,8 @@ function applyWord(draft: Draft, { mask, val }: TwopcPrepare, d: number, c: numb
 }
 
 /** 6.4.2 */
-function connectionChange(step: Step, packet: TwopcPrepare, twopc: Twopc, c: number, phase: 'prepare' | 'commit', options: Options): Verdict {
+function connectionChange(step: Step, packet: TwopcPrepare, twopc: Twopc, c: number, phase: 'prepare' | 'commit',
+  options: Options): Verdict {
   const { mask, val } = packet;
   if ((mask & ~KNOWN) !== 0) return notSupported;
   const draft = begin(step, options.flags);

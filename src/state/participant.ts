@@ -12,7 +12,7 @@ import {
   TWOPC_TIMER, abortAll, clearTwopc, connectPeer, newTwopc, repliesReady, replyValue, sendEnd, sendPrepare, setTwopc,
 } from './twopc-common.ts';
 import type { Twopc, TwopcEnd, TwopcPacket, TwopcPrepare, TwopcPrepareResize, TwopcReply, WaitingPrepare } from './twopc-types.ts';
-import { bit, complement, connectedMask, findConnection, hasNode } from './view.ts';
+import { bit, complement, connectedMask, findConnection, hasNode, patched } from './view.ts';
 
 export const waitTimer = (from: number): string => `twopc from ${from}`;
 export const retryOpenerTimer = 'twopc opener';
@@ -31,15 +31,20 @@ type Prepare = TwopcPrepare | TwopcPrepareResize;
 const isEnd = (packet: TwopcPacket): packet is TwopcEnd => packet.kind === 'commit' || packet.kind === 'abort';
 
 /** Rows 1 to 9 of 6.3, as a table: the first match counts. */
-const rows: readonly { readonly row: number; readonly compared: (c: Comparison) => boolean; readonly packet: 'prepare' | 'commit' | 'abort' | 'end' | 'notAbort';
-  readonly act: (step: Step, from: number, packet: TwopcPacket) => void }[] = [
+const rows: readonly {
+  readonly row: number;
+  readonly compared: (c: Comparison) => boolean;
+  readonly packet: 'prepare' | 'commit' | 'abort' | 'end' | 'notAbort';
+  readonly act: (step: Step, from: number, packet: TwopcPacket) => void;
+}[] = [
   { row: 1, compared: (c) => c === 'clear', packet: 'commit', act: () => undefined },
   { row: 2, compared: (c) => c === 'clear', packet: 'prepare', act: (step, from, packet) => accept(step, from, packet as Prepare, true) },
   { row: 3, compared: (c) => c === 'match', packet: 'end', act: (step, from, packet) => conclude(step, from, packet as TwopcEnd) },
   { row: 4, compared: (c) => c === 'abortLocal', packet: 'prepare', act: giveWay },
   { row: 5, compared: (c) => c !== 'match', packet: 'abort', act: forwardAbort },
   { row: 6, compared: (c) => c === 'tidMiss', packet: 'prepare', act: awaitEnd },
-  { row: 7, compared: (c) => c === 'reject', packet: 'notAbort', act: (step, from, packet) => { if (!isEnd(packet)) replyRetry(step, from, packet); } },
+  { row: 7, compared: (c) => c === 'reject', packet: 'notAbort',
+    act: (step, from, packet) => { if (!isEnd(packet)) replyRetry(step, from, packet); } },
   { row: 8, compared: (c) => c === 'match', packet: 'prepare', act: anotherWay },
 ];
 
@@ -127,7 +132,7 @@ function anotherWay(step: Step, from: number, packet: TwopcPacket): void {
 function accept(step: Step, from: number, packet: Prepare, clearOutdate: boolean): void {
   const { view } = step;
   const own = bit(view.resource.nodeId);
-  if (clearOutdate) step.view = { ...view, devices: view.devices.map((d) => d.outdateOn2pcCommit ? { ...d, outdateOn2pcCommit: false } : d) };
+  if (clearOutdate) step.view = { ...view, devices: view.devices.map((d) => patched(d, { outdateOn2pcCommit: false })) };
   step.effects.push(logLine(`Preparing remote state change ${packet.tid}`, 6, -1, from));
   let reachableNodes = connectedMask(view) | own;
   const conn = packet.kind === 'prepare' && (packet.mask & Mask.conn) !== 0 ? connOf(packet.val) : -1;
@@ -216,7 +221,8 @@ function conclude(step: Step, from: number, packet: TwopcEnd): void {
   if (twopc.side === 'initiator' || twopc.executed) return;
   dropWaiting(step, (w) => w.why === 'retryOpener');
   const commits = packet.kind === 'commit';
-  step.effects.push(logLine(commits ? `Committing remote state change ${packet.tid} (primary_nodes=${packet.primaryNodes.toString(16).toUpperCase()})`
+  const primaries = packet.primaryNodes.toString(16).toUpperCase();
+  step.effects.push(logLine(commits ? `Committing remote state change ${packet.tid} (primary_nodes=${primaries})`
     : `Aborting remote state change ${packet.tid}`, 6, -1, from));
   setTwopc(step, { executed: true, ...(commits ? { primaryNodes: packet.primaryNodes, reachableNodes: packet.reachableNodes,
     priIncapable: packet.priIncapable } : {}) });
