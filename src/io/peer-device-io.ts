@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { isSyncOrVerify, isSyncTarget, Repl } from '../state/states.ts';
+import { Disk, isSyncOrVerify, isSyncTarget, Repl } from '../state/states.ts';
 import { BitmapExchange } from './bitmap-exchange.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import type { DeviceIo } from './device-io.ts';
@@ -22,6 +22,8 @@ export class PeerDeviceIo {
   unacked = 0;
   sent = 0;
   received = 0;
+  /** The peer failed a write while its disk counts as UpToDate: its P_STATE is on the way. */
+  gotNegAck = false;
   /** Out-of-sync information was the last thing sent. */
   wasAhead = false;
   private seq = 0;
@@ -77,6 +79,7 @@ export class PeerDeviceIo {
   /** After each transaction. */
   factsChanged(): void {
     const { repl } = this.facts;
+    if (this.facts.pdisk < Disk.upToDate) this.gotNegAck = false;
     const before = this.lastRepl;
     this.lastRepl = repl;
     if (before === repl) return;

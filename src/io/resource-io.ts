@@ -155,7 +155,7 @@ export class ResourceIo {
 
   checkDrained(): void {
     if (!this.draining) return;
-    if (this.connectionList.some((c) => c.barrierOutstanding)) return;
+    if (this.connectionList.some((c) => c.barrierOutstanding || c.peers.some((p) => p.gotNegAck))) return;
     for (const device of this.devices) if (device.apBio(1) > 0) return;
     this.draining = false;
     this.peerAcks.flush();

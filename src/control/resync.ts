@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Resync: start, and what the state machine and the I/O engine order around it. @spec uuid.md 7, state.md 7.8 */
+import { BitmapTask } from '../meta/bitmap-task.ts';
+import type { Change } from '../state/events.ts';
+import { Cs, Cstate, Disk, isSyncTarget, Repl, UuidFlag } from '../state/states.ts';
+import type { Device } from './device.ts';
+import type { Connection } from './connection.ts';
+import type { PeerDevice } from './peer-device.ts';
+import { finished } from './resync-end.ts';
+import { maySyncNow, resyncAfter } from './resync-after.ts';
+import * as uuids from './uuids.ts';
+
+export { finished, resyncAfter };
+
+const RETRY_MS = 200;
+const AHEAD_MS = 1000;
+const POSTPONED_MS = 100;
+type Side = 'source' | 'target';
+
+const rowOf = (pd: PeerDevice) => pd.device.resource.peerDeviceRow(pd.device.vnr, pd.connection.nodeId);
+
+function setFacts(pd: PeerDevice, some: { beforeResyncDone?: boolean; unstableResync?: boolean; aheadToSyncSource?: boolean }): void {
+  const { vnr, resource } = pd.device;
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId: pd.connection.nodeId, facts: some });
+}
+
+/** drbd_start_resync. @spec uuid.md 7.2 */
+export function startResync(pd: PeerDevice, side: Side): void {
+  const { repl, beforeResyncDone } = rowOf(pd);
+  if (repl < Repl.established) return;
+  if (repl >= Repl.syncSource && repl < Repl.ahead) {
+    pd.log.err('Resync already running!');
+    return;
+  }
+  if (beforeResyncDone) begin(pd, side);
+  else askHelper(pd, side);
+}
+
+function askHelper(pd: PeerDevice, side: Side): void {
+  const { device, connection } = pd;
+  const name = `before-resync-${side}`;
+  device.resource.engine.helpers.run(device.resource, name, { device, connection }, (exit) => {
+    if (exit === null || exit <= 0) begin(pd, side);
+    else if (side === 'source' && exit === 3) {
+      pd.log.info(`${name} handler returned ${exit}, ignoring. Old userland tools?`);
+      begin(pd, side);
+    } else {
+      pd.log.info(`${name} handler returned ${exit}, dropping connection.`);
+      connection.conn.fail(Cstate.disconnecting, name, '');
+    }
+  });
+}
+
+function begin(pd: PeerDevice, side: Side): void {
+  const { device, connection } = pd;
+  const { resource } = device;
+  if (resource.view.semHolder !== 0) {
+    setFacts(pd, { beforeResyncDone: true });
+    resource.engine.host.clock.timer('start of resync', RETRY_MS, () => startResync(pd, side));
+    return;
+  }
+  setFacts(pd, { beforeResyncDone: false });
+  if (connection.cstate() !== Cstate.connected || resource.deviceRow(device.vnr).disk < Disk.negotiating) return;
+  const { vnr } = device;
+  const { nodeId } = connection;
+  if (side === 'target') forgetStability(pd);
+  const changes: Change[] = [
+    { set: 'resyncSuspDependency', vnr, nodeId, value: !maySyncNow(device) },
+    { set: 'repl', vnr, nodeId, repl: side === 'source' ? Repl.syncSource : Repl.syncTarget },
+  ];
+  const { rc } = resource.dispatch({ kind: 'change', request: 0, tag: `start-resync-${side}`, flags: Cs.verbose, changes });
+  if (rc < 1) return;
+  resyncAfter(resource.engine, 'pause');
+  if (pd.resyncFinishedPdsk < 0) return;
+  const pdsk = pd.resyncFinishedPdsk;
+  pd.resyncFinishedPdsk = -1;
+  finished(pd, pdsk);
+}
+
+/** What an earlier resync made of the device counts no more, unless another source is at it. */
+function forgetStability(pd: PeerDevice): void {
+  const { device, connection } = pd;
+  const { resource } = device;
+  setFacts(pd, { unstableResync: false });
+  const others = [...resource.connections.values()].filter((c) => c !== connection && c.peerDevices.has(device.vnr));
+  if (others.some((c) => isSyncTarget(resource.peerDeviceRow(device.vnr, c.nodeId).repl))) return;
+  resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { stableResync: false } });
+}
+
+/** drbd_run_resync: the state is a sync state now. @spec uuid.md 7.3 */
+export function run(pd: PeerDevice, target: boolean): void {
+  const { repl } = rowOf(pd);
+  const name = repl === Repl.pausedSyncS ? 'PausedSyncS' : repl === Repl.pausedSyncT ? 'PausedSyncT'
+    : target ? 'SyncTarget' : 'SyncSource';
+  const bits = pd.io.bitsOutOfSync;
+  pd.log.info(`Began resync as ${name} (will sync ${bits * 4} KB [${bits} bits set]).`);
+  if (!target || pd.uuids === null) return;
+  uuids.setExposed(pd.device, pd.uuids.currentUuid);
+  if ((pd.uuids.flags & UuidFlag.stable) === 0) setFacts(pd, { unstableResync: true });
+  uuids.resyncStarts(pd);
+}
+
+/**
+ * Bits of one slot (nodeId) or of all (-1) are set and written while no write is in flight; then a resync with
+ * `startNodeId` starts where that was the purpose. @spec uuid.md 7.1, io.md 9.4
+ */
+export function setAllBits(device: Device, nodeId: number, then: 'none' | 'startSyncSource' | 'startSyncTarget',
+  startNodeId: number): void {
+  const { disk, resource } = device;
+  if (disk === null) return;
+  const slot = nodeId < 0 ? -1 : disk.bitmapIndex(nodeId);
+  const slots = nodeId < 0 ? Array.from({ length: disk.bitmap.slots }, (_, i) => i) : slot < 0 ? [] : [slot];
+  device.suspendIo(() => {
+    new BitmapTask(disk.bitmap, resource.engine.host.clock).start({ kind: 'set', slots }, () => {
+      disk.writeBitmap(() => {
+        device.resumeIo();
+        const pd = resource.connections.get(startNodeId)?.peerDevices.get(device.vnr);
+        if (pd && then !== 'none') startResync(pd, then === 'startSyncSource' ? 'source' : 'target');
+      });
+    });
+  });
+}
+
+/** A write failed at a peer whose disk counts as UpToDate. The last close waits for its P_STATE in the I/O engine. */
+export function gotNegAck(pd: PeerDevice): void {
+  pd.device.resource.io.checkDrained();
+}
+
+/** The source has gone Ahead: we are Behind when its P_STATE comes. */
+export function toBehind(pd: PeerDevice): void {
+  pd.log.info('peer pulled ahead during resync');
+}
+
+/** Ahead, and all that was sent is acked: back to replication after a second. @spec uuid.md 7.12 */
+export function aheadDrained(connection: Connection): void {
+  for (const pd of connection.peerDevices.values()) {
+    const row = rowOf(pd);
+    if (row.repl !== Repl.ahead || row.aheadToSyncSource) continue;
+    setFacts(pd, { aheadToSyncSource: true });
+    later(pd, AHEAD_MS);
+  }
+}
+
+function later(pd: PeerDevice, delayMs: number): void {
+  pd.device.resource.engine.host.clock.timer('postponed resync', delayMs, () => {
+    if (!pd.connection.peerDevices.has(pd.device.vnr) || rowOf(pd).repl !== Repl.ahead) return;
+    if (pd.io.rsPending > 0 || pd.io.unacked > 0) later(pd, POSTPONED_MS);
+    else {
+      setFacts(pd, { aheadToSyncSource: false });
+      startResync(pd, 'source');
+    }
+  });
+}
+
+/** Resync of the new part after an online grow: its bits are set already. */
+export function afterGrow(pd: PeerDevice): void {
+  const { resource, vnr } = pd.device;
+  const upToDate = resource.deviceRow(vnr).disk === Disk.upToDate;
+  startResync(pd, upToDate ? 'source' : 'target');
+}
+
+/** A source that crashed as Primary gave us its data: look for an UpToDate Primary. @spec state.md 9.5 */
+export function tryToGetResynced(device: Device): void {
+  const { resource, vnr } = device;
+  for (const connection of resource.connections.values()) {
+    const row = connection.peerDevices.has(vnr) ? resource.peerDeviceRow(vnr, connection.nodeId) : null;
+    if (row === null || row.pdsk !== Disk.upToDate || row.repl !== Repl.established) continue;
+    startResync(resource.peerDevice(vnr, connection.nodeId), 'target');
+    return;
+  }
+}
+
+/** Online verify is not there yet: back to Established, with the reason. */
+export function refuseVerify(pd: PeerDevice): void {
+  const { resource, vnr } = pd.device;
+  pd.log.err('online verify is not available in this version');
+  const changes: Change[] = [{ set: 'repl', vnr, nodeId: pd.connection.nodeId, repl: Repl.established }];
+  resource.dispatch({ kind: 'change', request: 0, tag: 'verify-refused', flags: Cs.verbose, changes });
+}
