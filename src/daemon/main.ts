@@ -39,4 +39,8 @@ host = attachHost({
   logToStderr: options.stderr,
   spawnerFd: Number(process.env.DRBDD_SPAWNER_FD ?? -1),
 });
-new Engine(host, [new TcpTransportClass(host)], () => process.exit(0)).start();
+const { turn } = host;
+new Engine(host, [new TcpTransportClass(host)], () => {
+  turn.stop();
+  process.exit(0);
+}).start();
