@@ -31,7 +31,7 @@ export class Engine implements AdminHandler, SnapshotSource {
     this.host = host;
     this.left = left;
     for (const each of transportClasses) this.transports.register(each);
-    this.notifier = new Notifier(host.admin, host.clock);
+    this.notifier = new Notifier(host.admin);
     this.helpers = new Helpers(host.helper, this.notifier);
     this.journal = new EngineJournal(host.journal);
     this.#calls = new AdminCalls(this);

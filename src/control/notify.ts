@@ -23,42 +23,47 @@ export class Notifier {
   readonly #admin: Admin;
   readonly #multicast: Multicast;
   /** While what an earlier engine left is taken over nobody is told of the steps. */
-  muted = false;
+  readonly #muted = new Set<Resource>();
 
   constructor(admin: Admin) {
     this.#admin = admin;
-    this.#multicast = new Multicast(admin.family, (message) => { if (!this.muted) admin.multicast(message); });
+    this.#multicast = new Multicast(admin.family, (message) => admin.multicast(message));
+  }
+
+  mute(resource: Resource, on: boolean): void {
+    if (on) this.#muted.add(resource);
+    else this.#muted.delete(resource);
   }
 
   /** The effect `notify`; `more`: the next one belongs to the same change. An object that has gone is not told of. */
   notify(resource: Resource, object: Notified, more: boolean): void {
     const event = changed(resource, object);
-    if (event === null || this.muted) return;
+    if (event === null || this.#muted.has(resource)) return;
     this.#admin.multicast(encodeNotification({ type: this.#admin.family, seq: 0, portid: 0 }, { ...event, continues: more }));
   }
 
-  resourceCreated(resource: Resource): void { this.#multicast.notify(ofResource(Notify.create, resource)); }
-  resourceDestroyed(resource: Resource): void { this.#multicast.notify(ofResource(Notify.destroy, resource)); }
+  resourceCreated(resource: Resource): void { this.#tell(resource, ofResource(Notify.create, resource)); }
+  resourceDestroyed(resource: Resource): void { this.#tell(resource, ofResource(Notify.destroy, resource)); }
   /** The resource still has its old name. */
   resourceRenamed(resource: Resource, newName: string): void {
-    this.#multicast.notify({ kind: 'resource', type: Notify.rename, resource: resourceNow(resource), newName });
+    this.#tell(resource, { kind: 'resource', type: Notify.rename, resource: resourceNow(resource), newName });
   }
 
   /** With its peer devices, as connectionCreated: parents first. */
   deviceCreated(device: Device): void {
-    this.#multicast.notify(ofDevice(Notify.create, device), ...peersOf(device).map((pd) => ofPeerDevice(Notify.create, pd)));
+    this.#tell(device.resource, ofDevice(Notify.create, device), ...peersOf(device).map((pd) => ofPeerDevice(Notify.create, pd)));
   }
   connectionCreated(connection: Connection): void {
-    this.#multicast.notify(ofConnection(Notify.create, connection),
+    this.#tell(connection.resource, ofConnection(Notify.create, connection),
       ...[...connection.peerDevices.values()].map((pd) => ofPeerDevice(Notify.create, pd)));
   }
 
   /** Children first. */
   deviceDestroyed(device: Device): void {
-    this.#multicast.notify(...peersOf(device).map((pd) => ofPeerDevice(Notify.destroy, pd)), ofDevice(Notify.destroy, device));
+    this.#tell(device.resource, ...peersOf(device).map((pd) => ofPeerDevice(Notify.destroy, pd)), ofDevice(Notify.destroy, device));
   }
   connectionDestroyed(connection: Connection): void {
-    this.#multicast.notify(...[...connection.peerDevices.values()].map((pd) => ofPeerDevice(Notify.destroy, pd)),
+    this.#tell(connection.resource, ...[...connection.peerDevices.values()].map((pd) => ofPeerDevice(Notify.destroy, pd)),
       ofConnection(Notify.destroy, connection));
   }
 
@@ -67,28 +72,33 @@ export class Notifier {
   pathDestroyed(connection: Connection, path: NamedPath): void { this.#path(Notify.destroy, connection, path); }
 
   /** Progress of a resync: statistics are new, the state is not. */
-  peerDeviceChanged(peerDevice: PeerDevice): void { this.#multicast.notify(ofPeerDevice(Notify.change, peerDevice)); }
+  peerDeviceChanged(peerDevice: PeerDevice): void { this.#tell(peerDevice.device.resource, ofPeerDevice(Notify.change, peerDevice)); }
 
   /** Everything of a resource as it is now, as one change: what listeners know may be out of date. */
   everythingChanged(resource: Resource): void {
     const devices = [...resource.devices.values()];
     const connections = [...resource.connections.values()];
-    this.#multicast.notify(ofResource(Notify.change, resource), ...connections.map((c) => ofConnection(Notify.change, c)),
+    this.#tell(resource, ofResource(Notify.change, resource), ...connections.map((c) => ofConnection(Notify.change, c)),
       ...devices.map((d) => ofDevice(Notify.change, d)),
       ...devices.flatMap(peersOf).map((pd) => ofPeerDevice(Notify.change, pd)));
     for (const connection of connections) for (const path of connection.paths) this.pathChanged(connection, path);
   }
 
   helperCalled(resource: Resource, about: About, name: string): void {
-    this.#multicast.notify(ofHelper(Notify.call, resource, about, name, 0));
+    this.#tell(resource, ofHelper(Notify.call, resource, about, name, 0));
   }
   /** status: raw wait status, or -errno. */
   helperEnded(resource: Resource, about: About, name: string, status: number): void {
-    this.#multicast.notify(ofHelper(Notify.response, resource, about, name, status));
+    this.#tell(resource, ofHelper(Notify.response, resource, about, name, status));
+  }
+
+  /** One change: all but the last are marked as continued. */
+  #tell(resource: Resource, ...events: readonly Notification[]): void {
+    if (!this.#muted.has(resource)) this.#multicast.notify(...events);
   }
 
   #path(type: Lifecycle, connection: Connection, path: NamedPath): void {
-    this.#multicast.notify({ kind: 'path', type, resourceName: connection.resource.name, connection: named(connection),
+    this.#tell(connection.resource, { kind: 'path', type, resourceName: connection.resource.name, connection: named(connection),
       path: pathShown(path) });
   }
 }

@@ -8,9 +8,10 @@ import type { Timer } from '../host/clock.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { ResourceOpts } from '../genl/config-attrs.ts';
 import { ResourceIo } from '../io/resource-io.ts';
-import type { Effect, Result } from '../state/effects.ts';
+import type { Effect, Result, Sticky } from '../state/effects.ts';
 import type { Event } from '../state/events.ts';
 import type { Reason } from '../state/reason.ts';
+import { restore } from '../state/restore.ts';
 import { step } from '../state/step.ts';
 import type { ConnectionRow, DeviceRow, Live, PeerDeviceRow, View } from '../state/types.ts';
 import { emptyView, findConnection, findDevice, findPeerDevice } from '../state/view.ts';
@@ -122,6 +123,11 @@ export class Resource {
     const connection = this.connections.get(nodeId);
     const log = device && connection ? connection.peerDevices.get(vnr)?.log : device?.log ?? connection?.logger;
     (log ?? this.log).line(level, text);
+  }
+
+  /** Sticky facts of an earlier engine, without what a change to them would cause. */
+  restore(facts: readonly Sticky[]): void {
+    for (const fact of facts) this.#view = restore(this.#view, fact);
   }
 
   /** The resource is gone: nothing of it may call back. */

@@ -35,6 +35,9 @@ export class AdminCalls {
   readonly #waiting = new Map<Resource, Waiting[]>();
   /** By id of the relay. */
   readonly #running = new Map<number, Call>();
+  /** Resources that are not yet as they were, and the dumps that wait for them. */
+  #takingOver = 0;
+  readonly #dumps: Waiting[] = [];
   /** Requests that are owed an answer or still work. */
   #open = 0;
 
@@ -43,7 +46,19 @@ export class AdminCalls {
     this.#objects = objectsOf(engine);
   }
 
-  readopt(): void { readopt(this.#engine); }
+  /** Takes over what an earlier engine left; until that is done, commands on a resource wait, and all dumps. */
+  readopt(): void {
+    const takeOvers = readopt(this.#engine);
+    this.#takingOver = takeOvers.length;
+    for (const { resource, steps } of takeOvers) {
+      this.#waiting.set(resource, []);
+      run(steps, () => {
+        this.#takingOver--;
+        this.#release(resource);
+        if (this.#takingOver === 0) for (const { admin, request } of this.#dumps.splice(0)) this.#dump(admin, request);
+      });
+    }
+  }
 
   request(admin: AdminRequest): void {
     this.#open++;
@@ -55,7 +70,7 @@ export class AdminCalls {
 
   requesterGone(id: number): void {
     this.#running.get(id)?.abandon();
-    for (const queue of this.#waiting.values()) {
+    for (const queue of [this.#dumps, ...this.#waiting.values()]) {
       const at = queue.findIndex(({ admin }) => admin.id === id);
       if (at < 0) continue;
       queue.splice(at, 1);
@@ -64,6 +79,10 @@ export class AdminCalls {
   }
 
   #dump(admin: AdminRequest, request: Request): void {
+    if (this.#takingOver > 0) {
+      this.#dumps.push({ admin, request });
+      return;
+    }
     this.#engine.host.admin.answerDump(admin.id, answerDump(request, this.#engine));
     this.#open--;
     if (this.#idle()) this.#leave(NOBODY, new Uint8Array());
@@ -84,17 +103,21 @@ export class AdminCalls {
     this.#running.set(admin.id, call);
     const ended = (reply: Reply): void => {
       this.#running.delete(admin.id);
-      const next = resource ? this.#waiting.get(resource)! : [];
-      if (resource) this.#waiting.delete(resource);
       this.#answer(admin, request, reply);
-      // What waited is looked up again: the resource may be gone or have another name.
-      for (const each of next) this.#start(each);
+      if (resource) this.#release(resource);
     };
     const handler = handlers.get(request.op.cmd);
     assert(handler, 'every command is served');
     const result = handler(call);
     if ('code' in result) ended(result);
     else run(result, ended);
+  }
+
+  /** What waited is looked up again: the resource may be gone or have another name. */
+  #release(resource: Resource): void {
+    const next = this.#waiting.get(resource)!;
+    this.#waiting.delete(resource);
+    for (const each of next) this.#start(each);
   }
 
   #answer(admin: AdminRequest, request: Request, reply: Reply): void {
@@ -116,6 +139,7 @@ export class AdminCalls {
     const { host: { admin }, journal } = this.#engine;
     journal.clear();
     admin.leave(id, message);
+    this.#engine.left();
   }
 }
 
