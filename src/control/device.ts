@@ -26,6 +26,9 @@ export class Device implements BlockHandler {
   blocked = 0;
   /** Sectors of /dev/drbdN now. */
   capacity = 0;
+  /** WRITING_NEW_CUR_UUID, and who waits for its end. */
+  makingUuid = false;
+  readonly uuidWaiters: (() => void)[] = [];
 
   constructor(resource: Resource, vnr: number, minor: number, conf: DeviceConf, block: BlockDevice) {
     this.resource = resource;

@@ -39,6 +39,7 @@ function pushDevice(resource: Resource, device: Device): void {
   facts.readBalancing = disk?.conf.readBalancing ?? 0;
   device.readBypass.update(resource.io.facts, facts, disk !== null);
   if (!disk) return;
+  disk.stateIs(row.disk);
   facts.alDisabled = disk.alDisabled;
   facts.alSuspended = disk.alSuspended;
   facts.diskFlushes = disk.conf.diskFlushes;

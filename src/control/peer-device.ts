@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { PeerDeviceConf } from '../genl/config-attrs.ts';
 import type { PeerDeviceIo } from '../io/peer-device-io.ts';
+import type { SentUuids } from '../state/uuid-types.ts';
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
 import { peerDevicePrefix, Prefixed } from './log.ts';
@@ -24,11 +25,18 @@ export class PeerDevice {
   readonly io: PeerDeviceIo;
   conf: PeerDeviceConf;
   uuids: PeerUuids | null = null;
+  /** comm_*: what was last sent to it in P_UUIDS110; the handshake is decided on this. */
+  sent: SentUuids | null = null;
+  /** Own current UUID at the start of a resync as target. */
+  rsStartUuid = 0n;
   /** From the peer's P_SIZES, sectors; 0 unknown. */
   peerDiskSectors = 0;
   peerUserSectors = 0;
   peerCurrentSectors = 0;
+  /** max_size: the disk it has, or had when it became diskless. */
+  peerMaxSectors = 0;
   peerMaxBioBytes = 0;
+  peerLogicalBlockBytes = 512;
   /** drbd_resync_finished has to wait for: the peer's disk state told meanwhile. @spec state.md 5.3 row 6 */
   resyncFinishedPdsk = -1;
 

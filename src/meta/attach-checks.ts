@@ -33,6 +33,8 @@ export interface SuperBlockInput {
   readonly mdCapacity: number;
   readonly backingCapacity: number;
   readonly nodeId: number;
+  /** A dead engine of this boot had it attached: AL_CLEAN is clear and its log is replayed by us. */
+  readonly adopt?: boolean;
 }
 
 export interface ReadSuperBlock {
@@ -138,7 +140,7 @@ const clean = (v: DecodeView): boolean => (v.sb.flags & MDF.alClean) !== 0;
 /** What must be true of the 4 KiB block itself. */
 export const superBlockRules: readonly Row<DecodeView>[] = [
   { code: MdError.mdUnclean, check: (v) => (v.magic === MdMagic.v08Unclean ? unclean : null) },
-  { code: MdError.mdUnclean, check: (v) => (v.magic === MdMagic.v09 && !clean(v) ? unclean : null) },
+  { code: MdError.mdUnclean, check: (v) => (v.magic === MdMagic.v09 && !clean(v) && v.adopt !== true ? unclean : null) },
   { code: MdError.mdUnclean, check: (v) => (v.magic === MdMagic.v08 && !clean(v) ? unclean : null) },
   { code: MdError.mdInvalid, check: (v) => (v.magic === MdMagic.v08 || v.magic === MdMagic.v07 ? old : null) },
   {

@@ -78,9 +78,11 @@ export class MdArea {
     this.bufferOffset = base + bitmapPages;
   }
 
-  /** Steps 1 to 7 of the attach checks (metadata.md 8). */
+  get crc32c(): Crc32c { return this.#o.crc32c; }
+
+  /** Steps 1 to 7 of the attach checks (metadata.md 8). `adopt`: see SuperBlockInput. */
   readSuperBlock(metaDevIdx: number, backingCapacity: number, nodeId: number,
-    done: (result: ReadSuperBlock | RefusedSuperBlock) => void): void {
+    done: (result: ReadSuperBlock | RefusedSuperBlock) => void, adopt = false): void {
     const mdCapacity = this.#o.lower.limits.sectors;
     const sector = locateSuperBlock(metaDevIdx, mdCapacity);
     if (typeof sector !== 'number') {
@@ -96,7 +98,7 @@ export class MdArea {
           return;
         }
         const block = this.#o.arena.bytes.subarray(at, at + blockBytes);
-        done(readSuperBlock(block, { metaDevIdx, mdCapacity, backingCapacity, nodeId }));
+        done(readSuperBlock(block, { metaDevIdx, mdCapacity, backingCapacity, nodeId, adopt }));
       },
     });
   }

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Sizes and limits of a volume: the rules of src/state/size-agreement.ts applied to disk, bitmap and block device. */
+import type { DeviceLimits } from '../host/block.ts';
+import { LogLevel } from '../host/log.ts';
+import type { Effect } from '../state/effects.ts';
+import {
+  DdsFlag, determineDevSize, min0, receiveSizes as judge, resizeResyncSide, sizesOfPeer,
+} from '../state/size-agreement.ts';
+import type { DetermineView, Determined, PeerSize, ReceivedSizes } from '../state/size-agreement.ts';
+import { Cstate, Disk, PeerFlag, Repl } from '../state/states.ts';
+import { Feature } from '../wire/features.ts';
+import type { PSizes } from '../wire/packets/sizes.ts';
+import type { Device } from './device.ts';
+import type { PeerDevice } from './peer-device.ts';
+import * as send from './send.ts';
+import { logLines, peerDevicesOf } from './uuids.ts';
+
+const SECTOR = 512;
+const maxBioBytes = 1 << 20;
+const discardSectorsMax = 128 * 2048;
+/** A peer without WSAME takes no larger ones. */
+const discardSectorsOld = 4 * 2048;
+
+/** Own part of P_SIZES. `userSize`: u_size to tell. @spec wire.md 5.5, io.md 10.1 */
+export function ownSizes(device: Device, ddsFlags = 0): PSizes {
+  const { disk, capacity } = device;
+  const limits = disk?.lower.limits;
+  return {
+    dSize: disk ? min0(disk.usable, ...peerSizes(device).filter((p) => p.haveSizes).map((p) => p.dSize)) : 0,
+    uSize: disk?.conf.diskSize ?? 0, cSize: capacity, maxBioSize: device.conf.maxBioSize, queueOrderType: 0, ddsFlags,
+    qlim: {
+      physicalBlockSize: limits?.physicalBlockBytes ?? SECTOR, logicalBlockSize: limits?.logicalBlockBytes ?? SECTOR,
+      alignmentOffset: 0, ioMin: limits?.physicalBlockBytes ?? SECTOR, ioOpt: 0,
+      discardEnabled: (limits?.maxDiscardSectors ?? 0) > 0 ? 1 : 0, discardZeroesData: 0, writeSameCapable: 0,
+      bmBlockShift: 0,
+    },
+  };
+}
+
+/** Every node that counts: configured peers, and slots of the super block that had a disk once. */
+function peerSizes(device: Device): PeerSize[] {
+  const slots = device.disk?.meta.superBlock.peers ?? [];
+  const seen = (nodeId: number): boolean => ((slots[nodeId]?.flags ?? 0) & PeerFlag.deviceSeen) !== 0;
+  const configured = new Map(peerDevicesOf(device).map((pd) => [pd.connection.nodeId, sizeOf(pd, seen(pd.connection.nodeId))]));
+  for (let nodeId = 0; nodeId < slots.length; nodeId++) {
+    if (nodeId === device.resource.nodeId || configured.has(nodeId) || !seen(nodeId)) continue;
+    configured.set(nodeId, { nodeId, haveSizes: false, dSize: 0, uSize: 0, cSize: 0, maxSize: 0, deviceSeen: true });
+  }
+  return [...configured.values()];
+}
+
+function sizeOf(pd: PeerDevice, deviceSeen: boolean): PeerSize {
+  const { nodeId } = pd.connection;
+  const { haveSizes } = pd.device.resource.peerDeviceRow(pd.device.vnr, nodeId);
+  return { nodeId, haveSizes, dSize: pd.peerDiskSectors, uSize: pd.peerUserSectors, cSize: pd.peerCurrentSectors,
+    maxSize: pd.peerMaxSectors, deviceSeen };
+}
+
+function determineView(device: Device): DetermineView {
+  const { disk, resource, vnr, capacity } = device;
+  return {
+    localMax: disk?.usable ?? 0, effectiveSize: disk?.meta.superBlock.effectiveSize ?? 0, peers: peerSizes(device), capacity,
+    userSize: disk?.conf.diskSize ?? 0, disk: resource.deviceRow(vnr).disk,
+    upToDatePeer: peerDevicesOf(device).some((pd) =>
+      resource.peerDeviceRow(vnr, pd.connection.nodeId).pdsk === Disk.upToDate),
+    newLayout: false, mdMoved: false,
+  };
+}
+
+/** drbd_determine_dev_size with a disk. I/O is quiet; the bitmap is written in the background. @spec uuid.md 5.3 */
+export function determineDeviceSize(device: Device, ddsFlags: number, reached?: ReadonlySet<number>): Determined {
+  const { disk } = device;
+  if (!disk) return 'unchanged';
+  const plan = determineDevSize(determineView(device), ddsFlags, reached);
+  logLines(device, plan.log);
+  if (plan.result === 'error-shrink' || plan.result === 'error-space-md') return plan.result;
+  if (disk.bitmap.sectors !== plan.size) {
+    disk.bitmap.resize(plan.size, plan.setNewBits);
+    disk.writeBitmap(() => {});
+  }
+  disk.storeEffectiveSize(plan.effectiveSize);
+  if (plan.rewriteMd) disk.meta.sync({ done: () => {} });
+  device.setCapacity(plan.size);
+  return plan.result;
+}
+
+/** drbd_reconsider_queue_parameters. @spec io.md 10.1 */
+export function reconsiderLimits(device: Device): void {
+  const { disk, resource, vnr, conf } = device;
+  const own = disk?.lower.limits;
+  const told = peerDevicesOf(device).filter((pd) => resource.peerDeviceRow(vnr, pd.connection.nodeId).haveSizes);
+  const connected = resource.view.connections.filter((row) => row.cstate === Cstate.connected);
+  const all = (feature: number): boolean => connected.every((row) => (row.agreedFeatures & feature) !== 0);
+  const canDiscard = (!own || own.maxDiscardSectors > 0) && all(Feature.trim);
+  const discards = all(Feature.wsame) ? discardSectorsMax : discardSectorsOld;
+  const logical = Math.max(conf.blockSize, own?.logicalBlockBytes ?? SECTOR, ...told.map((pd) => pd.peerLogicalBlockBytes));
+  const limits: DeviceLimits = {
+    logicalBlockBytes: logical,
+    physicalBlockBytes: Math.max(logical, own?.physicalBlockBytes ?? SECTOR),
+    maxBioBytes: Math.min(maxBioBytes, conf.maxBioSize, ...told.map((pd) => pd.peerMaxBioBytes).filter((bytes) => bytes > 0)),
+    maxDiscardSectors: canDiscard ? Math.min(discards, own?.maxDiscardSectors ?? discards) : 0,
+    discardGranularityBytes: canDiscard ? Math.max(SECTOR, own?.discardGranularityBytes ?? SECTOR) : 0,
+    maxWriteZeroesSectors: all(Feature.wzeroes) ? discardSectorsMax : 0,
+    rotational: own?.rotational ?? true,
+    writeCache: true,
+  };
+  device.block.setLimits(limits);
+}
+
+/** P_SIZES received. '' or why the connection must end. @spec uuid.md 5.4 */
+export function receiveSizes(pd: PeerDevice, p: PSizes): string {
+  const { device, connection } = pd;
+  const { resource, vnr } = device;
+  const { nodeId } = connection;
+  keepSizes(pd, p);
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { haveSizes: true } });
+  const row = resource.peerDeviceRow(vnr, nodeId);
+  const others = peerDevicesOf(device).filter((other) => other !== pd
+    && resource.peerDeviceRow(vnr, other.connection.nodeId).pdsk >= Disk.inconsistent).map((other) => other.peerDiskSectors);
+  const verdict = judge({
+    ...determineView(device), repl: row.repl, pdsk: row.pdsk, cstate: connection.cstate(),
+    role: resource.view.resource.role, otherDiskSizes: others,
+  }, p);
+  for (const { level, text } of verdict.log) pd.log.line(level as LogLevel, text);
+  if (verdict.kind === 'refuse') {
+    pd.peerMaxSectors = 0;
+    return verdict.log.at(-1)?.text ?? 'sizes do not fit';
+  }
+  const before = device.capacity;
+  if (verdict.kind === 'capacity') device.setCapacity(verdict.size);
+  let grew: Determined = 'unchanged';
+  if (verdict.kind === 'determine' && device.disk) {
+    device.disk.conf = { ...device.disk.conf, diskSize: verdict.userSize };
+    grew = determineDeviceSize(device, verdict.ddsFlags);
+    if (grew === 'error-shrink' || grew === 'error-space-md') return 'the device can not have that size';
+  }
+  reconsiderLimits(device);
+  if (device.capacity !== before) tellAll(device, p.ddsFlags);
+  if (grew === 'grew' && row.repl === Repl.established && (p.ddsFlags & DdsFlag.noResync) !== 0) {
+    pd.log.line(LogLevel.info, 'Resync of new storage suppressed with --assume-clean');
+  }
+  return '';
+}
+
+function keepSizes(pd: PeerDevice, p: ReceivedSizes & PSizes): void {
+  const kept = sizesOfPeer(sizeOf(pd, true), p);
+  pd.peerDiskSectors = kept.dSize;
+  pd.peerUserSectors = kept.uSize;
+  pd.peerCurrentSectors = kept.cSize;
+  pd.peerMaxSectors = kept.maxSize;
+  pd.peerMaxBioBytes = Math.min(p.maxBioSize, maxBioBytes);
+  pd.peerLogicalBlockBytes = p.qlim?.logicalBlockSize ?? SECTOR;
+}
+
+function tellAll(device: Device, _ddsFlags: number): void {
+  for (const pd of peerDevicesOf(device)) {
+    if (pd.connection.cstate() === Cstate.connected) send.sizes(pd);
+    if (pd.peerMaxSectors < device.capacity) pd.peerMaxSectors = 0;
+  }
+}
+
+/** Effect commitSize: all nodes have agreed. Answers which peers are to be synced, and from which side. @spec uuid.md 5.5 */
+export function commit(device: Device, e: Extract<Effect, { kind: 'commitSize' }>): readonly ResizeSide[] {
+  for (const pd of peerDevicesOf(device)) {
+    pd.peerCurrentSectors = pd.peerMaxSectors = e.newSizeSectors;
+    pd.peerUserSectors = e.userSizeSectors;
+    if (pd.peerDiskSectors !== 0) pd.peerDiskSectors = e.newSizeSectors;
+  }
+  const { disk, resource } = device;
+  if (!disk) {
+    device.setCapacity(e.newSizeSectors);
+    return [];
+  }
+  disk.conf = { ...disk.conf, diskSize: e.userSizeSectors };
+  device.log.line(LogLevel.info, `New u_size ${e.userSizeSectors} sectors`);
+  const result = determineDeviceSize(device, e.ddsFlags | DdsFlag.twopc);
+  if (result !== 'grew' || (e.ddsFlags & DdsFlag.noResync) !== 0) return [];
+  return peerDevicesOf(device).flatMap((pd): ResizeSide[] => {
+    const { nodeId } = pd.connection;
+    const row = resource.peerDeviceRow(device.vnr, nodeId);
+    if (row.repl !== Repl.established || row.pdsk < Disk.inconsistent) return [];
+    const bit = 1n << BigInt(nodeId);
+    const side = resizeResyncSide({
+      diskfulPrimaries: e.diskfulPrimaryNodes, nodeId: resource.nodeId, peerNodeId: nodeId, initiator: e.parents === 0n,
+      peerIsParent: (e.parents & bit) !== 0n, peerReachedAtPrepare: (e.children & bit) !== 0n,
+    });
+    return side === null ? [] : [{ pd, side }];
+  });
+}
+
+export interface ResizeSide {
+  readonly pd: PeerDevice;
+  readonly side: 'source' | 'target';
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** UUIDs of a volume: the values for src/state/uuid-*.ts, and what their results mean for disk, view and peers. */
+import type { LogLevel } from '../host/log.ts';
+import { LogLevel as Level } from '../host/log.ts';
+import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
+import { Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
+import { dataAccessible } from '../state/facts.ts';
+import { deviceIndex } from '../state/view.ts';
+import * as generation from '../state/uuid-generation.ts';
+import * as resyncRules from '../state/uuid-resync.ts';
+import { exposedUuid, weakNodes, withRole } from '../state/uuid-ops.ts';
+import { freshPeerUuids, uuidText } from '../state/uuid-types.ts';
+import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
+import { PCurrentUuid } from '../wire/packets/uuids110.ts';
+import type { Connection } from './connection.ts';
+import type { Device } from './device.ts';
+import type { PeerDevice } from './peer-device.ts';
+import { pushFacts } from './facts.ts';
+import * as send from './send.ts';
+import * as sizes from './sizes.ts';
+
+const noUuids: DeviceUuids = {
+  currentUuid: 0n, historyUuids: freshPeerUuids().historyUuids,
+  peers: Array.from({ length: 32 }, () => ({ bitmapUuid: 0n, bitmapDagtag: 0n, flags: 0, bitmapIndex: -1 })),
+};
+
+/** What the UUID rules know of a peer. */
+export function peerContext(pd: PeerDevice): PeerContext {
+  const { connection, device } = pd;
+  const { resource } = device;
+  const row = resource.peerDeviceRow(device.vnr, connection.nodeId);
+  return {
+    nodeId: connection.nodeId, name: connection.name, repl: row.repl, pdsk: row.pdsk, wantBitmap: row.wantBitmap,
+    peerRole: resource.connectionRow(connection.nodeId).peerRole, uuids: pd.uuids ?? freshPeerUuids(), sent: pd.sent,
+  };
+}
+
+export function peerDevicesOf(device: Device): PeerDevice[] {
+  return [...device.resource.connections.values()].flatMap((connection) => connection.peerDevices.get(device.vnr) ?? [])
+    .sort((a, b) => a.connection.nodeId - b.connection.nodeId);
+}
+
+/** A copy of the UUIDs of the super block: the values of src/state are never changed in place. */
+function uuidsOf(device: Device): DeviceUuids {
+  const sb = device.disk?.meta.superBlock;
+  return sb === undefined ? noUuids
+    : { currentUuid: sb.currentUuid, historyUuids: [...sb.historyUuids], peers: sb.peers.map((peer) => ({ ...peer })) };
+}
+
+export function deviceContext(device: Device): DeviceContext {
+  const { resource } = device;
+  const row = resource.deviceRow(device.vnr);
+  return {
+    nodeId: resource.nodeId, role: resource.view.resource.role, disk: row.disk, exposedUuid: row.exposedUuid,
+    maxPeers: device.disk?.meta.superBlock.bmMaxPeers ?? 0, dagtag: BigInt(resource.io.requests.dagtag),
+    uuids: uuidsOf(device), peers: peerDevicesOf(device).map(peerContext),
+  };
+}
+
+export const random64 = (device: Device) => (): bigint => device.resource.engine.host.random.u64();
+
+export function logLines(device: Device, lines: readonly LogLine[]): void {
+  for (const { level, text } of lines) device.log.line(level as LogLevel, text);
+}
+
+/** The view's facts of the super block follow it. */
+export function pushMd(device: Device): void {
+  const { disk, resource, vnr } = device;
+  if (!disk) return;
+  const facts = { md: disk.facts(), currentUuid: disk.meta.superBlock.currentUuid };
+  resource.dispatch({ kind: 'deviceFacts', vnr, facts });
+}
+
+/** Takes over a result of the UUID rules; on disk with the next sync. */
+export function applyUuids(device: Device, uuids: DeviceUuids): void {
+  if (!device.disk) return;
+  device.disk.meta.setUuids(uuids);
+  pushMd(device);
+}
+
+/** new_current_uuid, after all connected peers have answered a ping. @spec uuid.md 1.5, 1.6, hazards.md H-003, H-004 */
+export function newCurrentUuid(device: Device, forced: boolean): void {
+  makeNewCurrentUuid(device, forced, () => {});
+}
+
+export function makeNewCurrentUuid(device: Device, forced: boolean, done: () => void): void {
+  const { resource, vnr } = device;
+  if (device.makingUuid) {
+    device.uuidWaiters.push(done);
+    return;
+  }
+  // The flag goes before the ping: a second loss meanwhile sets it again. New I/O waits all the same.
+  device.makingUuid = true;
+  device.blocked++;
+  resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: false } });
+  pushFacts(resource);
+  const connected = resource.view.connections.filter((row) => row.cstate === Cstate.connected).map((row) => row.nodeId);
+  send.pingAll(resource, connected, () => create(device, forced, () => {
+    device.makingUuid = false;
+    device.blocked--;
+    pushFacts(resource);
+    done();
+    for (const waiter of device.uuidWaiters.splice(0)) waiter();
+  }));
+}
+
+function create(device: Device, forced: boolean, done: () => void): void {
+  const { resource, vnr } = device;
+  const row = resource.deviceRow(vnr);
+  if (!forced && (!row.haveQuorum || !dataAccessible(resource.view, deviceIndex(resource.view, vnr)))) {
+    resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
+    done();
+    return;
+  }
+  if (device.disk && row.disk === Disk.upToDate) createOnDisk(device, forced, done);
+  else {
+    createForPeers(device);
+    done();
+  }
+}
+
+/** On stable storage before anybody hears of it, and before the first write of the generation. */
+function createOnDisk(device: Device, forced: boolean, done: () => void): void {
+  const { disk } = device;
+  const before = uuidsOf(device);
+  const made = generation.newCurrentUuid(deviceContext(device), forced, random64(device));
+  if (made === null || !disk) return done();
+  disk.meta.setUuids(made.uuids);
+  disk.meta.sync({
+    done: (errno) => {
+      if (device.disk !== disk) return done();
+      if (errno !== 0) {
+        applyUuids(device, { ...made.uuids, currentUuid: before.currentUuid });
+        return done();
+      }
+      logLines(device, [made.log]);
+      pushMd(device);
+      setExposedLocally(device, made.uuid);
+      for (const pd of peerDevicesOf(device)) {
+        if (peerContext(pd).repl >= Repl.established) send.uuids(pd, made.flags);
+      }
+      done();
+    },
+  });
+}
+
+function createForPeers(device: Device): void {
+  const made = generation.sendNewCurrentUuid(deviceContext(device), random64(device));
+  if (made === null) return;
+  setExposedLocally(device, made.uuid);
+  logLines(device, [made.log]);
+  for (const pd of peerDevicesOf(device)) {
+    if (peerContext(pd).repl < Repl.established) continue;
+    pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
+    if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
+    const facts = { peerCurrentUuid: made.uuid };
+    device.resource.dispatch({ kind: 'peerDeviceFacts', vnr: device.vnr, nodeId: pd.connection.nodeId, facts });
+  }
+}
+
+/** The step journals it and tells setExposed. */
+function setExposedLocally(device: Device, uuid: bigint): void {
+  const exposedUuid = withRole(uuid, device.resource.view.resource.role);
+  device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { exposedUuid } });
+}
+
+/** drbd_uuid_set_exposed; as an effect the view and the journal have it already. */
+export function setExposed(device: Device, uuid: bigint): void {
+  const { resource, vnr } = device;
+  const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
+  if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
+  if (!device.disk) device.log.line(Level.info, `Setting exposed data uuid: ${uuidText(uuid)}`);
+}
+
+export function setPrimaryBit(device: Device, on: boolean): void {
+  applyUuids(device, generation.setPrimaryBit(uuidsOf(device), on ? Role.primary : Role.secondary));
+}
+
+/** Row 8: both have the same data, so no base is needed: UUID 0, slot cleared and written. */
+export function clearBitmapUuid(device: Device, nodeId: number): void {
+  const { disk } = device;
+  if (!disk) return;
+  const index = disk.bitmapIndex(nodeId);
+  const had = disk.meta.superBlock.peers[nodeId].bitmapUuid !== 0n || (index >= 0 && disk.bitmap.weight[index] > 0);
+  if (!had) return;
+  applyUuids(device, generation.clearBitmapUuid(deviceContext(device), nodeId));
+  disk.meta.sync({ done: () => {} });
+  device.log.line(Level.info, `cleared bm UUID and bitmap ${uuidText(disk.meta.superBlock.currentUuid)}`);
+  if (index < 0 || disk.bitmap.weight[index] === 0) return;
+  disk.bitmap.clearAll(index);
+  disk.writeBitmap(() => {});
+}
+
+/** Rows 9 and 10: this node becomes the target of `pd`, maybe paused. */
+export function resyncStarts(pd: PeerDevice): void {
+  const { device } = pd;
+  const started = resyncRules.resyncStartsAsTarget(deviceContext(device), peerContext(pd), random64(device));
+  logLines(device, started.log);
+  pd.rsStartUuid = started.rsStartUuid;
+  applyUuids(device, started.uuids);
+}
+
+/** Row 12: end of a stable resync as target. Mask of the nodes whose data are older now. */
+export function resyncFinished(pd: PeerDevice): bigint {
+  const { device } = pd;
+  const ended = resyncRules.resyncFinished(deviceContext(device), peerContext(pd), pd.rsStartUuid);
+  applyUuids(device, ended.uuids);
+  device.disk?.meta.sync({ done: () => {} });
+  pd.log.line(ended.log.level as LogLevel, ended.log.text);
+  if (pd.uuids) {
+    const { currentUuid, historyUuids, peers } = ended.uuids;
+    pd.uuids = { ...pd.uuids, currentUuid, historyUuids, bitmapUuids: peers.map((slot) => slot.bitmapUuid) };
+    const facts = { peerCurrentUuid: currentUuid };
+    device.resource.dispatch({ kind: 'peerDeviceFacts', vnr: device.vnr, nodeId: pd.connection.nodeId, facts });
+  }
+  return ended.newer;
+}
+
+/** Per volume, between the last write of the peer and the transfer log's walk: uuid.md 4.9 item 7. */
+export function afterConnectionLost(connection: Connection, done: () => void): void {
+  let left = 1;
+  const ended = (): void => { if (--left === 0) done(); };
+  for (const pd of connection.peerDevices.values()) {
+    left++;
+    lostVolume(pd, ended);
+  }
+  ended();
+}
+
+function lostVolume(pd: PeerDevice, done: () => void): void {
+  const { device, connection } = pd;
+  const { resource, vnr } = device;
+  const facts = { uuidsReceived: false, currentUuidReceived: false, initialStateSent: false, haveSizes: false,
+    holdingUuidLock: false, resyncAgain: 0 };
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId: connection.nodeId, facts });
+  pd.sent = null;
+  const row = resource.deviceRow(vnr);
+  const needed = row.newCurUuid && !resource.view.resource.suspended && !row.primaryLostQuorum
+    && device.io.apBio(1) > 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));
+  const write = (): void => {
+    sizes.reconsiderLimits(device);
+    const { disk } = device;
+    if (!disk) return done();
+    disk.writeBitmap(() => (device.disk === disk ? disk.meta.sync({ done }) : done()));
+  };
+  if (needed) makeNewCurrentUuid(device, false, write);
+  else write();
+}
+
+/** At attach and connect: each peer with bitmap=yes gets the lowest free slot. '' or why not. @spec metadata.md 6 */
+export function allocateSlots(device: Device, peers: readonly PeerDevice[]): string {
+  const { disk } = device;
+  if (!disk) return '';
+  const { superBlock } = disk.meta;
+  for (const pd of peers) {
+    const slot = superBlock.peers[pd.connection.nodeId];
+    if (!peerContext(pd).wantBitmap || slot.bitmapIndex !== -1) continue;
+    const index = freeIndex(superBlock);
+    if (index < 0) return 'Not enough free bitmap slots available for all peers';
+    slot.bitmapIndex = index;
+    disk.meta.markDirty();
+  }
+  pushMd(device);
+  pushFacts(device.resource);
+  return '';
+}
+
+/** For `connect`: in all volumes that are attached. */
+export function allocateBitmapSlots(connection: Connection): string {
+  for (const pd of connection.peerDevices.values()) {
+    const why = allocateSlots(pd.device, [pd]);
+    if (why !== '') return why;
+  }
+  return '';
+}
+
+/** The bitmap of a slot that is free now becomes a copy of another unassigned one, else all set. Row 22 of uuid.md 1.12. */
+function clearSlot(device: Device, nodeId: number, keepFlags: number): void {
+  const { disk } = device;
+  if (!disk) return;
+  const index = disk.bitmapIndex(nodeId);
+  const used = new Set(disk.meta.superBlock.peers.map((peer) => peer.bitmapIndex));
+  const other = Array.from({ length: disk.bitmap.slots }, (_, slot) => slot).find((slot) => !used.has(slot));
+  if (index >= 0 && other !== undefined) disk.bitmap.copySlot(index, other);
+  else if (index >= 0) disk.bitmap.setAll(index);
+  applyUuids(device, generation.clearPeerSlot(deviceContext(device), nodeId, keepFlags));
+  disk.meta.sync({ done: () => {} });
+  disk.writeBitmap(() => {});
+  pushFacts(device.resource);
+}
+
+export function forgetPeerSlot(device: Device, nodeId: number): void { clearSlot(device, nodeId, 0); }
+
+/** peer-device-options --bitmap=no. */
+export function freeBitmapSlot(pd: PeerDevice): void {
+  clearSlot(pd.device, pd.connection.nodeId, ~(PeerFlag.fullSync | PeerFlag.deviceSeen));
+}
+
+/** Own flags of P_UUIDS110. @spec uuid.md 1.4 */
+export function localFlags(pd: PeerDevice): Parameters<typeof import('../state/uuid-ops.ts').localUuidFlags>[2] {
+  const { device, connection } = pd;
+  const row = device.resource.deviceRow(device.vnr);
+  const connectionRow = device.resource.connectionRow(connection.nodeId);
+  return {
+    discardMyData: connectionRow.discardMyData, crashedPrimary: row.crashedPrimary, reconnect: connectionRow.reconnect,
+    inconsistent: row.md !== null && (row.md.flags & MdFlag.consistent) === 0, primaryLostQuorum: row.primaryLostQuorum,
+  };
+}
+
+/** node_mask of P_UUIDS110 with NEW_DATAGEN and of P_CURRENT_UUID. */
+export const weak = (device: Device): bigint => weakNodes(deviceContext(device));
