@@ -115,7 +115,9 @@ export class Connection implements ConnEnv {
 
   afterClosed(done: () => void): void {
     this.resource.dispatch({ kind: 'fencePeer', nodeId: this.nodeId });
-    this.resource.engine.helpers.run(this.resource, 'disconnected', { connection: this }, () => done());
+    const { resource } = this;
+    // Behind the events of the loss.
+    resource.worker.flush(() => resource.engine.helpers.run(resource, 'disconnected', { connection: this }, () => done()));
   }
 
   tornDown(): void { this.resource.dispatch({ kind: 'tornDown', nodeId: this.nodeId }); }

@@ -67,9 +67,13 @@ export class Notifier {
       ofConnection(Notify.destroy, connection));
   }
 
-  pathCreated(connection: Connection, path: NamedPath): void { this.#path(Notify.create, connection, path); }
-  pathChanged(connection: Connection, path: NamedPath): void { this.#path(Notify.change, connection, path); }
-  pathDestroyed(connection: Connection, path: NamedPath): void { this.#path(Notify.destroy, connection, path); }
+  pathCreated(connection: Connection, path: NamedPath): void { this.#tell(connection.resource, ofPath(Notify.create, connection, path)); }
+  /** Behind what the worker has still to tell, so that listeners see the order of causes. */
+  pathChanged(connection: Connection, path: NamedPath): void {
+    const event = ofPath(Notify.change, connection, path);
+    connection.resource.worker.flush(() => this.#tell(connection.resource, event));
+  }
+  pathDestroyed(connection: Connection, path: NamedPath): void { this.#tell(connection.resource, ofPath(Notify.destroy, connection, path)); }
 
   /** Progress of a resync: statistics are new, the state is not. */
   peerDeviceChanged(peerDevice: PeerDevice): void { this.#tell(peerDevice.device.resource, ofPeerDevice(Notify.change, peerDevice)); }
@@ -96,11 +100,6 @@ export class Notifier {
   #tell(resource: Resource, ...events: readonly Notification[]): void {
     if (!this.#muted.has(resource)) this.#multicast.notify(...events);
   }
-
-  #path(type: Lifecycle, connection: Connection, path: NamedPath): void {
-    this.#tell(connection.resource, { kind: 'path', type, resourceName: connection.resource.name, connection: named(connection),
-      path: pathShown(path) });
-  }
 }
 
 const named = ({ nodeId, name }: Connection): { peerNodeId: number; name: string } => ({ peerNodeId: nodeId, name });
@@ -116,6 +115,9 @@ const ofDevice = (type: Lifecycle, device: Device): Notification =>
 
 const ofConnection = (type: Lifecycle, connection: Connection): Notification =>
   ({ kind: 'connection', type, resourceName: connection.resource.name, connection: connectionNow(connection) });
+
+const ofPath = (type: Lifecycle, connection: Connection, path: NamedPath): Notification =>
+  ({ kind: 'path', type, resourceName: connection.resource.name, connection: named(connection), path: pathShown(path) });
 
 const ofPeerDevice = (type: Lifecycle, peerDevice: PeerDevice): Notification =>
   ({ kind: 'peerDevice', type, resourceName: peerDevice.device.resource.name, connection: named(peerDevice.connection),

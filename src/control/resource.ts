@@ -73,13 +73,16 @@ export class Resource {
    */
   dispatch(event: Event): Result {
     const { view, effects, work, result } = step(this.#view, event, this.#live);
+    // Queued before anything is told of the change, since that may cause further steps.
+    this.#pending.push(...effects);
+    for (const effect of work) this.worker.push(() => performWork(this, effect));
+    const outermost = !this.#performing;
+    this.#performing = true;
     if (view !== this.#view) {
       this.#view = view;
       pushFacts(this);
     }
-    this.#pending.push(...effects);
-    for (const effect of work) this.worker.push(() => performWork(this, effect));
-    if (!this.#performing) this.#performPending();
+    if (outermost) this.#performPending();
     return result;
   }
 
@@ -138,12 +141,8 @@ export class Resource {
   }
 
   #performPending(): void {
-    this.#performing = true;
-    try {
-      for (let effect = this.#pending.shift(); effect; effect = this.#pending.shift()) perform(this, effect);
-    } finally {
-      this.#performing = false;
-    }
+    for (let effect = this.#pending.shift(); effect; effect = this.#pending.shift()) perform(this, effect);
+    this.#performing = false;
   }
 
   readonly #live: Live = {

@@ -39,7 +39,9 @@ export function startResync(pd: PeerDevice, side: Side): void {
 function askHelper(pd: PeerDevice, side: Side): void {
   const { device, connection } = pd;
   const name = `before-resync-${side}`;
-  device.resource.engine.helpers.run(device.resource, name, { device, connection }, (exit) => {
+  const { resource } = device;
+  // Behind the events that led here.
+  resource.worker.flush(() => resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
     if (exit === null || exit <= 0) begin(pd, side);
     else if (side === 'source' && exit === 3) {
       pd.log.info(`${name} handler returned ${exit}, ignoring. Old userland tools?`);
@@ -48,7 +50,7 @@ function askHelper(pd: PeerDevice, side: Side): void {
       pd.log.info(`${name} handler returned ${exit}, dropping connection.`);
       connection.conn.fail(Cstate.disconnecting, name, '');
     }
-  });
+  }));
 }
 
 function begin(pd: PeerDevice, side: Side): void {

@@ -14,6 +14,8 @@ import { keyOf } from '../journal.ts';
 import type { Resource } from '../resource.ts';
 import type { Call } from './call.ts';
 import { addPath, newPath as makePath, removePath } from './objects.ts';
+import type { Steps } from './steps.ts';
+import { workerFlushed } from './waits.ts';
 
 export const OTHER_NETNS = 'connection assigned to a different network namespace';
 
@@ -51,7 +53,7 @@ function endpointInUse(engine: Engine, resource: Resource, wanted: NamedPath, ne
   return null;
 }
 
-export function deletePath({ engine, request, resource, connection, admin: { netns } }: Call): Reply {
+export function* deletePath({ engine, request, resource, connection, admin: { netns } }: Call): Steps<Reply> {
   const given = parms(request, pathParms);
   if (given.refused) return given.refused;
   const { myAddr, peerAddr } = given.value;
@@ -63,6 +65,7 @@ export function deletePath({ engine, request, resource, connection, admin: { net
     return refusal(Err.INVALID_REQUEST, 'Can not delete last path, use disconnect first!');
   }
   if (path.established) return refusal(Err.INVALID_REQUEST, 'del_path on transport failed');
+  yield* workerFlushed(resource);
   engine.notifier.pathDestroyed(connection, path);
   engine.journal.remove(keyOf.path(resource.name, nodeId, { myAddr, peerAddr, netns }));
   removePath(connection, path);
