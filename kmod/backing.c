@@ -1,61 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Claims of backing devices. They belong to the device and so outlive engines. Callers hold channel.calls. */
-#include <linux/file.h>
-#include <linux/fs.h>
-#include <linux/major.h>
-#include <linux/pagemap.h>
-#include <linux/sysfs.h>
 #include "shim.h"
 
-static struct shim_backing *backing_of(const struct drbd_shim_backing *arg, struct shim_device **dev)
+static struct shim_backing *backing_of(const struct drbd_shim_backing *arg)
 {
-	*dev = shim_device(arg->device);
-	return *dev && arg->role < DRBD_SHIM_ROLES ? (*dev)->backing[arg->role] : NULL;
-}
+	struct shim_device *dev = shim_device(arg->device);
 
-static struct shim_backing *other_role(struct shim_backing *b)
-{
-	struct shim_backing *other = b->dev->backing[1 - b->role];
-
-	return other && other->bdev == b->bdev ? other : NULL;
+	return dev && arg->role < DRBD_SHIM_ROLES ? dev->backing[arg->role] : NULL;
 }
 
 /*
- * The links that lsblk follows. Not by bd_link_disk_holder(): that takes open_mutex of our own disk, which an open holds
- * while it waits for the engine, which waits for this call.
+ * The links that lsblk follows, made once if both roles claim one disk. Not by bd_link_disk_holder(): that takes
+ * open_mutex of our own disk, which an open holds while it waits for the engine, which waits for this call.
  */
 static void link_holder(struct shim_backing *b)
 {
 	struct gendisk *lower = b->bdev->bd_disk, *disk = b->dev->disk;
-	struct kobject *dir = NULL;
+	struct kobject *dir = NULL, *bdev = bdev_kobj(b->bdev);
 
-	if (other_role(b))
-		return;
 	mutex_lock(&lower->open_mutex);
-	if (!inode_unhashed(shim_bdev_inode(lower->part0)))
+	if (!inode_unhashed(shim_bdev_inode(lower->part0)))	/* it is not just being removed */
 		dir = kobject_get(b->bdev->bd_holder_dir);
 	mutex_unlock(&lower->open_mutex);
-	if (!dir)
-		return;
-	if (sysfs_create_link(dir, &disk_to_dev(disk)->kobj, disk->disk_name)) {
+	if (dir && !sysfs_create_link_nowarn(dir, &disk_to_dev(disk)->kobj, disk->disk_name)) {
+		if (sysfs_create_link_nowarn(disk->slave_dir, bdev, kobject_name(bdev)))
+			pr_warn("drbd%u: no link to its backing device in sysfs\n", b->dev->minor);
+		b->holder_dir = dir;
+	} else {
 		kobject_put(dir);
-		return;
 	}
-	if (sysfs_create_link(disk->slave_dir, bdev_kobj(b->bdev), kobject_name(bdev_kobj(b->bdev))))
-		pr_warn("drbd%u: no link to its backing device in sysfs\n", b->dev->minor);
-	b->holder_dir = dir;
 }
 
 static void unlink_holder(struct shim_backing *b)
 {
-	struct shim_backing *other = other_role(b);
-
 	if (!b->holder_dir)
 		return;
-	if (other) {
-		other->holder_dir = b->holder_dir;
-		return;
-	}
 	sysfs_remove_link(b->dev->disk->slave_dir, kobject_name(bdev_kobj(b->bdev)));
 	sysfs_remove_link(b->holder_dir, b->dev->disk->disk_name);
 	kobject_put(b->holder_dir);
@@ -74,41 +53,43 @@ static int fd_to_dev(int fd, dev_t *dev)
 	return blk ? 0 : -ENOTBLK;
 }
 
-static void fill(const struct shim_backing *b, struct drbd_shim_backing *arg)
+SHIM_CALL(shim_backing_info)
 {
-	struct block_device *bdev = b->bdev;
-	u64 max = (u64)queue_max_hw_sectors(bdev_get_queue(bdev)) << SECTOR_SHIFT;
+	struct drbd_shim_backing *arg = data;
+	struct shim_backing *b = backing_of(arg);
+	struct block_device *bdev;
 
+	if (!b)
+		return -ENODEV;
+	bdev = b->bdev;
 	*arg = (struct drbd_shim_backing) {
 		.device = b->dev->id, .role = b->role, .fd = -1,
 		.flags = (bdev_nonrot(bdev) ? 0 : DRBD_SHIM_LIMIT_ROTATIONAL) |
 			(bdev_write_cache(bdev) ? DRBD_SHIM_LIMIT_WRITE_CACHE : 0),
-		.sectors = bdev_nr_sectors(bdev),
+		.sectors = bdev_nr_sectors(bdev), .io_min_bytes = bdev_io_min(bdev), .io_opt_bytes = bdev_io_opt(bdev),
 		.logical_bytes = bdev_logical_block_size(bdev), .physical_bytes = bdev_physical_block_size(bdev),
-		.io_min_bytes = bdev_io_min(bdev), .io_opt_bytes = bdev_io_opt(bdev),
-		.max_io_bytes = min_t(u64, max, DRBD_SHIM_MAX_IO),
+		.max_io_bytes = min(queue_max_hw_sectors(bdev_get_queue(bdev)), DRBD_SHIM_MAX_IO >> SECTOR_SHIFT) << SECTOR_SHIFT,
 		.discard_granularity = bdev_get_queue(bdev)->limits.discard_granularity,
-		.discard_alignment = bdev_discard_alignment(bdev),
-		.max_discard_sectors = bdev_max_discard_sectors(bdev),
+		.discard_alignment = bdev_discard_alignment(bdev), .max_discard_sectors = bdev_max_discard_sectors(bdev),
 		.max_write_zeroes_sectors = bdev_write_zeroes_sectors(bdev),
 		.major = MAJOR(bdev->bd_dev), .minor = MINOR(bdev->bd_dev),
 	};
 	snprintf(arg->name, sizeof(arg->name), "%pg", bdev);
+	return 0;
 }
 
-int shim_backing_claim(struct drbd_shim_backing *arg)
+SHIM_CALL(shim_backing_claim)
 {
-	struct shim_device *dev;
+	struct drbd_shim_backing *arg = data;
+	struct shim_device *dev = shim_device(arg->device);
 	struct shim_backing *b;
 	dev_t devt;
 	int rc;
 
-	if (backing_of(arg, &dev))
-		return -EBUSY;
-	if (!dev)
+	if (!dev || arg->role >= DRBD_SHIM_ROLES)
 		return -ENODEV;
-	if (arg->role >= DRBD_SHIM_ROLES)
-		return -EINVAL;
+	if (dev->backing[arg->role])
+		return -EBUSY;
 	rc = fd_to_dev(arg->fd, &devt);
 	if (rc)
 		return rc;
@@ -139,8 +120,7 @@ int shim_backing_claim(struct drbd_shim_backing *arg)
 	spin_lock_irq(&dev->lock);
 	dev->backing[b->role] = b;
 	spin_unlock_irq(&dev->lock);
-	fill(b, arg);
-	return 0;
+	return shim_backing_info(arg);
 close:
 	shim_bdev_close(b->handle);
 wq:
@@ -150,29 +130,19 @@ free:
 	return rc;
 }
 
-int shim_backing_info(struct drbd_shim_backing *arg)
+SHIM_CALL(shim_backing_release)
 {
+	struct shim_backing *b = backing_of(data);
 	struct shim_device *dev;
-	struct shim_backing *b = backing_of(arg, &dev);
-
-	if (!b)
-		return -ENODEV;
-	fill(b, arg);
-	return 0;
-}
-
-int shim_backing_release(struct drbd_shim_backing *arg)
-{
-	struct shim_device *dev;
-	struct shim_backing *b = backing_of(arg, &dev);
 	bool busy;
 
 	if (!b)
 		return -ENODEV;
+	dev = b->dev;
 	spin_lock_irq(&dev->lock);
 	busy = b->flying || b->late;
 	if (b->role == DRBD_SHIM_DATA)
-		busy |= dev->policy & DRBD_SHIM_READ_BYPASS || atomic_read(&dev->bypassing);
+		busy |= dev->policy || atomic_read(&dev->bypassing);
 	if (!busy)
 		dev->backing[b->role] = NULL;
 	spin_unlock_irq(&dev->lock);

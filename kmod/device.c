@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* /dev/drbdN: made, changed and removed on the engine's order. Callers hold channel.calls. */
-#include <linux/bitmap.h>
-#include <linux/kobject.h>
-#include <linux/major.h>
-#include <linux/vmalloc.h>
 #include "shim.h"
 
 #define DRBD_MAJOR 147
 
 static DEFINE_XARRAY_ALLOC(devices);
-static u32 n_devices;
+u32 shim_devices;
 
-static void disk_freed(struct gendisk *disk)
+static void device_free(struct shim_device *dev)
 {
-	struct shim_device *dev = disk->private_data;
-
 	bitmap_free(dev->room);
 	kvfree(dev->slots);
 	kfree(dev);
+}
+
+static void disk_freed(struct gendisk *disk)
+{
+	device_free(disk->private_data);
 	module_put(THIS_MODULE);
 }
 
@@ -34,11 +33,6 @@ struct shim_device *shim_device(u32 id)
 	return xa_load(&devices, id);
 }
 
-u32 shim_devices_count(void)
-{
-	return READ_ONCE(n_devices);
-}
-
 int shim_devices_init(void)
 {
 	return register_blkdev(DRBD_MAJOR, "drbd");
@@ -49,35 +43,15 @@ void shim_devices_exit(void)
 	unregister_blkdev(DRBD_MAJOR, "drbd");
 }
 
-/* ---- making ---- */
-
-static void device_free(struct shim_device *dev)
+static struct shim_arena *data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 {
-	if (dev->arenas[DRBD_SHIM_DATA_ARENA])
-		shim_arena_drop(dev->arenas[DRBD_SHIM_DATA_ARENA]);
-	bitmap_free(dev->room);
-	kvfree(dev->slots);
-	kfree(dev);
-}
-
-static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg, struct shim_arena **arena)
-{
-	u64 bio_bytes = (u64)dev->bio_pages << PAGE_SHIFT;
-	int rc;
-
+	arg->bio_bytes = (u64)dev->bio_pages << PAGE_SHIFT;
 	if (arg->engine_bytes > DRBD_SHIM_MAX_ARENA)
-		return -EINVAL;
-	*arena = shim_arena_make(bio_bytes + arg->engine_bytes);
-	if (IS_ERR(*arena))
-		return PTR_ERR(*arena);
-	rc = shim_arena_offer(*arena, &arg->mmap_offset);
-	if (rc)
-		shim_arena_drop(*arena);
-	arg->bio_bytes = bio_bytes;
-	return rc;
+		return ERR_PTR(-EINVAL);
+	return shim_arena_make(arg->bio_bytes + arg->engine_bytes, &arg->mmap_offset);
 }
 
-static struct shim_device *device_make(struct drbd_shim_device *arg)
+static struct shim_device *device_make(const struct drbd_shim_device *arg)
 {
 	struct shim_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	u32 i;
@@ -117,6 +91,7 @@ static int disk_make(struct shim_device *dev)
 		.flags = DRBD_SHIM_LIMIT_WRITE_CACHE,
 	};
 	struct gendisk *disk = shim_alloc_disk(&start);
+	int rc;
 
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
@@ -128,7 +103,11 @@ static int disk_make(struct shim_device *dev)
 	disk->private_data = dev;
 	snprintf(disk->disk_name, sizeof(disk->disk_name), "drbd%u", dev->minor);
 	dev->disk = disk;
-	return 0;
+	dev->started = true;
+	rc = add_disk(disk);
+	if (rc)
+		put_disk(disk);		/* without free_disk: it was never added */
+	return rc;
 }
 
 static bool minor_taken(u32 minor)
@@ -142,9 +121,11 @@ static bool minor_taken(u32 minor)
 	return false;
 }
 
-int shim_device_create(struct drbd_shim_device *arg)
+SHIM_CALL(shim_device_create)
 {
+	struct drbd_shim_device *arg = data;
 	struct shim_device *dev;
+	struct shim_arena *arena;
 	int rc;
 
 	if (arg->reserved || arg->minor >> MINORBITS || !arg->max_tags || arg->max_tags > DRBD_SHIM_MAX_TAGS ||
@@ -155,38 +136,29 @@ int shim_device_create(struct drbd_shim_device *arg)
 	dev = device_make(arg);
 	if (!dev)
 		return -ENOMEM;
-	rc = data_arena(dev, arg, &dev->arenas[DRBD_SHIM_DATA_ARENA]);
-	if (rc) {
-		dev->arenas[DRBD_SHIM_DATA_ARENA] = NULL;
-		goto free;
-	}
-	rc = xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL);
+	arena = data_arena(dev, arg);
+	rc = PTR_ERR_OR_ZERO(arena);
 	if (rc)
 		goto free;
+	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
+	rc = xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL);
+	if (rc)
+		goto drop;
 	rc = disk_make(dev);
 	if (rc)
 		goto erase;
-	dev->started = true;
 	__module_get(THIS_MODULE);	/* until free_disk */
-	n_devices++;
-	rc = add_disk(dev->disk);
-	if (rc) {
-		/* free_disk is not called for a disk that was never added */
-		n_devices--;
-		put_disk(dev->disk);
-		module_put(THIS_MODULE);
-		goto erase;
-	}
+	shim_devices++;
 	arg->device = dev->id;
 	return 0;
 erase:
 	xa_erase(&devices, dev->id);
+drop:
+	shim_arena_drop(arena);
 free:
 	device_free(dev);
 	return rc;
 }
-
-/* ---- engines come and go ---- */
 
 /* The engine of `generation` is gone. */
 void shim_devices_orphan(u32 generation)
@@ -200,7 +172,6 @@ void shim_devices_orphan(u32 generation)
 		dev->closing = false;
 		dev->policy = 0;
 		clear_bit(0, &dev->policy_closing);
-		shim_bios_orphan(dev);
 		shim_lower_orphan(dev, generation);
 		spin_unlock_irq(&dev->lock);
 		wake_up_all(&dev->wait);
@@ -220,12 +191,12 @@ void shim_devices_fail(bool on)
 }
 
 /* Rooms keep their places in the new arena; writes' data move with them. */
-int shim_device_adopt(struct drbd_shim_device *arg)
+SHIM_CALL(shim_device_adopt)
 {
+	struct drbd_shim_device *arg = data;
 	struct shim_device *dev = shim_device(arg->device);
 	struct shim_arena *arena, *old;
 	struct shim_slot *slot;
-	int rc;
 
 	if (!dev)
 		return -ENODEV;
@@ -234,9 +205,9 @@ int shim_device_adopt(struct drbd_shim_device *arg)
 	if (dev->adopted == shim_channel.generation)
 		return -EBUSY;
 	shim_wait_copying(dev);
-	rc = data_arena(dev, arg, &arena);
-	if (rc)
-		return rc;
+	arena = data_arena(dev, arg);
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
 	old = dev->arenas[DRBD_SHIM_DATA_ARENA];
 	/* no lock: while the device isn't started nobody ends a bio or gives it room */
 	for (slot = dev->slots; slot < dev->slots + dev->max_tags; slot++) {
@@ -253,13 +224,14 @@ int shim_device_adopt(struct drbd_shim_device *arg)
 	return 0;
 }
 
-int shim_device_start(struct drbd_shim_device_id *arg)
+SHIM_CALL(shim_device_start)
 {
+	struct drbd_shim_device_id *arg = data;
 	struct shim_device *dev = shim_device(arg->device);
 
 	if (!dev)
 		return -ENODEV;
-	if (dev->adopted != shim_channel.generation)
+	if (arg->reserved || dev->adopted != shim_channel.generation)
 		return -EINVAL;
 	if (dev->started)
 		return -EBUSY;
@@ -273,8 +245,9 @@ int shim_device_start(struct drbd_shim_device_id *arg)
 	return 0;
 }
 
-int shim_device_destroy(struct drbd_shim_device_id *arg)
+SHIM_CALL(shim_device_destroy)
 {
+	struct drbd_shim_device_id *arg = data;
 	struct shim_device *dev = shim_device(arg->device);
 	struct gendisk *disk;
 	u32 i;
@@ -285,7 +258,7 @@ int shim_device_destroy(struct drbd_shim_device_id *arg)
 		return -EBUSY;
 	disk = dev->disk;
 	xa_erase(&devices, dev->id);
-	n_devices--;
+	shim_devices--;
 	spin_lock_irq(&dev->lock);
 	dev->dead = true;
 	dev->started = false;
@@ -309,13 +282,11 @@ int shim_device_destroy(struct drbd_shim_device_id *arg)
 	return 0;
 }
 
-/* ---- questions and settings ---- */
-
-int shim_device_info(struct drbd_shim_device_info *arg)
+SHIM_CALL(shim_device_info)
 {
+	struct drbd_shim_device_info *arg = data;
 	unsigned long id = arg->device;
 	struct shim_device *dev = xa_find(&devices, &id, DRBD_SHIM_MAX_DEVICES - 1, XA_PRESENT);
-	struct shim_backing *b;
 	u32 i;
 
 	if (!dev)
@@ -327,14 +298,14 @@ int shim_device_info(struct drbd_shim_device_info *arg)
 		.bypassed_reads = atomic64_read(&dev->bypassed_reads),
 		.bypassed_sectors = atomic64_read(&dev->bypassed_sectors),
 		.tags_used = dev->n_busy, .waiting = dev->n_waiting,
-		.flags = (dev->writers ? DRBD_SHIM_DEV_WRITERS : 0) | (dev->started ? DRBD_SHIM_DEV_STARTED : 0) |
-			(dev->backing[DRBD_SHIM_DATA] ? DRBD_SHIM_DEV_DATA : 0) |
-			(dev->backing[DRBD_SHIM_META_DISK] ? DRBD_SHIM_DEV_META : 0),
+		.flags = (dev->writers ? DRBD_SHIM_DEV_WRITERS : 0) | (dev->started ? DRBD_SHIM_DEV_STARTED : 0),
 	};
 	for (i = 0; i < DRBD_SHIM_ROLES; i++) {
-		b = dev->backing[i];
-		arg->lowers[i] = b ? b->flying : 0;
-		arg->late[i] = b ? b->late : 0;
+		if (!dev->backing[i])
+			continue;
+		arg->flags |= i ? DRBD_SHIM_DEV_META : DRBD_SHIM_DEV_DATA;
+		arg->lowers[i] = dev->backing[i]->flying;
+		arg->late[i] = dev->backing[i]->late;
 	}
 	for (i = 1; i < DRBD_SHIM_ARENAS; i++)
 		arg->state_bytes[i] = dev->arenas[i] ? dev->arenas[i]->bytes : 0;
@@ -342,8 +313,9 @@ int shim_device_info(struct drbd_shim_device_info *arg)
 	return 0;
 }
 
-int shim_device_capacity(struct drbd_shim_capacity *arg)
+SHIM_CALL(shim_device_capacity)
 {
+	struct drbd_shim_capacity *arg = data;
 	struct shim_device *dev = shim_device(arg->device);
 
 	if (!dev)
@@ -356,52 +328,45 @@ int shim_device_capacity(struct drbd_shim_capacity *arg)
 	return 0;
 }
 
-int shim_device_limits(struct drbd_shim_limits *arg)
+SHIM_CALL(shim_device_limits)
 {
-	struct shim_device *dev = shim_device(arg->device);
+	struct drbd_shim_limits *l = data;
+	struct shim_device *dev = shim_device(l->device);
+	u32 unit = l->logical_bytes - 1, max = UINT_MAX >> SECTOR_SHIFT;
 
 	if (!dev)
 		return -ENODEV;
-	if (arg->flags & ~(DRBD_SHIM_LIMIT_ROTATIONAL | DRBD_SHIM_LIMIT_WRITE_CACHE) ||
-	    !is_power_of_2(arg->logical_bytes) || arg->logical_bytes < 512 || arg->logical_bytes > PAGE_SIZE ||
-	    !is_power_of_2(arg->physical_bytes) || arg->physical_bytes < arg->logical_bytes ||
-	    arg->physical_bytes > DRBD_SHIM_MAX_IO || arg->io_min_bytes & (arg->logical_bytes - 1) ||
-	    arg->io_opt_bytes & (arg->logical_bytes - 1) || arg->max_io_bytes < PAGE_SIZE ||
-	    arg->max_io_bytes > DRBD_SHIM_MAX_IO || arg->max_io_bytes & (arg->logical_bytes - 1) ||
-	    arg->discard_granularity & (arg->logical_bytes - 1) ||
-	    (arg->max_discard_sectors && !arg->discard_granularity) ||
-	    arg->max_discard_sectors > UINT_MAX >> SECTOR_SHIFT ||
-	    arg->max_write_zeroes_sectors > UINT_MAX >> SECTOR_SHIFT)
+	if (l->flags & ~(DRBD_SHIM_LIMIT_ROTATIONAL | DRBD_SHIM_LIMIT_WRITE_CACHE) ||
+	    !is_power_of_2(l->logical_bytes) || l->logical_bytes < 512 || l->logical_bytes > PAGE_SIZE ||
+	    !is_power_of_2(l->physical_bytes) || l->physical_bytes < l->logical_bytes ||
+	    l->physical_bytes > DRBD_SHIM_MAX_IO || l->max_io_bytes < PAGE_SIZE || l->max_io_bytes > DRBD_SHIM_MAX_IO ||
+	    (l->io_min_bytes | l->io_opt_bytes | l->max_io_bytes | l->discard_granularity) & unit ||
+	    l->max_discard_sectors > max || l->max_write_zeroes_sectors > max ||
+	    (l->max_discard_sectors && !l->discard_granularity))
 		return -EINVAL;
-	return shim_set_limits(dev->disk, arg);
+	return shim_set_limits(dev->disk, l);
 }
 
-int shim_device_state_arena(struct drbd_shim_state_arena *arg)
+SHIM_CALL(shim_device_state_arena)
 {
+	struct drbd_shim_state_arena *arg = data;
 	struct shim_device *dev = shim_device(arg->device);
 	struct shim_arena *arena = NULL, *old;
-	int rc = 0;
 
 	if (!dev)
 		return -ENODEV;
 	if (arg->reserved || !arg->kind || arg->kind >= DRBD_SHIM_ARENAS)
 		return -EINVAL;
 	old = dev->arenas[arg->kind];
-	if (old && old->bytes == arg->bytes) {
-		arg->fresh = 0;
-		return shim_arena_offer(old, &arg->mmap_offset);
+	arg->fresh = !old || old->bytes != arg->bytes;
+	if (!arg->fresh) {
+		arg->mmap_offset = shim_arena_offset(old);
+		return 0;
 	}
-	if (arg->bytes) {
-		arena = shim_arena_make(arg->bytes);
-		if (IS_ERR(arena))
-			return PTR_ERR(arena);
-		rc = shim_arena_offer(arena, &arg->mmap_offset);
-		if (rc) {
-			shim_arena_put(arena);
-			return rc;
-		}
-	}
-	arg->fresh = 1;
+	if (arg->bytes)
+		arena = shim_arena_make(arg->bytes, &arg->mmap_offset);
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
 	dev->arenas[arg->kind] = arena;
 	if (old)
 		shim_arena_drop(old);

@@ -3,9 +3,6 @@
  * Answers of dumps. The kernel's own dump is started only when the engine's whole answer is there: nobody waits under a
  * lock of netlink, and how fast the client reads is between the kernel and it.
  */
-#include <linux/mm.h>
-#include <linux/slab.h>
-#include <net/genetlink.h>
 #include "shim.h"
 
 struct answer {
@@ -77,8 +74,9 @@ static int start(struct shim_request *req, struct answer *a)
 	return rc == -EINTR ? 0 : rc;
 }
 
-int shim_dump_answer(const struct drbd_shim_reply *arg)
+SHIM_CALL(shim_dump_answer)
 {
+	const struct drbd_shim_reply *arg = data;
 	struct shim_request *req;
 	bool taken = false;
 	struct answer *a;
@@ -97,7 +95,7 @@ int shim_dump_answer(const struct drbd_shim_reply *arg)
 		rc = rc ? : -ENOENT;
 	} else {
 		rc = arg->bytes ? start(req, a) : send_done(req);
-		shim_request_end(req);
+		shim_request_free(req);
 	}
 	if (!taken)
 		kvfree(a);

@@ -1,58 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The engine process: started when something waits for it, noticed when it dies, started again. */
-#include <linux/delay.h>
-#include <linux/kmod.h>
-#include <linux/oom.h>
-#include <linux/sched/signal.h>
-#include <linux/slab.h>
-#include <linux/umh.h>
 #include "shim.h"
 
-#define STEADY_SECONDS	60	/* an engine that lived so long starts the back-off afresh */
-#define MAX_BACKOFF	8	/* seconds; below engine_wait, so that requests survive a restart */
+#define STEADY		(60 * HZ)	/* an engine that lived so long starts the back-off afresh */
+#define MAX_BACKOFF	8		/* seconds; below engine_wait, so that requests survive a restart */
 
 static void watch(struct work_struct *work);
-static void lost(struct work_struct *work);
 static void answer_at_close(struct work_struct *work);
 static DEFINE_MUTEX(lock);
 static DECLARE_DELAYED_WORK(watch_work, watch);
-static DECLARE_DELAYED_WORK(lost_work, lost);
 static DECLARE_WORK(close_work, answer_at_close);
-static bool here, leaving, pinned;
+static bool here, leaving;
 static u32 generations, deaths;		/* deaths in a row */
-static unsigned long attached_at, next_start;
+static unsigned long changed, next_start;	/* jiffies: engine came or went; when one may be started */
 static int count_at_close;		/* the module's use count while the file was still open */
+bool shim_pinned;
 
 bool shim_engine_answers_dumps(void)
 {
-	return (READ_ONCE(here) && !READ_ONCE(leaving)) || READ_ONCE(pinned) || shim_devices_count();
+	return (READ_ONCE(here) && !READ_ONCE(leaving)) || READ_ONCE(shim_pinned) || READ_ONCE(shim_devices);
 }
 
-bool shim_engine_pinned(void)
+SHIM_CALL(shim_leaving)
 {
-	return READ_ONCE(pinned);
+	const struct drbd_shim_switch *arg = data;
+
+	if (arg->on > 1 || arg->reserved)
+		return -EINVAL;
+	WRITE_ONCE(leaving, arg->on);
+	return 0;
 }
 
-void shim_engine_leaving(bool on)
+/* The engine's open file keeps the module meanwhile. */
+SHIM_CALL(shim_pin)
 {
-	WRITE_ONCE(leaving, on);
-}
+	const struct drbd_shim_switch *arg = data;
 
-/* Called by the engine, whose open file keeps the module. */
-void shim_engine_pin(bool on)
-{
-	if (on == pinned)
-		return;
-	WRITE_ONCE(pinned, on);
-	if (on)
+	if (arg->on > 1 || arg->reserved)
+		return -EINVAL;
+	if (arg->on && !shim_pinned)
 		__module_get(THIS_MODULE);
-	else
+	if (!arg->on && shim_pinned)
 		module_put(THIS_MODULE);
+	WRITE_ONCE(shim_pinned, arg->on);
+	return 0;
+}
+
+/* Use counts of an earlier engine are dropped when a later one counts. */
+SHIM_CALL(shim_transport)
+{
+	struct drbd_shim_transport *arg = data;
+	struct drbd_shim_transport_use *t;
+	char symbol[64];
+
+	if (arg->up > 1 || arg->reserved || strnlen(arg->name, sizeof(arg->name)) == sizeof(arg->name))
+		return -EINVAL;
+	snprintf(symbol, sizeof(symbol), "drbd_transport_%s_use", arg->name);
+	strreplace(symbol, '-', '_');
+	t = (void *)__symbol_get(symbol);
+	if (!t)
+		return -ENOENT;
+	for (; t->generation != shim_channel.generation && t->uses; t->uses--)
+		__symbol_put(symbol);
+	t->generation = shim_channel.generation;
+	if (!arg->up && t->uses) {
+		t->uses--;
+		__symbol_put(symbol);
+	}
+	if (arg->up)
+		t->uses++;
+	else
+		__symbol_put(symbol);
+	return 0;
 }
 
 static bool wanted(void)
 {
-	return shim_requests_any() || pinned || shim_devices_count();
+	return READ_ONCE(shim_requests) || shim_pinned || shim_devices;
 }
 
 /* Runs in the new process before exec: what a process in the write-back path needs, inherited by all its threads. */
@@ -79,35 +103,42 @@ static int start_engine(const char *path)
 	return info ? call_usermodehelper_exec(info, UMH_WAIT_EXEC) : -ENOMEM;
 }
 
-/* Starts an engine when one is wanted, answers requests that have waited too long. */
+/* No engine for too long. */
+static void lose_io(void)
+{
+	mutex_lock(&shim_channel.calls);
+	if (!READ_ONCE(here)) {
+		pr_err("no engine for %u s: I/O fails\n", shim_io_wait);
+		shim_devices_fail(true);
+	}
+	mutex_unlock(&shim_channel.calls);
+}
+
+/* Starts an engine when one is wanted, answers requests that have waited too long. Runs again until one is here. */
 static void watch(struct work_struct *work)
 {
 	char *path = shim_engine_path(), text[128];
+	bool start, lost;
 	int rc;
 
 	mutex_lock(&lock);
-	if (here || !path)
-		goto out;
-	shim_requests_fail("no engine came within the time allowed", shim_engine_wait * HZ);
-	if (!wanted())
-		goto out;
-	if (*path && strcmp(path, "none") && time_after_eq(jiffies, next_start)) {
+	start = !here && wanted() && path && strcmp(path, "none") && time_after_eq(jiffies, next_start);
+	lost = !here && shim_devices && shim_io_wait && !shim_io_lost && time_after(jiffies, changed + shim_io_wait * HZ);
+	if (start)
 		next_start = jiffies + shim_engine_wait * HZ;
-		/* it opens the control file, which takes the lock */
-		mutex_unlock(&lock);
-		rc = start_engine(path);
-		mutex_lock(&lock);
-		if (rc) {
-			next_start = jiffies + MAX_BACKOFF * HZ;
-			snprintf(text, sizeof(text), "can't start the engine %.64s: error %d", path, rc);
-			pr_err("%s\n", text);
-			shim_requests_fail(text, 0);
-		}
-	}
 	if (!here)
+		shim_requests_fail("no engine came within the time allowed", shim_engine_wait * HZ);
+	if (!here && wanted())
 		mod_delayed_work(shim_wq, &watch_work, HZ / 2);
-out:
 	mutex_unlock(&lock);
+	rc = start ? start_engine(path) : 0;
+	if (rc) {
+		snprintf(text, sizeof(text), "can't start the engine %.64s: error %d", path, rc);
+		pr_err("%s\n", text);
+		shim_requests_fail(text, 0);
+	}
+	if (lost)
+		lose_io();
 	kfree(path);
 }
 
@@ -117,41 +148,45 @@ void shim_engine_want(void)
 		mod_delayed_work(shim_wq, &watch_work, 0);
 }
 
-int shim_engine_attach(u32 *generation)
+int shim_engine_attach(struct drbd_shim_rings *rings)
 {
-	int rc = -EBUSY;
+	int rc = 0;
 
+	mutex_lock(&shim_channel.calls);
 	mutex_lock(&lock);
-	if (!here) {
-		rc = 0;
+	if (here) {
+		rc = -EBUSY;
+	} else {
 		here = true;
 		leaving = false;
-		attached_at = jiffies;
-		*generation = ++generations;
+		changed = jiffies;
+		shim_devices_fail(false);
+		shim_channel_set(rings, ++generations);
 	}
 	mutex_unlock(&lock);
-	if (rc)
-		return rc;
-	cancel_delayed_work_sync(&lost_work);
-	shim_devices_fail(false);
-	return 0;
+	mutex_unlock(&shim_channel.calls);
+	return rc;
 }
 
 /* In release() of the control file, so its reference to the module still counts. */
 void shim_engine_detach(void)
 {
+	mutex_lock(&shim_channel.calls);
+	shim_channel_set(NULL, 0);
+	shim_devices_orphan(generations);
+	mutex_unlock(&shim_channel.calls);
+	shim_requests_orphan();
 	mutex_lock(&lock);
 	here = false;
-	deaths = leaving || time_after(jiffies, attached_at + STEADY_SECONDS * HZ) ? 0 : deaths + 1;
+	deaths = leaving || time_after(jiffies, changed + STEADY) ? 0 : deaths + 1;
+	changed = jiffies;
 	next_start = jiffies + (deaths < 2 ? 0 : min(1 << min(deaths - 2, 8u), MAX_BACKOFF)) * HZ;
 	count_at_close = module_refcount(THIS_MODULE);
-	mutex_unlock(&lock);
 	if (wanted())
 		pr_warn("the engine is gone, starting another one\n");
-	if (shim_io_wait && shim_devices_count())
-		mod_delayed_work(shim_wq, &lost_work, shim_io_wait * HZ);
 	queue_work(shim_wq, &close_work);
 	mod_delayed_work(shim_wq, &watch_work, next_start - jiffies);
+	mutex_unlock(&lock);
 }
 
 /* Only when the use count has fallen, or `rmmod` right after the answer could still find the module in use. */
@@ -164,21 +199,10 @@ static void answer_at_close(struct work_struct *work)
 	shim_replies_at_close();
 }
 
-static void lost(struct work_struct *work)
-{
-	mutex_lock(&shim_channel.calls);
-	if (!READ_ONCE(here)) {
-		pr_err("no engine for %u s: I/O fails\n", shim_io_wait);
-		shim_devices_fail(true);
-	}
-	mutex_unlock(&shim_channel.calls);
-}
-
 /* No request can come any more; those that wait get an answer. */
 void shim_engine_exit(void)
 {
 	flush_work(&close_work);
-	cancel_delayed_work_sync(&lost_work);
 	cancel_delayed_work_sync(&watch_work);
 	shim_requests_fail("the module is being unloaded", 0);
 }

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The generic-netlink family "drbd": what the tools talk to. Nothing below the top-level attributes is looked at. */
-#include <linux/uaccess.h>
-#include <net/genetlink.h>
-#include <net/sock.h>
 #include "shim.h"
 
 /* The numbers of genuine DRBD's interface that the shim itself needs. */
@@ -17,8 +14,6 @@ struct drbd_genlmsghdr {
 	u32 minor;
 	s32 ret_code;
 };
-
-static struct genl_family family;
 
 static int relay_do(struct sk_buff *skb, struct genl_info *info)
 {
@@ -52,7 +47,7 @@ static int empty_dump(struct sk_buff *skb, struct netlink_callback *cb)
 
 	if (request->cmd != CMD_GET_INITIAL_STATE || cb->args[0]++)
 		return 0;
-	header = genlmsg_put(skb, 0, cb->nlh->nlmsg_seq, &family, 0, CMD_INITIAL_STATE_DONE);
+	header = genlmsg_put(skb, 0, cb->nlh->nlmsg_seq, &shim_family, 0, CMD_INITIAL_STATE_DONE);
 	if (!header)
 		return -EMSGSIZE;
 	header->minor = -1;
@@ -81,7 +76,7 @@ static const struct nla_policy policy[NLA_LAST + 1] = {
 
 static const struct genl_multicast_group groups[] = { { .name = "events" } };
 
-static struct genl_family family __ro_after_init = {
+struct genl_family shim_family __ro_after_init = {
 	.name = "drbd",
 	.version = 2,
 	.hdrsize = sizeof(struct drbd_genlmsghdr),
@@ -96,11 +91,6 @@ static struct genl_family family __ro_after_init = {
 	.module = THIS_MODULE,
 };
 
-u32 shim_genl_family(void)
-{
-	return family.id;
-}
-
 /* A reply with an error text; for a dump followed by its end. */
 struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struct nlmsghdr *message, const char *text)
 {
@@ -114,7 +104,7 @@ struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struc
 
 	if (!skb)
 		return NULL;
-	header = genlmsg_put(skb, r->port, r->seq, &family, dump ? NLM_F_MULTI : 0, request->cmd);
+	header = genlmsg_put(skb, r->port, r->seq, &shim_family, dump ? NLM_F_MULTI : 0, request->cmd);
 	if (!header)
 		goto free;
 	header->minor = from->minor;
@@ -155,8 +145,9 @@ int shim_messages_get(u64 addr, u32 bytes, u32 max_message, void *to)
 	return 0;
 }
 
-int shim_genl_multicast(const struct drbd_shim_multicast *arg)
+SHIM_CALL(shim_multicast)
 {
+	const struct drbd_shim_multicast *arg = data;
 	static u32 last_seq = 2;	/* genuine's first one has 3; listeners count what they missed by it */
 	struct sk_buff *skb, *copy;
 	struct net *net;
@@ -173,13 +164,13 @@ int shim_genl_multicast(const struct drbd_shim_multicast *arg)
 	nlmsg_hdr(skb)->nlmsg_seq = ++last_seq;
 	rcu_read_lock();
 	for_each_net_rcu(net) {
-		if (!genl_has_listeners(&family, net, 0))
+		if (!genl_has_listeners(&shim_family, net, 0))
 			continue;
 		copy = skb_copy(skb, GFP_ATOMIC);
 		if (!copy)
 			rc = -ENOMEM;
 		else	/* nobody there any more is no error; who has no room sees ENOBUFS himself */
-			genlmsg_multicast_netns(&family, net, copy, 0, 0, GFP_ATOMIC);
+			genlmsg_multicast_netns(&shim_family, net, copy, 0, 0, GFP_ATOMIC);
 	}
 	rcu_read_unlock();
 free:
@@ -204,7 +195,7 @@ int shim_genl_init(void)
 
 	if (rc)
 		return rc;
-	rc = genl_register_family(&family);
+	rc = genl_register_family(&shim_family);
 	if (rc)
 		netlink_unregister_notifier(&notifier);
 	return rc;
@@ -212,6 +203,6 @@ int shim_genl_init(void)
 
 void shim_genl_exit(void)
 {
-	genl_unregister_family(&family);
+	genl_unregister_family(&shim_family);
 	netlink_unregister_notifier(&notifier);
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* LOWER: the engine's I/O to a backing device, sent by a worker that may block, on the arena's own pages. */
-#include <linux/mempool.h>
-#include <linux/slab.h>
 #include "shim.h"
 
 /* LOWERs that work without free memory; more of them only while memory is there. */
@@ -10,14 +8,13 @@
 struct lower {
 	struct list_head node;		/* in backing.queue */
 	struct shim_backing *b;
-	struct shim_arena *arena;	/* NULL: no data, or the bio's own pages */
-	struct bio *orig;		/* CLONE */
+	struct shim_arena *arena;	/* NULL: no data */
 	struct drbd_shim_op op;
 	u32 seq;			/* of the slot that op.tag names */
 	u32 generation;
 	atomic_t pending;		/* its bios, and one for the sender */
 	blk_status_t status;
-	bool dropped, retried;
+	bool dropped;
 	struct shim_event ev;
 };
 
@@ -25,30 +22,23 @@ static struct kmem_cache *cache;
 static mempool_t pool;
 static struct bio_set lower_set;
 
-int shim_lower_init(void)
-{
-	int rc;
-
-	cache = KMEM_CACHE(lower, 0);
-	if (!cache)
-		return -ENOMEM;
-	rc = mempool_init_slab_pool(&pool, RESERVE, cache);
-	if (rc)
-		goto cache;
-	rc = bioset_init(&lower_set, RESERVE, 0, BIOSET_NEED_BVECS);
-	if (!rc)
-		return 0;
-	mempool_exit(&pool);
-cache:
-	kmem_cache_destroy(cache);
-	return rc;
-}
-
 void shim_lower_exit(void)
 {
 	bioset_exit(&lower_set);
 	mempool_exit(&pool);
 	kmem_cache_destroy(cache);
+}
+
+int shim_lower_init(void)
+{
+	int rc;
+
+	cache = KMEM_CACHE(lower, 0);
+	rc = cache ? mempool_init_slab_pool(&pool, RESERVE, cache) : -ENOMEM;
+	rc = rc ? : bioset_init(&lower_set, RESERVE, 0, BIOSET_NEED_BVECS);
+	if (rc)
+		shim_lower_exit();
+	return rc;
 }
 
 /* ---- the end ---- */
@@ -66,65 +56,37 @@ static bool end_slot(struct shim_device *dev, struct lower *l)
 	if (slot->seq != l->seq)
 		return false;
 	slot->flying--;
-	slot->clones -= !!l->orig;
-	if (l->dropped)
-		slot->dropped = true;
-	else if (l->status)
-		slot->failed = true;
-	else
-		slot->done = true;
-	if (l->orig && !l->dropped && !l->status)
-		slot->cloned = true;
+	slot->dropped |= l->dropped;
+	slot->failed |= l->status != BLK_STS_OK;
+	slot->done |= !l->dropped;
 	return shim_slot_put(dev, slot);
 }
 
-/* device.lock */
-static void end_count(struct shim_backing *b, struct lower *l)
-{
-	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_BACKING_QUIET, .device = b->dev->id, .op = b->role };
-
-	if (l->generation > b->late_generation)
-		b->flying--;
-	else if (!--b->late)
-		shim_emit(&b->quiet, &e, 0);
-}
-
 /* Any context. */
-static void lower_end(struct lower *l)
+static void lower_put(struct lower *l)
 {
 	struct shim_backing *b = l->b;
 	struct shim_device *dev = b->dev;
 	struct drbd_shim_event e = {
 		.type = DRBD_SHIM_EV_LOWER_DONE, .op = l->op.role, .device = l->op.device, .tag = l->op.cookie,
-		.error = -blk_status_to_errno(l->status),
-	};
+	}, quiet = { .type = DRBD_SHIM_EV_BACKING_QUIET, .op = l->op.role, .device = l->op.device };
 	unsigned long flags;
 
-	spin_lock_irqsave(&dev->lock, flags);
-	/* a disk that only learns now that it can't: the second try writes zero pages */
-	if (l->op.op == DRBD_SHIM_WRITE_ZEROES && !l->retried &&
-	    (l->status == BLK_STS_NOTSUPP || l->status == BLK_STS_TARGET)) {
-		l->retried = true;
-		l->status = BLK_STS_OK;
-		list_add_tail(&l->node, &b->queue);
-		queue_work(b->wq, &b->work);
-		spin_unlock_irqrestore(&dev->lock, flags);
+	if (!atomic_dec_and_test(&l->pending))
 		return;
-	}
+	e.error = -blk_status_to_errno(l->status);
+	spin_lock_irqsave(&dev->lock, flags);
 	if (l->op.tag >= 0 && end_slot(dev, l))
 		queue_work(shim_wq, &dev->admit_work);
-	end_count(b, l);
+	if (l->generation > b->late_generation)
+		b->flying--;
+	else if (!--b->late)
+		shim_emit(&b->quiet, &quiet, 0);
 	spin_unlock_irqrestore(&dev->lock, flags);
 	/* b and dev may be gone from here on */
 	if (l->arena)
 		shim_arena_put(l->arena);
 	shim_emit(&l->ev, &e, l->generation);
-}
-
-static void lower_put(struct lower *l)
-{
-	if (atomic_dec_and_test(&l->pending))
-		lower_end(l);
 }
 
 static void lower_bio_end(struct bio *bio)
@@ -208,23 +170,16 @@ static void lower_send(struct lower *l)
 	int rc = 0;
 
 	atomic_set(&l->pending, 1);
-	if (l->generation != READ_ONCE(shim_channel.generation)) {
+	if (l->generation != READ_ONCE(shim_channel.generation))
 		l->dropped = true;
-	} else if (l->orig) {
-		send_bio(l, bio_alloc_clone(l->b->bdev, l->orig, GFP_NOIO, &lower_set));
-	} else switch (l->op.op) {
-	case DRBD_SHIM_READ:
+	else if (l->op.op == DRBD_SHIM_READ)
 		send_pages(l, REQ_OP_READ | opf);
-		break;
-	case DRBD_SHIM_WRITE:
+	else if (l->op.op == DRBD_SHIM_WRITE)
 		send_pages(l, REQ_OP_WRITE | opf);
-		break;
-	case DRBD_SHIM_FLUSH:
+	else if (l->op.op == DRBD_SHIM_FLUSH)
 		send_bio(l, bio_alloc_bioset(l->b->bdev, 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO, &lower_set));
-		break;
-	default:
+	else
 		rc = send_range(l);
-	}
 	if (rc)
 		WRITE_ONCE(l->status, errno_to_blk_status(rc));
 	lower_put(l);
@@ -233,31 +188,20 @@ static void lower_send(struct lower *l)
 void shim_lower_work(struct work_struct *work)
 {
 	struct shim_backing *b = container_of(work, struct shim_backing, work);
+	struct lower *l, *next;
 	struct blk_plug plug;
-	struct lower *l;
 	LIST_HEAD(list);
 
 	spin_lock_irq(&b->dev->lock);
 	list_splice_init(&b->queue, &list);
 	spin_unlock_irq(&b->dev->lock);
 	blk_start_plug(&plug);
-	while ((l = list_first_entry_or_null(&list, struct lower, node))) {
-		list_del(&l->node);
+	list_for_each_entry_safe(l, next, &list, node)
 		lower_send(l);
-	}
 	blk_finish_plug(&plug);
 }
 
 /* ---- the engine's order ---- */
-
-static int check_device_range(const struct shim_backing *b, u64 sector, u32 bytes)
-{
-	u64 size = bdev_nr_sectors(b->bdev);
-
-	if (!bytes || (bytes | sector << SECTOR_SHIFT) & (bdev_logical_block_size(b->bdev) - 1))
-		return -EINVAL;
-	return sector > size || bytes >> SECTOR_SHIFT > size - sector ? -EINVAL : 0;
-}
 
 /* device.lock */
 static int check_memory(struct shim_device *dev, const struct shim_backing *b, const struct drbd_shim_op *op,
@@ -277,53 +221,33 @@ static int check_memory(struct shim_device *dev, const struct shim_backing *b, c
 	return op->offset < room || op->offset + op->bytes > room + ((u64)slot->room_pages << PAGE_SHIFT) ? -EINVAL : 0;
 }
 
-static int check_clone(const struct shim_backing *b, const struct drbd_shim_op *op, struct bio *bio)
-{
-	if (!bio || !bio_has_data(bio) || op->op != (op_is_write(bio_op(bio)) ? DRBD_SHIM_WRITE : DRBD_SHIM_READ))
-		return -EINVAL;
-	return check_device_range(b, bio->bi_iter.bi_sector, bio->bi_iter.bi_size);
-}
-
 /* device.lock */
 static int lower_check(struct shim_device *dev, const struct shim_backing *b, const struct drbd_shim_op *op,
 		       const struct shim_slot *slot)
 {
-	if (op->flags & ~(DRBD_SHIM_PREFLUSH | DRBD_SHIM_FUA | DRBD_SHIM_SYNC | DRBD_SHIM_META | DRBD_SHIM_UNMAP |
-			  DRBD_SHIM_RAHEAD | DRBD_SHIM_CLONE) || (op->tag != -1 && !slot))
+	u64 size = bdev_nr_sectors(b->bdev);
+
+	if (op->op > DRBD_SHIM_WRITE_ZEROES || (op->tag != -1 && !slot) ||
+	    op->flags & ~(DRBD_SHIM_PREFLUSH | DRBD_SHIM_FUA | DRBD_SHIM_SYNC | DRBD_SHIM_META | DRBD_SHIM_UNMAP |
+			  DRBD_SHIM_RAHEAD))
 		return -EINVAL;
 	if (b->flying >= DRBD_SHIM_MAX_LOWER || (b->late && op->op != DRBD_SHIM_READ))
 		return -EBUSY;
-	if (op->flags & DRBD_SHIM_CLONE)
-		return check_clone(b, op, slot ? slot->bio : NULL);
-	switch (op->op) {
-	case DRBD_SHIM_READ:
-	case DRBD_SHIM_WRITE:
-		return check_device_range(b, op->sector, op->bytes) ? : check_memory(dev, b, op, slot);
-	case DRBD_SHIM_DISCARD:
-	case DRBD_SHIM_WRITE_ZEROES:
-		return check_device_range(b, op->sector, op->bytes);
-	case DRBD_SHIM_FLUSH:
+	if (op->op == DRBD_SHIM_FLUSH)
 		return op->sector || op->bytes ? -EINVAL : 0;
-	}
-	return -EINVAL;
+	if (!op->bytes || (op->bytes | op->sector << SECTOR_SHIFT) & (bdev_logical_block_size(b->bdev) - 1) ||
+	    op->sector > size || op->bytes >> SECTOR_SHIFT > size - op->sector)
+		return -EINVAL;
+	return op->op <= DRBD_SHIM_WRITE ? check_memory(dev, b, op, slot) : 0;
 }
 
 /* device.lock */
 static void lower_fill(struct lower *l, struct shim_device *dev, struct shim_backing *b, const struct drbd_shim_op *op,
 		       struct shim_slot *slot)
 {
-	l->b = b;
-	l->op = *op;
-	l->generation = shim_channel.generation;
-	l->status = BLK_STS_OK;
-	l->dropped = l->retried = false;
-	l->arena = NULL;
-	l->orig = NULL;
+	*l = (struct lower) { .b = b, .op = *op, .generation = shim_channel.generation };
 	shim_event_init(&l->ev, lower_told);
-	if (op->flags & DRBD_SHIM_CLONE) {
-		l->orig = slot->bio;
-		slot->clones++;
-	} else if (op->op <= DRBD_SHIM_WRITE) {
+	if (op->op <= DRBD_SHIM_WRITE) {
 		l->arena = dev->arenas[op->arena];
 		kref_get(&l->arena->ref);
 	}
@@ -351,7 +275,7 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	spin_lock_irq(&dev->lock);
 	if (op->tag >= 0 && op->tag < dev->max_tags)
 		slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
-	if (slot && (!slot->told || !(slot->bio || slot->kept)))
+	if (slot && (!slot->told || !slot->bio))
 		slot = NULL;
 	rc = lower_check(dev, b, op, slot);
 	if (!rc)

@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Module `drbd`: loading, parameters, /proc/drbd. */
-#include <linux/moduleparam.h>
-#include <linux/proc_fs.h>
-#include <linux/random.h>
-#include <linux/slab.h>
-#include <net/genetlink.h>
 #include "shim.h"
 
 static char engine[256] = "/usr/sbin/drbdd";
@@ -35,6 +30,8 @@ module_param(allow_oos, bool, 0644);
 struct workqueue_struct *shim_wq;
 u64 shim_instance;
 bool shim_io_lost;
+const bool drbd_shim_is_loaded = true;	/* used by drbd_transport_*, which lsmod shows as our users */
+EXPORT_SYMBOL_GPL(drbd_shim_is_loaded);
 
 char *shim_engine_path(void)
 {
@@ -50,9 +47,6 @@ static int proc_show(struct seq_file *m, void *unused)
 {
 	seq_puts(m, "version: " DRBD_SHIM_VERSION " (api:2/proto:118-124)\n");
 	seq_puts(m, "GIT-hash: " DRBD_SHIM_GIT_HASH "\n");
-	seq_puts(m, "Transports (api:21):");
-	shim_transports_show(m);
-	seq_putc(m, '\n');
 	return 0;
 }
 
@@ -60,12 +54,8 @@ static const struct {
 	int (*init)(void);
 	void (*exit)(void);
 } parts[] = {
-	{ shim_bio_init, shim_bio_exit },
-	{ shim_lower_init, shim_lower_exit },
-	{ shim_devices_init, shim_devices_exit },
-	{ shim_control_init, shim_control_exit },
-	{ NULL, shim_engine_exit },
-	{ shim_genl_init, shim_genl_exit },
+	{ shim_bio_init, shim_bio_exit }, { shim_lower_init, shim_lower_exit }, { shim_devices_init, shim_devices_exit },
+	{ shim_control_init, shim_control_exit }, { NULL, shim_engine_exit }, { shim_genl_init, shim_genl_exit },
 };
 
 static void parts_exit(int n)

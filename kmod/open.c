@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* open(2) and close(2) of /dev/drbdN: the engine decides, callers may wait. Both run under the disk's open_mutex. */
-#include <linux/sched/signal.h>
 #include "shim.h"
 
 struct opener {
@@ -26,34 +25,24 @@ static void tell_count(struct shim_device *dev)
 	shim_emit(&dev->count_event, &e, dev->generation);
 }
 
-static struct opener *opener_make(struct shim_device *dev, u16 flags)
-{
-	static atomic_t ids;
-	struct opener *o = kzalloc(sizeof(*o), GFP_KERNEL);
-
-	if (!o)
-		return NULL;
-	shim_event_init(&o->ev, NULL);
-	o->e.type = DRBD_SHIM_EV_OPEN;
-	o->e.device = dev->id;
-	o->e.flags = flags;
-	o->e.bytes = current->tgid;
-	o->e.id = atomic_inc_return(&ids) & INT_MAX;
-	get_task_comm(o->e.comm, current);
-	return o;
-}
-
 int shim_open(SHIM_OPEN_ARGS)
 {
+	static atomic_t ids;
 	struct shim_device *dev = SHIM_OPEN_DISK->private_data;
-	struct opener *o;
+	struct opener *o = kzalloc(sizeof(*o), GFP_KERNEL);
 	int rc;
 
-	o = opener_make(dev, (mode & SHIM_MODE_WRITE ? DRBD_SHIM_OPEN_WRITE : 0) |
-			(mode & SHIM_MODE_EXCL ? DRBD_SHIM_OPEN_EXCL : 0) |
-			(mode & SHIM_MODE_NDELAY ? DRBD_SHIM_OPEN_NDELAY : 0));
 	if (!o)
 		return -ENOMEM;
+	shim_event_init(&o->ev, NULL);
+	o->e = (struct drbd_shim_event) {
+		.type = DRBD_SHIM_EV_OPEN, .device = dev->id, .bytes = current->tgid,
+		.id = atomic_inc_return(&ids) & INT_MAX,
+		.flags = (mode & SHIM_MODE_WRITE ? DRBD_SHIM_OPEN_WRITE : 0) |
+			(mode & SHIM_MODE_EXCL ? DRBD_SHIM_OPEN_EXCL : 0) |
+			(mode & SHIM_MODE_NDELAY ? DRBD_SHIM_OPEN_NDELAY : 0),
+	};
+	get_task_comm(o->e.comm, current);
 	spin_lock_irq(&dev->lock);
 	list_add_tail(&o->node, &dev->openers);
 	if (dev->started)
@@ -95,7 +84,7 @@ int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op)
 		}
 		o->rc = -op->error;
 		list_del_init(&o->node);
-		WRITE_ONCE(o->answered, true);	/* o is the opener's own again */
+		WRITE_ONCE(o->answered, true);
 		wake_up_all(&dev->wait);
 		break;
 	}
@@ -103,7 +92,7 @@ int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op)
 	return 0;
 }
 
-/* Tells a new engine of the opens, device.lock */
+/* Tells a new engine of the opens. device.lock */
 void shim_openers_retell(struct shim_device *dev)
 {
 	struct opener *o;
@@ -127,13 +116,8 @@ void shim_release(SHIM_RELEASE_ARGS)
 	else
 		tell_count(dev);
 	spin_unlock_irq(&dev->lock);
-	if (wait_event_killable_timeout(dev->wait, !READ_ONCE(dev->closing), shim_close_wait * HZ) <= 0) {
-		spin_lock_irq(&dev->lock);
-		dev->closing = false;
-		shim_event_cancel(&dev->close_event);
-		tell_count(dev);
-		spin_unlock_irq(&dev->lock);
-	}
+	if (wait_event_killable_timeout(dev->wait, !READ_ONCE(dev->closing), shim_close_wait * HZ) <= 0)
+		shim_drained(dev);
 }
 
 int shim_drained(struct shim_device *dev)

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Admin requests: from the netlink callback to the engine, and its answers back to the sender. */
-#include <linux/slab.h>
-#include <linux/uaccess.h>
-#include <net/genetlink.h>
-#include <net/net_namespace.h>
 #include "shim.h"
 
 static DEFINE_MUTEX(lock);
-static LIST_HEAD(waiting);		/* no engine has them */
-static LIST_HEAD(handed);		/* the engine has them */
-static LIST_HEAD(closing);		/* answered, to be sent when the engine has closed */
-static u32 n_waiting, n_requests;
+static LIST_HEAD(requests);
+static u32 all_requests;
+u32 shim_requests;
 
-static void request_free(struct shim_request *req)
+void shim_request_free(struct shim_request *req)
 {
 	put_net(req->net);
 	kfree_skb(req->answer);
@@ -22,69 +17,66 @@ static void request_free(struct shim_request *req)
 
 static void gone_told(struct shim_event *ev)
 {
-	request_free(container_of(ev, struct shim_request, gone));
+	shim_request_free(container_of(ev, struct shim_request, gone));
 }
 
-void shim_request_end(struct shim_request *req)
+static void set_state(struct shim_request *req, int state)
 {
-	request_free(req);
+	WRITE_ONCE(shim_requests, shim_requests + (state == SHIM_WAITING) - (req->state == SHIM_WAITING));
+	req->state = state;
+	shim_channel_requests();
 }
 
-bool shim_requests_any(void)
+static void take_out(struct shim_request *req)
 {
-	return READ_ONCE(n_waiting) > 0;
-}
-
-static void count_waiting(int change)
-{
-	WRITE_ONCE(n_waiting, n_waiting + change);
-	shim_channel_requests(n_waiting);
-}
-
-/* A new engine's rings are to tell the count. */
-void shim_requests_count(void)
-{
-	mutex_lock(&lock);
-	count_waiting(0);
-	mutex_unlock(&lock);
+	set_state(req, SHIM_HANDED);
+	list_del(&req->node);
+	all_requests--;
 }
 
 /* In the sender's context, never waits for anybody. */
 int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u32 flags)
 {
 	static u64 last_id;
-	struct shim_request *req;
+	struct shim_request *req = kzalloc(sizeof(*req), GFP_KERNEL);
+	int rc = 0;
 
-	if (nlh->nlmsg_len > DRBD_SHIM_MAX_MESSAGE)
-		return -EMSGSIZE;
-	req = kzalloc(sizeof(*req), GFP_KERNEL);
 	if (!req)
 		return -ENOMEM;
-	req->message = kmemdup(nlh, nlh->nlmsg_len, GFP_KERNEL);
-	if (!req->message) {
-		kfree(req);
-		return -ENOMEM;
-	}
 	req->net = get_net(net);
 	req->since = jiffies;
+	req->state = SHIM_HANDED;
 	req->r = (struct drbd_shim_request) {
 		.bytes = nlh->nlmsg_len, .flags = flags, .netns = net->ns.inum,
 		.port = port, .seq = nlh->nlmsg_seq, .tgid = current->tgid,
 	};
 	shim_event_init(&req->gone, gone_told);
+	if (nlh->nlmsg_len <= DRBD_SHIM_MAX_MESSAGE)
+		req->message = kmemdup(nlh, nlh->nlmsg_len, GFP_KERNEL);
 	mutex_lock(&lock);
-	if (n_requests >= DRBD_SHIM_MAX_REQUESTS) {
-		mutex_unlock(&lock);
-		request_free(req);
-		return -ENOBUFS;
+	if (!req->message || all_requests >= DRBD_SHIM_MAX_REQUESTS) {
+		rc = -ENOBUFS;
+		shim_request_free(req);
+	} else {
+		all_requests++;
+		req->r.id = ++last_id;
+		list_add_tail(&req->node, &requests);
+		set_state(req, SHIM_WAITING);
 	}
-	n_requests++;
-	req->r.id = ++last_id;
-	list_add_tail(&req->node, &waiting);
-	count_waiting(1);
 	mutex_unlock(&lock);
-	shim_engine_want();
-	return 0;
+	if (!rc)
+		shim_engine_want();
+	return rc;
+}
+
+static struct shim_request *find(int state, u64 id)
+{
+	struct shim_request *req;
+
+	list_for_each_entry(req, &requests, node)
+		if (req->state == state && (!id || req->r.id == id))
+			return req;
+	return NULL;
 }
 
 ssize_t shim_request_read(char __user *buf, size_t size)
@@ -93,7 +85,7 @@ ssize_t shim_request_read(char __user *buf, size_t size)
 	ssize_t rc = -EAGAIN;
 
 	mutex_lock(&lock);
-	req = list_first_entry_or_null(&waiting, struct shim_request, node);
+	req = find(SHIM_WAITING, 0);
 	if (req) {
 		rc = sizeof(req->r) + req->r.bytes;
 		if (size < rc)
@@ -102,22 +94,10 @@ ssize_t shim_request_read(char __user *buf, size_t size)
 			 copy_to_user(buf + sizeof(req->r), req->message, req->r.bytes))
 			rc = -EFAULT;
 	}
-	if (rc > 0) {
-		list_move_tail(&req->node, &handed);
-		count_waiting(-1);
-	}
+	if (rc > 0)
+		set_state(req, SHIM_HANDED);
 	mutex_unlock(&lock);
 	return rc;
-}
-
-static struct shim_request *find(u64 id)
-{
-	struct shim_request *req;
-
-	list_for_each_entry(req, &handed, node)
-		if (req->r.id == id)
-			return req;
-	return NULL;
 }
 
 /* A dump that the engine has becomes the caller's; NULL if there is none of this id. */
@@ -126,48 +106,44 @@ struct shim_request *shim_request_take_dump(u64 id)
 	struct shim_request *req;
 
 	mutex_lock(&lock);
-	req = find(id);
+	req = id ? find(SHIM_HANDED, id) : NULL;
 	if (req && !(req->r.flags & DRBD_SHIM_REQ_DUMP))
 		req = NULL;
-	if (req) {
-		list_del(&req->node);
-		n_requests--;
-	}
+	if (req)
+		take_out(req);
 	mutex_unlock(&lock);
 	return req;
 }
 
 static int send_reply(const struct drbd_shim_reply *arg, struct sk_buff *skb)
 {
-	struct shim_request *req = find(arg->id);
-	int rc = 0;
+	struct shim_request *req = find(SHIM_HANDED, arg->id);
+	int rc;
 
-	if (!req) {
+	if (!req || !arg->id) {
 		nlmsg_free(skb);
 		return -ENOENT;
 	}
-	if (arg->flags & DRBD_SHIM_REPLY_AT_CLOSE)
+	if (arg->flags & DRBD_SHIM_REPLY_AT_CLOSE) {
 		req->answer = skb;
-	else
-		rc = genlmsg_unicast(req->net, skb, req->r.port);
-	if (arg->flags & DRBD_SHIM_REPLY_MORE && !rc)
+		set_state(req, SHIM_CLOSING);
 		return 0;
-	list_del(&req->node);
-	n_requests--;
-	if (req->answer)
-		list_add_tail(&req->node, &closing);
-	else
-		request_free(req);
+	}
+	rc = genlmsg_unicast(req->net, skb, req->r.port);
+	if (rc || !(arg->flags & DRBD_SHIM_REPLY_MORE)) {
+		take_out(req);
+		shim_request_free(req);
+	}
 	return rc;
 }
 
-int shim_request_reply(const struct drbd_shim_reply *arg)
+SHIM_CALL(shim_reply)
 {
+	const struct drbd_shim_reply *arg = data;
 	struct sk_buff *skb;
 	int rc;
 
-	if (arg->flags & ~(DRBD_SHIM_REPLY_MORE | DRBD_SHIM_REPLY_AT_CLOSE) || !arg->bytes ||
-	    arg->bytes > DRBD_SHIM_MAX_MESSAGE || arg->flags == (DRBD_SHIM_REPLY_MORE | DRBD_SHIM_REPLY_AT_CLOSE))
+	if (arg->flags > DRBD_SHIM_REPLY_AT_CLOSE || !arg->bytes || arg->bytes > DRBD_SHIM_MAX_MESSAGE)
 		return -EINVAL;
 	skb = nlmsg_new(arg->bytes, GFP_KERNEL);
 	if (!skb)
@@ -183,30 +159,27 @@ int shim_request_reply(const struct drbd_shim_reply *arg)
 	return rc;
 }
 
+/* Sends the last word to a requester: the answer given, or an error text. */
+static void finish(struct shim_request *req, const char *text)
+{
+	struct sk_buff *skb = req->answer ? : shim_genl_failure(&req->r, req->message, text);
+
+	req->answer = NULL;
+	if (skb)
+		genlmsg_unicast(req->net, skb, req->r.port);
+	take_out(req);
+	shim_request_free(req);
+}
+
 /* With the engine gone and the module's use count down: the sender may unload the module at once. */
 void shim_replies_at_close(void)
 {
-	struct shim_request *req, *next;
+	struct shim_request *req;
 
 	mutex_lock(&lock);
-	list_for_each_entry_safe(req, next, &closing, node) {
-		list_del(&req->node);
-		genlmsg_unicast(req->net, req->answer, req->r.port);
-		req->answer = NULL;
-		request_free(req);
-	}
+	while ((req = find(SHIM_CLOSING, 0)))
+		finish(req, NULL);
 	mutex_unlock(&lock);
-}
-
-static void request_fail(struct shim_request *req, const char *text)
-{
-	struct sk_buff *skb = shim_genl_failure(&req->r, req->message, text);
-
-	list_del(&req->node);
-	n_requests--;
-	if (skb)
-		genlmsg_unicast(req->net, skb, req->r.port);
-	request_free(req);
 }
 
 /* Answers those that have waited for an engine for `older` jiffies. */
@@ -215,29 +188,26 @@ void shim_requests_fail(const char *text, unsigned long older)
 	struct shim_request *req, *next;
 
 	mutex_lock(&lock);
-	list_for_each_entry_safe(req, next, &waiting, node) {
-		if (time_before(jiffies, req->since + older))
-			continue;
-		count_waiting(-1);
-		request_fail(req, text);
-	}
+	list_for_each_entry_safe(req, next, &requests, node)
+		if (req->state == SHIM_WAITING && time_after_eq(jiffies, req->since + older))
+			finish(req, text);
 	mutex_unlock(&lock);
 }
 
-/* The engine is gone: what it had in hand goes to the next one, before all others, unless it seems to be the cause. */
+/* The engine is gone: what it had in hand goes to the next one, before newer ones, unless it seems to be the cause. */
 void shim_requests_orphan(void)
 {
 	struct shim_request *req, *next;
 
 	mutex_lock(&lock);
-	list_for_each_entry_safe_reverse(req, next, &handed, node) {
-		req->since = jiffies;
-		if (++req->r.deaths >= DRBD_SHIM_MAX_DEATHS) {
-			request_fail(req, "the engine died each time it worked on this request");
+	list_for_each_entry_safe(req, next, &requests, node) {
+		if (req->state != SHIM_HANDED)
 			continue;
-		}
-		list_move(&req->node, &waiting);
-		count_waiting(1);
+		req->since = jiffies;
+		if (++req->r.deaths >= DRBD_SHIM_MAX_DEATHS)
+			finish(req, "the engine died each time it worked on this request");
+		else
+			set_state(req, SHIM_WAITING);
 	}
 	mutex_unlock(&lock);
 }
@@ -249,27 +219,18 @@ void shim_requests_gone(struct net *net, u32 port)
 	struct shim_request *req, *next;
 
 	mutex_lock(&lock);
-	list_for_each_entry_safe(req, next, &waiting, node) {
+	list_for_each_entry_safe(req, next, &requests, node) {
 		if (req->net != net || req->r.port != port)
 			continue;
-		list_del(&req->node);
-		n_requests--;
-		count_waiting(-1);
-		request_free(req);
-	}
-	list_for_each_entry_safe(req, next, &handed, node) {
-		if (req->net != net || req->r.port != port)
-			continue;
-		list_del(&req->node);
-		n_requests--;
 		e.id = req->r.id;
-		shim_emit(&req->gone, &e, 0);	/* frees it when told */
-	}
-	list_for_each_entry_safe(req, next, &closing, node) {
-		if (req->net != net || req->r.port != port)
-			continue;
-		list_del(&req->node);
-		request_free(req);
+		/* of one that it doesn't have the engine knows nothing */
+		if (req->state == SHIM_HANDED) {
+			take_out(req);
+			shim_emit(&req->gone, &e, 0);	/* frees it when told */
+		} else {
+			take_out(req);
+			shim_request_free(req);
+		}
 	}
 	mutex_unlock(&lock);
 }

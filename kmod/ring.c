@@ -24,19 +24,6 @@ static void wake(void)
 		wake_up_poll(&chan.wait, EPOLLIN | EPOLLRDNORM);
 }
 
-static bool ring_has_room(void)
-{
-	return chan.event_tail - smp_load_acquire(&chan.rings->event_head) < DRBD_SHIM_EVENTS;
-}
-
-static void ring_put(const struct drbd_shim_event *e)
-{
-	struct drbd_shim_event *ring = (void *)chan.rings + DRBD_SHIM_EVENTS_AT;
-
-	ring[chan.event_tail & (DRBD_SHIM_EVENTS - 1)] = *e;
-	smp_store_release(&chan.rings->event_tail, ++chan.event_tail);
-}
-
 static void event_told(struct shim_event *ev)
 {
 	list_del_init(&ev->node);
@@ -44,9 +31,21 @@ static void event_told(struct shim_event *ev)
 		ev->told(ev);
 }
 
-/*
- * Gives an event to the engine of `generation` (0: to whichever is there). One that still waits for room is replaced.
- */
+static void pump(void)
+{
+	struct drbd_shim_event *ring = (void *)chan.rings + DRBD_SHIM_EVENTS_AT;
+	struct shim_event *ev;
+
+	while (!list_empty(&chan.pending) &&
+	       chan.event_tail - smp_load_acquire(&chan.rings->event_head) < DRBD_SHIM_EVENTS) {
+		ev = list_first_entry(&chan.pending, struct shim_event, node);
+		ring[chan.event_tail & (DRBD_SHIM_EVENTS - 1)] = ev->e;
+		smp_store_release(&chan.rings->event_tail, ++chan.event_tail);
+		event_told(ev);
+	}
+}
+
+/* Gives an event to the engine of `generation` (0: to whichever is there). One that still waits for room is replaced. */
 void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation)
 {
 	unsigned long flags;
@@ -54,15 +53,11 @@ void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 gener
 	spin_lock_irqsave(&chan.lock, flags);
 	if (!chan.rings || (generation && generation != chan.generation)) {
 		event_told(ev);
-	} else if (!list_empty(&ev->node)) {
-		ev->e = *e;
-	} else if (list_empty(&chan.pending) && ring_has_room()) {
-		ring_put(e);
-		event_told(ev);
-		wake();
 	} else {
 		ev->e = *e;
-		list_add_tail(&ev->node, &chan.pending);
+		if (list_empty(&ev->node))
+			list_add_tail(&ev->node, &chan.pending);
+		pump();
 		wake();
 	}
 	spin_unlock_irqrestore(&chan.lock, flags);
@@ -77,70 +72,51 @@ void shim_event_cancel(struct shim_event *ev)
 	spin_unlock_irqrestore(&chan.lock, flags);
 }
 
-static void pump(void)
-{
-	struct shim_event *ev;
-
-	while (!list_empty(&chan.pending) && ring_has_room()) {
-		ev = list_first_entry(&chan.pending, struct shim_event, node);
-		ring_put(&ev->e);
-		event_told(ev);
-	}
-}
-
-void shim_channel_open(struct drbd_shim_rings *rings, u32 generation)
+/* An engine comes, or goes (NULL, 0). */
+void shim_channel_set(struct drbd_shim_rings *rings, u32 generation)
 {
 	spin_lock_irq(&chan.lock);
 	chan.rings = rings;
 	chan.generation = generation;
 	chan.event_tail = chan.op_head = 0;
-	spin_unlock_irq(&chan.lock);
-}
-
-void shim_channel_close(void)
-{
-	spin_lock_irq(&chan.lock);
-	chan.rings = NULL;
-	chan.generation = 0;
+	chan.greeted = false;
 	while (!list_empty(&chan.pending))
 		event_told(list_first_entry(&chan.pending, struct shim_event, node));
 	spin_unlock_irq(&chan.lock);
 }
 
-/* For poll: are there events that the engine has not consumed? Also fills the ring from what had no room. */
+/* For poll: is there something that the engine has not taken? Also fills the ring from what had no room. */
 bool shim_channel_readable(void)
 {
 	bool readable;
 
 	spin_lock_irq(&chan.lock);
 	pump();
-	readable = chan.event_tail != READ_ONCE(chan.rings->event_head) || READ_ONCE(chan.rings->requests);
+	readable = chan.event_tail != READ_ONCE(chan.rings->event_head) || READ_ONCE(shim_requests);
 	spin_unlock_irq(&chan.lock);
 	return readable;
 }
 
-void shim_channel_requests(u32 count)
+/* shim_requests has changed, or an engine has come. */
+void shim_channel_requests(void)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&chan.lock, flags);
+	spin_lock_irq(&chan.lock);
 	if (chan.rings) {
-		WRITE_ONCE(chan.rings->requests, count);
-		if (count)
+		WRITE_ONCE(chan.rings->requests, READ_ONCE(shim_requests));
+		if (READ_ONCE(shim_requests))
 			wake();
 	}
-	spin_unlock_irqrestore(&chan.lock, flags);
+	spin_unlock_irq(&chan.lock);
 }
 
 static int run_op(const struct drbd_shim_op *op)
 {
-	struct shim_device *dev;
+	struct shim_device *dev = shim_device(op->device);
 
 	if (memchr_inv(op->reserved, 0, sizeof(op->reserved)))
 		return -EINVAL;
 	if (op->type == DRBD_SHIM_OP_NOP)
 		return 0;
-	dev = shim_device(op->device);
 	if (!dev || dev->adopted != chan.generation || (!dev->started && op->type != DRBD_SHIM_OP_LOWER))
 		return -ENODEV;
 	switch (op->type) {
@@ -149,12 +125,11 @@ static int run_op(const struct drbd_shim_op *op)
 	case DRBD_SHIM_OP_POLICY:	return shim_policy(dev, op);
 	case DRBD_SHIM_OP_OPEN_ANSWER:	return shim_open_answer(dev, op);
 	case DRBD_SHIM_OP_DRAINED:	return shim_drained(dev);
-	case DRBD_SHIM_OP_FREE:		return shim_free(dev, op);
 	}
 	return -EINVAL;
 }
 
-/* With channel.calls held by the engine's own call, so rings can't go away. */
+/* With channel.calls held, in a call of the engine, so that the rings can't go away. */
 int shim_doorbell(void)
 {
 	struct drbd_shim_rings *rings = chan.rings;

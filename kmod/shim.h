@@ -3,35 +3,57 @@
 #ifndef SHIM_H
 #define SHIM_H
 
-#undef pr_fmt
-#define pr_fmt(fmt) "drbd: " fmt
-
 #include <linux/bio.h>
+#include <linux/bitmap.h>
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kobject.h>
 #include <linux/kref.h>
-#include <linux/list.h>
+#include <linux/mempool.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/netlink.h>
 #include <linux/nospec.h>
+#include <linux/oom.h>
+#include <linux/pagemap.h>
 #include <linux/poll.h>
+#include <linux/proc_fs.h>
+#include <linux/random.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
-#include <linux/skbuff.h>
-#include <linux/spinlock.h>
-#include <linux/wait.h>
-#include <linux/workqueue.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <linux/umh.h>
+#include <linux/vmalloc.h>
 #include <linux/xarray.h>
+#include <net/genetlink.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
 #include "compat.h"
+#include "transport.h"
+
+#undef pr_fmt
+#define pr_fmt(fmt) "drbd: " fmt
+
+/* Calls of the engine, one a struct drbd_shim_*: `arg` is its copy, which is written back. */
+#define SHIM_CALL(name) int name(void *data)
 
 /* main.c */
-char *shim_engine_path(void);			/* a copy, for kfree() */
 extern uint shim_engine_wait, shim_open_wait, shim_close_wait, shim_io_wait;
 extern struct workqueue_struct *shim_wq;	/* slow work that needs no order */
 extern u64 shim_instance;
 extern bool shim_io_lost;			/* no engine came for too long: bios fail at once */
+char *shim_engine_path(void);			/* a copy, for kfree() */
 
-/* ring.c: events to the engine, ops from it */
+/* ring.c */
 struct shim_event {
-	struct list_head node;		/* in channel.pending while the ring is full */
+	struct list_head node;			/* in channel.pending while the ring is full */
 	struct drbd_shim_event e;
 	void (*told)(struct shim_event *ev);	/* the entry is in the ring, or nobody wants it; any context */
 };
@@ -43,6 +65,7 @@ struct shim_channel {
 	wait_queue_head_t wait;		/* poll of the control file */
 	struct drbd_shim_rings *rings;	/* NULL: no engine */
 	u32 generation;			/* of the engine that is here; 0: none */
+	bool greeted;
 	u32 event_tail, op_head;
 };
 extern struct shim_channel shim_channel;
@@ -50,10 +73,9 @@ extern struct shim_channel shim_channel;
 void shim_event_init(struct shim_event *ev, void (*told)(struct shim_event *ev));
 void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation);
 void shim_event_cancel(struct shim_event *ev);
-void shim_channel_open(struct drbd_shim_rings *rings, u32 generation);
-void shim_channel_close(void);
+void shim_channel_set(struct drbd_shim_rings *rings, u32 generation);
 bool shim_channel_readable(void);
-void shim_channel_requests(u32 count);
+void shim_channel_requests(void);
 int shim_doorbell(void);
 
 /* arena.c */
@@ -67,14 +89,15 @@ struct shim_arena {
 	struct work_struct free_work;
 };
 
-struct shim_arena *shim_arena_make(u64 bytes);
-int shim_arena_offer(struct shim_arena *arena, u64 *mmap_offset);
-void shim_arena_drop(struct shim_arena *arena);
+/* mmap offset of an arena: its key in the upper half, so that an offset within it can't hit another one. */
+static inline u64 shim_arena_offset(const struct shim_arena *arena) { return (u64)arena->key << 32; }
+struct shim_arena *shim_arena_make(u64 bytes, u64 *mmap_offset);
 void shim_arena_put(struct shim_arena *arena);
-int shim_arena_mmap(struct shim_arena *arena, struct vm_area_struct *vma);
+void shim_arena_drop(struct shim_arena *arena);
 struct shim_arena *shim_arena_find(u64 mmap_offset);
+int shim_arena_mmap(struct shim_arena *arena, struct vm_area_struct *vma);
 
-/* device.c, bio.c */
+/* device.c */
 struct shim_slot {
 	struct list_head node;		/* device.busy in order of arrival, or device.free */
 	struct bio *bio;		/* NULL: ended, or free */
@@ -82,10 +105,8 @@ struct shim_slot {
 	u32 seq;			/* counts its uses, so that a late LOWER can't hit a later bio */
 	u32 room_page, room_pages;
 	u32 flying;			/* LOWERs that name it */
-	u32 clones;			/* those of them that use the bio's own pages */
-	bool told, copying, kept, cloned;	/* cloned: a CLONE read has filled the bio */
+	bool told, copying, bypass_failed;
 	bool failed, done, dropped;	/* how those LOWERs have ended */
-	bool bypass_failed;
 	struct shim_event ev;
 };
 
@@ -106,9 +127,9 @@ struct shim_device {
 	unsigned long *room;		/* pages of the shim's part in use */
 	struct shim_arena *arenas[DRBD_SHIM_ARENAS];
 	struct shim_backing *backing[DRBD_SHIM_ROLES];
-	unsigned long policy;		/* DRBD_SHIM_READ_BYPASS, DRBD_SHIM_NO_COPY */
-	atomic_t bypassing;		/* reads on their way below, and looks at the policy */
+	unsigned long policy;		/* DRBD_SHIM_READ_BYPASS */
 	unsigned long policy_closing;	/* bit 0: POLICY_CLOSED is owed */
+	atomic_t bypassing;		/* reads on their way below, and looks at the policy */
 	atomic64_t bypassed_reads, bypassed_sectors;
 	u32 opens;
 	bool writers;
@@ -117,20 +138,20 @@ struct shim_device {
 	struct shim_event count_event, close_event, policy_event;
 };
 
+extern u32 shim_devices;		/* that exist */
 struct shim_device *shim_device(u32 id);
 int shim_devices_init(void);
 void shim_devices_exit(void);
-u32 shim_devices_count(void);
 void shim_devices_orphan(u32 generation);
 void shim_devices_fail(bool on);
-int shim_device_create(struct drbd_shim_device *arg);
-int shim_device_adopt(struct drbd_shim_device *arg);
-int shim_device_start(struct drbd_shim_device_id *arg);
-int shim_device_destroy(struct drbd_shim_device_id *arg);
-int shim_device_info(struct drbd_shim_device_info *arg);
-int shim_device_capacity(struct drbd_shim_capacity *arg);
-int shim_device_limits(struct drbd_shim_limits *arg);
-int shim_device_state_arena(struct drbd_shim_state_arena *arg);
+SHIM_CALL(shim_device_create);
+SHIM_CALL(shim_device_adopt);
+SHIM_CALL(shim_device_start);
+SHIM_CALL(shim_device_destroy);
+SHIM_CALL(shim_device_info);
+SHIM_CALL(shim_device_capacity);
+SHIM_CALL(shim_device_limits);
+SHIM_CALL(shim_device_state_arena);
 
 /* open.c */
 int shim_open(SHIM_OPEN_ARGS);
@@ -139,22 +160,22 @@ void shim_openers_retell(struct shim_device *dev);
 int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op);
 int shim_drained(struct shim_device *dev);
 
-int shim_bio_init(void);
-void shim_bio_exit(void);
-void shim_submit_bio(struct bio *bio);
+/* slot.c */
+bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot);
 void shim_admit(struct shim_device *dev);
 void shim_admit_work(struct work_struct *work);
 void shim_bios_retell(struct shim_device *dev);
-void shim_bios_orphan(struct shim_device *dev);
 void shim_bios_fail(struct shim_device *dev);
 void shim_wait_copying(struct shim_device *dev);
-struct shim_slot *shim_slot(struct shim_device *dev, s32 tag);
-bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot);
 int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op);
-int shim_free(struct shim_device *dev, const struct drbd_shim_op *op);
+
+/* bio.c */
+int shim_bio_init(void);
+void shim_bio_exit(void);
+void shim_submit_bio(struct bio *bio);
 int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
 
-/* backing.c, lower.c */
+/* backing.c */
 struct shim_backing {
 	struct shim_device *dev;
 	u32 role;
@@ -163,68 +184,67 @@ struct shim_backing {
 	struct kobject *holder_dir;	/* of bdev, where our link is; NULL: no link */
 	struct workqueue_struct *wq;
 	struct work_struct work;
-	struct list_head queue;		/* of shim_lower, device.lock */
+	struct list_head queue;		/* of struct lower, device.lock */
 	u32 flying, late, late_generation;	/* device.lock */
 	struct shim_event quiet;
 };
 
-int shim_backing_claim(struct drbd_shim_backing *arg);
-int shim_backing_info(struct drbd_shim_backing *arg);
-int shim_backing_release(struct drbd_shim_backing *arg);
+SHIM_CALL(shim_backing_claim);
+SHIM_CALL(shim_backing_info);
+SHIM_CALL(shim_backing_release);
+
+/* lower.c */
 int shim_lower_init(void);
 void shim_lower_exit(void);
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op);
 void shim_lower_work(struct work_struct *work);
 void shim_lower_orphan(struct shim_device *dev, u32 generation);
 
-/* genl.c, request.c, dump.c */
+/* genl.c */
+extern struct genl_family shim_family;
 int shim_genl_init(void);
 void shim_genl_exit(void);
-u32 shim_genl_family(void);
-int shim_genl_multicast(const struct drbd_shim_multicast *arg);
 struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struct nlmsghdr *message, const char *text);
 int shim_messages_get(u64 addr, u32 bytes, u32 max_message, void *to);
+SHIM_CALL(shim_multicast);
 
+/* request.c, dump.c */
 struct shim_request {
-	struct list_head node;
+	struct list_head node;		/* in order of arrival */
+	enum { SHIM_WAITING, SHIM_HANDED, SHIM_CLOSING } state;	/* CLOSING: `answer` goes when the engine is gone */
+	struct sk_buff *answer;
 	struct shim_event gone;
 	struct net *net;
 	struct nlmsghdr *message;
-	struct sk_buff *answer;		/* sent when the engine has closed the control file */
 	unsigned long since;		/* jiffies from which it waits for an engine */
 	struct drbd_shim_request r;
 };
 
+extern u32 shim_requests;		/* that wait for an engine */
 int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u32 flags);
-bool shim_requests_any(void);
 ssize_t shim_request_read(char __user *buf, size_t size);
 void shim_requests_orphan(void);
-void shim_requests_count(void);
 void shim_requests_fail(const char *text, unsigned long older);
 void shim_requests_gone(struct net *net, u32 port);
-int shim_request_reply(const struct drbd_shim_reply *arg);
 void shim_replies_at_close(void);
+SHIM_CALL(shim_reply);
 struct shim_request *shim_request_take_dump(u64 id);
-void shim_request_end(struct shim_request *req);
-int shim_dump_answer(const struct drbd_shim_reply *arg);
+void shim_request_free(struct shim_request *req);
+SHIM_CALL(shim_dump_answer);
 
 /* engine.c */
-void shim_engine_want(void);
+extern bool shim_pinned;
 bool shim_engine_answers_dumps(void);
-void shim_engine_leaving(bool on);
-void shim_engine_pin(bool on);
-bool shim_engine_pinned(void);
-int shim_engine_attach(u32 *generation);
+void shim_engine_want(void);
+int shim_engine_attach(struct drbd_shim_rings *rings);
 void shim_engine_detach(void);
 void shim_engine_exit(void);
+SHIM_CALL(shim_pin);
+SHIM_CALL(shim_leaving);
+SHIM_CALL(shim_transport);
 
 /* control.c */
 int shim_control_init(void);
 void shim_control_exit(void);
-
-/* transport.c */
-int shim_transport(struct drbd_shim_transport *arg);
-void shim_transports_drop(void);
-void shim_transports_show(struct seq_file *m);
 
 #endif

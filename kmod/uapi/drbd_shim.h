@@ -58,7 +58,7 @@ enum drbd_shim_io {
 	DRBD_SHIM_WRITE		= 1,
 	DRBD_SHIM_FLUSH		= 2,	/* no data, sector and bytes are 0 */
 	DRBD_SHIM_DISCARD	= 3,
-	DRBD_SHIM_WRITE_ZEROES	= 4,	/* always works below: zero pages are written where the disk can't */
+	DRBD_SHIM_WRITE_ZEROES	= 4,	/* zero pages are written where the disk says that it can't */
 };
 
 /* Flags of a bio or of a LOWER. */
@@ -70,11 +70,6 @@ enum drbd_shim_io {
 #define DRBD_SHIM_RAHEAD	(1u << 5)	/* read-ahead: may fail early */
 /* Only in a BIO event: the read went down by itself, failed there, and the shim has closed the bypass. */
 #define DRBD_SHIM_BYPASS_FAILED	(1u << 6)
-/*
- * Only in a LOWER: read into, or write from, the pages of the bio `tag` itself, no arena is used. sector and bytes are
- * the bio's own (the engine's values are not looked at). For a bio without arena room (offset -1) the only way.
- */
-#define DRBD_SHIM_CLONE		(1u << 7)
 
 /*
  * How far the local part of a bio had got when it is delivered: the LOWERs that named its tag since the last time that
@@ -101,7 +96,6 @@ enum drbd_shim_role {
 
 /* Bits of a device's policy (op POLICY). */
 #define DRBD_SHIM_READ_BYPASS	(1u << 0)	/* reads go to the data device without the engine */
-#define DRBD_SHIM_NO_COPY	(1u << 1)	/* bios get no room in the arena: no peer wants the data */
 
 /* ---- rings -------------------------------------------------------------------------------------------------- */
 
@@ -159,7 +153,7 @@ enum drbd_shim_event_type {
 	/*
 	 * A bio: device, tag, op, flags, sector, bytes, offset, local. `offset` is the place of its room in the data
 	 * arena (`bytes` long; a write's data lie there, a read's data may be put there), -1 if it has none (flush,
-	 * discard, write-zeroes, policy NO_COPY). Ended by op COMPLETE.
+	 * discard, write-zeroes). Ended by op COMPLETE.
 	 */
 	DRBD_SHIM_EV_BIO		= 1,
 	/* A LOWER has ended: device, op (the role), tag (its cookie), error. Only of this engine's own LOWERs. */
@@ -224,9 +218,8 @@ enum drbd_shim_op_type {
 	DRBD_SHIM_OP_NOP		= 0,
 	/*
 	 * Ends a bio: device, tag, error (errno, 0 success), offset. For a read without error `offset` says where in the
-	 * data arena its data lie (in the bio's room or anywhere else); -1: they are in the bio already (LOWER with
-	 * CLONE). Otherwise offset is not looked at. The tag and its room are free for another bio when COMPLETE was
-	 * given, all LOWERs that name the tag have ended and KEEP_ROOM is not in force.
+	 * data arena its data lie (in the bio's room or anywhere else); otherwise it is not looked at. The tag and its
+	 * room are free for another bio when COMPLETE was given and all LOWERs that name the tag have ended.
 	 */
 	DRBD_SHIM_OP_COMPLETE		= 1,
 	/*
@@ -234,25 +227,19 @@ enum drbd_shim_op_type {
 	 * the arena; not for flush, discard, write-zeroes), cookie, tag. sector * 512 + bytes must lie on the device.
 	 * `tag`: the bio whose local part this is, or -1; must be given if the range lies in the shim's part of the data
 	 * arena, and the range must then lie in that bio's room. Answered by LOWER_DONE. LOWERs in flight are not ordered
-	 * among each other. With CLONE, op must be the bio's own, read or write. Refused with EBUSY unless it is a read while LOWERs of dead engines are in flight there.
+	 * among each other. Refused with EBUSY unless it is a read while LOWERs of dead engines are in flight there.
 	 */
 	DRBD_SHIM_OP_LOWER		= 2,
 	/*
-	 * Sets the device's policy: device, flags (DRBD_SHIM_READ_BYPASS, DRBD_SHIM_NO_COPY). One without READ_BYPASS is
-	 * always answered by POLICY_CLOSED (several that follow each other fast: maybe by one). READ_BYPASS needs a claimed data device. NO_COPY holds for bios that
-	 * arrive from now on. Starts as 0; set to 0 when the engine is gone.
+	 * Sets the device's policy: device, flags (DRBD_SHIM_READ_BYPASS or 0). One without READ_BYPASS is
+	 * always answered by POLICY_CLOSED (several that follow each other fast: maybe by one). READ_BYPASS needs a claimed data device. Starts as 0; set to 0 when the engine is gone.
 	 */
 	DRBD_SHIM_OP_POLICY		= 3,
 	/* device, tag (open id), error (0 grants, else the errno of open(2)). An id that is not waiting is ignored. */
 	DRBD_SHIM_OP_OPEN_ANSWER	= 4,
 	/* device: the last close may go on. Ignored when none waits. */
 	DRBD_SHIM_OP_DRAINED		= 5,
-	/* device, tag: gives back the room that COMPLETE with KEEP_ROOM kept. */
-	DRBD_SHIM_OP_FREE		= 6,
 };
-
-/* Flag of COMPLETE: the bio ends, but tag and room stay taken until op FREE (its data are still being sent). */
-#define DRBD_SHIM_KEEP_ROOM	(1u << 0)
 
 struct drbd_shim_op {
 	__u8  type;		/* enum drbd_shim_op_type */
@@ -308,11 +295,9 @@ DRBD_SHIM_SIZE(drbd_shim_request, 40);
  */
 
 /* Features. The engine offers what it can use, the shim answers with what both can. */
-#define DRBD_SHIM_F_CLONE	(1ull << 0)	/* LOWER CLONE, policy NO_COPY */
-#define DRBD_SHIM_F_KEEP_ROOM	(1ull << 1)	/* COMPLETE KEEP_ROOM, FREE */
-#define DRBD_SHIM_F_STATE_ARENA	(1ull << 2)
-#define DRBD_SHIM_F_TRANSPORT	(1ull << 3)
-#define DRBD_SHIM_F_DEBUGFS	(1ull << 4)
+#define DRBD_SHIM_F_STATE_ARENA	(1ull << 0)
+#define DRBD_SHIM_F_TRANSPORT	(1ull << 1)
+#define DRBD_SHIM_F_DEBUGFS	(1ull << 2)	/* not offered yet */
 
 /* First call of an engine. EPROTO: other abi. EALREADY: second call. */
 struct drbd_shim_hello {
@@ -507,8 +492,8 @@ struct drbd_shim_log {
 DRBD_SHIM_SIZE(drbd_shim_log, 16);
 
 /*
- * Use count of the module drbd_transport_NAME, for lsmod. ENOENT: it isn't loaded. Counts are dropped when the engine
- * is gone.
+ * Use count of the module drbd_transport_NAME, for lsmod. ENOENT: it isn't loaded. Counts of a dead engine are dropped
+ * when a later one counts for the same module.
  */
 struct drbd_shim_transport {
 	char  name[24];		/* NUL terminated: "tcp", "lb-tcp" */

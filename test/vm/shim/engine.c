@@ -4,8 +4,6 @@
  * everything to one disk by LOWER. Options are words in /run/shim-test/conf:
  *   disk=/dev/vda   the backing device of every minor
  *   bypass          reads bypass the engine
- *   clone           no copies: LOWER with CLONE
- *   keep            COMPLETE with KEEP_ROOM, FREE after the LOWER is done
  *   erofs           opens for writing are refused
  *   mute            opens are never answered
  *   die=N           kill -9 itself after N bios
@@ -38,7 +36,7 @@ enum { GET_RESOURCES = 30, GET_INITIAL_STATE = 38, NEW_MINOR = 5, DEL_MINOR = 6,
 
 struct drbd_header { __u32 minor; __s32 ret_code; };
 
-struct bio { __u8 op; __u16 flags; __u64 sector; __u32 bytes; __s64 offset; bool lower, cloned; };
+struct bio { __u8 op; __u16 flags; __u64 sector; __u32 bytes; __s64 offset; bool lower; };
 
 struct device { bool used; struct drbd_shim_device d; struct bio bios[256]; bool wait_quiet; };
 
@@ -121,7 +119,7 @@ static void complete(struct device *dev, int tag, int error)
 	struct bio *bio = &dev->bios[tag];
 
 	op((struct drbd_shim_op) { .type = DRBD_SHIM_OP_COMPLETE, .device = dev->d.device, .tag = tag, .error = error,
-		.offset = bio->cloned ? -1 : bio->offset });
+		.offset = bio->offset });
 }
 
 static void lower(struct device *dev, int tag)
@@ -129,19 +127,15 @@ static void lower(struct device *dev, int tag)
 	struct bio *bio = &dev->bios[tag];
 
 	bio->lower = true;
-	bio->cloned = bio->offset < 0 && bio->op <= DRBD_SHIM_WRITE;
 	op((struct drbd_shim_op) { .type = DRBD_SHIM_OP_LOWER, .device = dev->d.device, .role = DRBD_SHIM_DATA, .tag = tag,
-		.cookie = tag, .op = bio->op, .flags = bio->cloned ? DRBD_SHIM_CLONE : bio->flags & ~DRBD_SHIM_BYPASS_FAILED,
+		.cookie = tag, .op = bio->op, .flags = bio->flags & ~DRBD_SHIM_BYPASS_FAILED,
 		.sector = bio->sector, .bytes = bio->bytes, .offset = bio->offset < 0 ? 0 : bio->offset });
-	if (bio->op == DRBD_SHIM_WRITE && bio->offset >= 0 && option("keep"))
-		op((struct drbd_shim_op) { .type = DRBD_SHIM_OP_COMPLETE, .device = dev->d.device, .tag = tag,
-			.flags = DRBD_SHIM_KEEP_ROOM });
 }
 
 static void policy(struct device *dev, bool bypass)
 {
 	op((struct drbd_shim_op) { .type = DRBD_SHIM_OP_POLICY, .device = dev->d.device,
-		.flags = (bypass && option("bypass") ? DRBD_SHIM_READ_BYPASS : 0) | (option("clone") ? DRBD_SHIM_NO_COPY : 0) });
+		.flags = bypass && option("bypass") ? DRBD_SHIM_READ_BYPASS : 0 });
 }
 
 /* ---- devices ---- */
@@ -381,10 +375,7 @@ static void lower_done(struct device *dev, const struct drbd_shim_event *e)
 
 	need(bio->lower, "LOWER_DONE of a LOWER");
 	bio->lower = false;
-	if (bio->op == DRBD_SHIM_WRITE && bio->offset >= 0 && option("keep"))
-		op((struct drbd_shim_op) { .type = DRBD_SHIM_OP_FREE, .device = dev->d.device, .tag = e->tag });
-	else
-		complete(dev, e->tag, e->error);
+	complete(dev, e->tag, e->error);
 }
 
 static void open_device(struct device *dev, const struct drbd_shim_event *e)

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Bios in the engine's hands: a slot and, for data, room in the arena each; all others wait in lists. */
+#include "shim.h"
+
+/* Frees what nobody holds any more; true if a bio may now leave its waiting list. device.lock */
+bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot)
+{
+	if (slot->bio || slot->flying)
+		return false;
+	if (slot->room_pages)
+		bitmap_clear(dev->room, slot->room_page, slot->room_pages);
+	slot->told = false;
+	list_move(&slot->node, &dev->free);
+	dev->n_busy--;
+	return dev->n_waiting > 0;
+}
+
+static bool room_take(struct shim_device *dev, struct shim_slot *slot, u32 pages)
+{
+	unsigned long at = bitmap_find_next_zero_area(dev->room, dev->bio_pages, dev->room_hint, pages, 0);
+
+	if (at >= dev->bio_pages)
+		at = bitmap_find_next_zero_area(dev->room, dev->bio_pages, 0, pages, 0);
+	if (at >= dev->bio_pages)
+		return false;
+	bitmap_set(dev->room, at, pages);
+	slot->room_page = at;
+	dev->room_hint = at + pages;
+	return true;
+}
+
+static u8 io_kind(struct bio *bio)
+{
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:		return DRBD_SHIM_READ;
+	case REQ_OP_DISCARD:		return DRBD_SHIM_DISCARD;
+	case REQ_OP_WRITE_ZEROES:	return DRBD_SHIM_WRITE_ZEROES;
+	default:			return bio->bi_iter.bi_size ? DRBD_SHIM_WRITE : DRBD_SHIM_FLUSH;
+	}
+}
+
+static u16 io_flags(struct bio *bio)
+{
+	blk_opf_t opf = bio->bi_opf;
+
+	return (opf & REQ_PREFLUSH ? DRBD_SHIM_PREFLUSH : 0) | (opf & REQ_FUA ? DRBD_SHIM_FUA : 0) |
+		(opf & REQ_SYNC ? DRBD_SHIM_SYNC : 0) | (opf & REQ_META ? DRBD_SHIM_META : 0) |
+		(opf & REQ_RAHEAD ? DRBD_SHIM_RAHEAD : 0) |
+		(bio_op(bio) == REQ_OP_WRITE_ZEROES && !(opf & REQ_NOUNMAP) ? DRBD_SHIM_UNMAP : 0);
+}
+
+static u32 local_state(const struct shim_slot *slot)
+{
+	if (!slot->told)
+		return DRBD_SHIM_LOCAL_NEW;
+	if (slot->flying)
+		return DRBD_SHIM_LOCAL_FLYING;
+	if (slot->failed)
+		return DRBD_SHIM_LOCAL_FAILED;
+	return slot->done && !slot->dropped ? DRBD_SHIM_LOCAL_DONE : DRBD_SHIM_LOCAL_NONE;
+}
+
+/* device.lock */
+static void tell(struct shim_device *dev, struct shim_slot *slot)
+{
+	struct bio *bio = slot->bio;
+	struct drbd_shim_event e = {
+		.type = DRBD_SHIM_EV_BIO, .device = dev->id, .tag = slot - dev->slots, .local = local_state(slot),
+		.op = io_kind(bio), .flags = io_flags(bio) | (slot->bypass_failed ? DRBD_SHIM_BYPASS_FAILED : 0),
+		.sector = bio->bi_iter.bi_size ? bio->bi_iter.bi_sector : 0, .bytes = bio->bi_iter.bi_size,
+		.offset = slot->room_pages ? (s64)slot->room_page << PAGE_SHIFT : -1,
+	};
+
+	slot->told = true;
+	shim_emit(&slot->ev, &e, dev->generation);
+}
+
+static void copy_bio(struct bio *bio, char *data, bool out)
+{
+	struct bvec_iter iter;
+	struct bio_vec bv;
+
+	bio_for_each_segment(bv, bio, iter) {
+		if (out)
+			memcpy_from_bvec(data, &bv);
+		else
+			memcpy_to_bvec(&bv, data);
+		data += bv.bv_len;
+	}
+}
+
+/* Moves the oldest waiting bio into a slot; NULL if there is none, or no slot or room for it. device.lock */
+static struct shim_slot *admit_one(struct shim_device *dev)
+{
+	struct bio_list *list = bio_list_empty(&dev->failed) ? &dev->waiting : &dev->failed;
+	struct bio *bio = bio_list_peek(list);
+	struct shim_slot *slot = list_first_entry_or_null(&dev->free, struct shim_slot, node);
+	u32 pages;
+
+	if (!dev->started || !bio || !slot)
+		return NULL;
+	pages = io_kind(bio) <= DRBD_SHIM_WRITE ? DIV_ROUND_UP(bio->bi_iter.bi_size, PAGE_SIZE) : 0;
+	if (pages && !room_take(dev, slot, pages))
+		return NULL;
+	bio_list_pop(list);
+	dev->n_waiting--;
+	dev->n_busy++;
+	slot->bio = bio;
+	slot->seq++;
+	slot->room_pages = pages;
+	slot->bypass_failed = list == &dev->failed;
+	slot->failed = slot->done = slot->dropped = false;
+	slot->start = bio_start_io_acct(bio);
+	slot->copying = pages && op_is_write(bio_op(bio));
+	dev->n_copying += slot->copying;
+	list_move_tail(&slot->node, &dev->busy);
+	return slot;
+}
+
+/* Gives waiting bios to the engine as far as there is room. Copies data: not in interrupts. */
+void shim_admit(struct shim_device *dev)
+{
+	struct shim_slot *slot;
+
+	spin_lock_irq(&dev->lock);
+	while ((slot = admit_one(dev))) {
+		if (slot->copying) {
+			spin_unlock_irq(&dev->lock);
+			copy_bio(slot->bio, dev->arenas[DRBD_SHIM_DATA_ARENA]->addr +
+				 ((u64)slot->room_page << PAGE_SHIFT), true);
+			spin_lock_irq(&dev->lock);
+			slot->copying = false;
+			if (!--dev->n_copying)
+				wake_up_all(&dev->wait);
+		}
+		if (dev->started)
+			tell(dev, slot);
+	}
+	spin_unlock_irq(&dev->lock);
+}
+
+void shim_admit_work(struct work_struct *work)
+{
+	shim_admit(container_of(work, struct shim_device, admit_work));
+}
+
+/* A read's data are brought from the arena into its bio. */
+static int bring(struct shim_device *dev, struct bio *bio, s64 offset)
+{
+	struct shim_arena *arena = dev->arenas[DRBD_SHIM_DATA_ARENA];
+
+	if (offset < 0 || offset > arena->bytes || bio->bi_iter.bi_size > arena->bytes - offset)
+		return -EINVAL;
+	copy_bio(bio, arena->addr + offset, false);
+	return 0;
+}
+
+int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
+{
+	struct shim_slot *slot;
+	unsigned long start;
+	struct bio *bio;
+	bool admit;
+	int rc = 0;
+
+	if (op->flags || op->error < 0 || op->error > MAX_ERRNO || op->tag < 0 || op->tag >= dev->max_tags)
+		return -EINVAL;
+	/* no lock: only calls of the engine end a told bio, and they come one at a time */
+	slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
+	bio = READ_ONCE(slot->told) ? slot->bio : NULL;
+	if (!bio)
+		return -ENOENT;
+	if (bio_op(bio) == REQ_OP_READ && !op->error)
+		rc = bring(dev, bio, op->offset);
+	if (rc)
+		return rc;
+	spin_lock_irq(&dev->lock);
+	start = slot->start;
+	slot->bio = NULL;
+	admit = shim_slot_put(dev, slot);
+	spin_unlock_irq(&dev->lock);
+	bio_end_io_acct(bio, start);
+	bio->bi_status = errno_to_blk_status(-op->error);
+	bio_endio(bio);
+	if (admit)
+		shim_admit(dev);
+	return 0;
+}
+
+void shim_wait_copying(struct shim_device *dev)
+{
+	wait_event(dev->wait, !READ_ONCE(dev->n_copying));
+}
+
+/* Tells a new engine of everything that is not ended, in order of arrival. device.lock */
+void shim_bios_retell(struct shim_device *dev)
+{
+	struct shim_slot *slot;
+
+	list_for_each_entry(slot, &dev->busy, node)
+		if (slot->bio)
+			tell(dev, slot);
+}
+
+static struct bio *take_one(struct shim_device *dev)
+{
+	struct bio *bio = bio_list_pop(&dev->failed) ? : bio_list_pop(&dev->waiting);
+	struct shim_slot *slot;
+
+	if (bio) {
+		dev->n_waiting--;
+		return bio;
+	}
+	list_for_each_entry(slot, &dev->busy, node) {
+		if (!slot->bio)
+			continue;
+		bio = slot->bio;
+		slot->bio = NULL;
+		bio_end_io_acct(bio, slot->start);
+		shim_slot_put(dev, slot);
+		return bio;
+	}
+	return NULL;
+}
+
+/* Ends all bios with EIO. The device must not be started. */
+void shim_bios_fail(struct shim_device *dev)
+{
+	struct bio *bio;
+
+	shim_wait_copying(dev);
+	do {
+		spin_lock_irq(&dev->lock);
+		bio = take_one(dev);
+		spin_unlock_irq(&dev->lock);
+		if (bio)
+			bio_io_error(bio);
+	} while (bio);
+}
