@@ -305,7 +305,11 @@ function* readoptSteps(device: Device, conf: DiskConf, adopted: AdoptedDevice): 
     { io: claims.area.io, layout: read.layout, bufferOffset: claims.area.bufferOffset, bufferBytes: claims.area.bufferBytes,
       crc32c: claims.area.crc32c },
     disk.bitmap, disk.writer, (failed, replay) => resume(failed !== 0 ? failed : replay.kind === 'invalid' ? EIO : 0)));
-  if (recovered !== 0) return recovered;
+  if (recovered !== 0) {
+    device.disk = null;
+    giveBack(claims);
+    return recovered;
+  }
   device.io.attach(disk);
   device.io.sectors = device.capacity;
   disk.al.setUpdates(!disk.alDisabled);

@@ -7,10 +7,11 @@ import type { Change } from '../../state/events.ts';
 import { Ss } from '../../state/ss.ts';
 import { Cs, Repl } from '../../state/states.ts';
 import type { Resource } from '../resource.ts';
-import { newCurrentUuid } from '../uuids.ts';
+import { makeNewCurrentUuid } from '../uuids.ts';
 import { changeReply } from './call.ts';
 import type { Call, Ended } from './call.ts';
 import type { Steps } from './steps.ts';
+import { until } from './steps.ts';
 import { untilHolds } from './waits.ts';
 
 /** A local change whose after-state-change work is waited for. */
@@ -33,7 +34,9 @@ const quiet = (resource: Resource): boolean =>
 export function* resumeIo(call: Call): Steps<Reply> {
   const { device } = call;
   const { resource } = device;
-  if (resource.deviceRow(device.vnr).newCurUuid) newCurrentUuid(device, false);
+  if (resource.deviceRow(device.vnr).newCurUuid) {
+    yield* until<void>((resume) => makeNewCurrentUuid(device, false, resume));
+  }
   const fencing = [...resource.connections.keys()].map((nodeId): Change => ({ set: 'suspFen', nodeId, value: false }));
   return changeReply(yield* change(call, resource, 'resume-io', [{ set: 'suspUser', value: false },
     { set: 'suspNod', value: false }, { set: 'suspQuorum', value: false }, ...fencing]));

@@ -11,7 +11,7 @@ import { Cs, Disk, Repl, UuidFlag } from '../../state/states.ts';
 import type { Device } from '../device.ts';
 import type { PeerDevice } from '../peer-device.ts';
 import * as send from '../send.ts';
-import { newCurrentUuid } from '../uuids.ts';
+import { makeNewCurrentUuid } from '../uuids.ts';
 import type { Call } from './call.ts';
 import type { Steps } from './steps.ts';
 import { until } from './steps.ts';
@@ -32,9 +32,9 @@ export function* newCurrentUuidCommand(call: Call): Steps<Reply> {
     && resource.connectionRow(pd.connection.nodeId).agreedVersion >= SKIP_PROTOCOL;
   if (peers.length > 0 && !((clearBm || forceResync) && peers.every(capable))) return refusal(Err.CONNECTED);
 
-  newCurrentUuid(device, true);
+  yield* until<void>((resume) => makeNewCurrentUuid(device, true, resume));
   if (clearBm) {
-    for (let slot = 0; slot < disk.bitmap.weight.length; slot++) disk.bitmap.clearAll(slot);
+    for (let slot = 0; slot < disk.bitmap.slots; slot++) disk.bitmap.clearAll(slot);
     yield* until<void>((resume) => disk.writeBitmap(() => resume()));
     for (const pd of peers) send.uuids(pd, UuidFlag.skipInitialSync);
     const diskful = peers.filter((pd) => pdsk(pd) > Disk.diskless);
