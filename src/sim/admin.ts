@@ -65,7 +65,7 @@ export class SimAdmin implements Admin {
     }
   }
 
-  gone(id: number): void { this.#life.later(0, 'requester gone', () => this.#handler?.requesterGone(id)); }
+  gone(id: number): void { this.#life.later(0.01, 'requester gone', () => this.#handler?.requesterGone(id)); }
 
   reply(id: number, messages: Uint8Array): void { this.#kernel.end(id, [messages]); }
   answerDump(id: number, messages: readonly Uint8Array[]): void { this.#kernel.end(id, messages); }
