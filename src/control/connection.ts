@@ -9,6 +9,7 @@ import type { Path } from '../conn/transport-class.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { ConnectionIo } from '../io/connection-io.ts';
 import { Cstate } from '../state/states.ts';
+import type { TwopcPrepare, TwopcPrepareResize } from '../state/twopc-types.ts';
 import type { PProtocol } from '../wire/packets/protocol.ts';
 import { ownOffer } from '../wire/versions.ts';
 import { connectionPrefix, Prefixed } from './log.ts';
@@ -16,6 +17,7 @@ import { connConf, connectionOptions } from './options.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { registerReceivers } from './receive.ts';
 import type { Resource } from './resource.ts';
+import * as send from './send.ts';
 import * as uuids from './uuids.ts';
 
 /** A path with the addresses as netlink gave them, and whether it carries the connection now. */
@@ -36,6 +38,10 @@ export class Connection implements ConnEnv {
   /** By volume number, ascending. */
   readonly peerDevices = new Map<number, PeerDevice>();
   paths: NamedPath[] = [];
+  /** The last PREPARE that was sent to it: what a COMMIT means for a peer depends on it. */
+  prepared: TwopcPrepare | TwopcPrepareResize | null = null;
+  /** At the end of the resync that runs, this much of a lost Primary's writes is here. @spec uuid.md 7.9 step 12 */
+  afterReconciliation: { readonly lostNodeId: number; readonly dagtag: number } | null = null;
 
   constructor(resource: Resource, nodeId: number, netConf: NetConf) {
     const { engine } = resource;
@@ -60,6 +66,9 @@ export class Connection implements ConnEnv {
     this.netConf = netConf;
     this.resource.dispatch({ kind: 'connectionOptions', nodeId: this.nodeId, options: connectionOptions(netConf) });
     this.conn.configure(connConf(netConf));
+    if (this.conn.link !== null && this.cstate() === Cstate.connected) {
+      for (const peerDevice of this.peerDevices.values()) send.syncParam(peerDevice);
+    }
   }
 
   // --- ConnEnv
@@ -104,9 +113,10 @@ export class Connection implements ConnEnv {
   }
 
   cleanUp(done: () => void): void {
+    this.afterReconciliation = null;
+    this.prepared = null;
     this.io.disconnected(() => {
       for (const peerDevice of this.peerDevices.values()) {
-        peerDevice.uuids = null;
         peerDevice.resyncFinishedPdsk = -1;
       }
       done();

@@ -93,7 +93,10 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   sticky: (r, e) => r.engine.journal.sticky(r, e.fact),
   uevent: (r, e) => r.devices.get(e.vnr)?.block.setCapacity(r.devices.get(e.vnr)!.capacity),
   limits: (r, e) => { const d = r.devices.get(e.vnr); if (d) sizes.reconsiderLimits(d); },
-  commitSize: (r, e) => { const d = r.devices.get(e.vnr); if (d) sizes.commit(d, e); },
+  commitSize: (r, e) => {
+    const d = r.devices.get(e.vnr);
+    if (d) for (const { pd, side } of sizes.commit(d, e)) resync.startResync(pd, side);
+  },
 };
 
 export function perform<K extends Kind>(resource: Resource, effect: Of<K>): void {

@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { PeerDeviceConf } from '../genl/config-attrs.ts';
 import type { PeerDeviceIo } from '../io/peer-device-io.ts';
-import type { SentUuids } from '../state/uuid-types.ts';
+import { Disk } from '../state/states.ts';
+import type { PeerUuids, SentUuids } from '../state/uuid-types.ts';
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
 import { peerDevicePrefix, Prefixed } from './log.ts';
-
-/** UUIDs as the peer told them last. @spec uuid.md 1.4 */
-export interface PeerUuids {
-  readonly currentUuid: bigint;
-  /** By node id: the peer's bitmap UUIDs. */
-  readonly bitmapUuids: readonly bigint[];
-  readonly historyUuids: readonly bigint[];
-  /** Bits that the peer has out of sync towards us. */
-  readonly dirtyBits: number;
-  readonly flags: number;
-  readonly nodeMask: bigint;
-}
 
 /** What a volume is towards one peer. States are in the view, counters in io. */
 export class PeerDevice {
@@ -24,9 +13,14 @@ export class PeerDevice {
   readonly device: Device;
   readonly io: PeerDeviceIo;
   conf: PeerDeviceConf;
+  /** What it told last; null: never. Outlives the connection. */
   uuids: PeerUuids | null = null;
   /** comm_*: what was last sent to it in P_UUIDS110; the handshake is decided on this. */
   sent: SentUuids | null = null;
+  /** Own disk state in the last P_STATE (comm_state). */
+  sentDisk: Disk = Disk.unknown;
+  /** RS_SOURCE_MISSED_END, RS_PEER_MISSED_END, until the handshake is decided. @spec uuid.md 1.11 */
+  missedEnd: 'none' | 'source' | 'peer' = 'none';
   /** Own current UUID at the start of a resync as target. */
   rsStartUuid = 0n;
   /** From the peer's P_SIZES, sectors; 0 unknown. */

@@ -159,6 +159,12 @@ function tellAll(device: Device, _ddsFlags: number): void {
   }
 }
 
+/** A diskless Primary works with the data of this disk: its size is ours. @spec uuid.md 4.6 item 13 */
+export function adoptPeerSize(pd: PeerDevice): void {
+  pd.peerMaxSectors = pd.peerCurrentSectors;
+  determineDeviceSize(pd.device, 0);
+}
+
 /** Effect commitSize: all nodes have agreed. Answers which peers are to be synced, and from which side. @spec uuid.md 5.5 */
 export function commit(device: Device, e: Extract<Effect, { kind: 'commitSize' }>): readonly ResizeSide[] {
   for (const pd of peerDevicesOf(device)) {

@@ -159,7 +159,7 @@ function createForPeers(device: Device): void {
 }
 
 /** The step journals it and tells setExposed. */
-function setExposedLocally(device: Device, uuid: bigint): void {
+export function setExposedLocally(device: Device, uuid: bigint): void {
   const exposedUuid = withRole(uuid, device.resource.view.resource.role);
   device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { exposedUuid } });
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * P_CURRENT_UUID: the generation that a diskless node exposes, in its handshake or as Primary; or that of a node which has
+ * lost its Primary. @spec uuid.md 1.7, state.md 9.5
+ */
+import type { Change } from '../state/events.ts';
+import { Cs, Disk, Repl, Role } from '../state/states.ts';
+import { markNodeExists, movedOn } from '../state/uuid-generation.ts';
+import { freshPeerUuids } from '../state/uuid-types.ts';
+import { bit } from '../state/view.ts';
+import type { PCurrentUuid } from '../wire/packets/uuids110.ts';
+import type { PeerDevice } from './peer-device.ts';
+import { adoptNewCurrent, peerMovesTo } from './receive-uuids.ts';
+import { checkResyncSource } from './resync-source.ts';
+import { applyUuids, deviceContext, peerContext, setExposedLocally } from './uuids.ts';
+
+export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurrentUuid): void {
+  const { device, connection: { nodeId } } = pd;
+  const { resource } = device;
+  const context = deviceContext(device);
+  const moved = device.disk !== null && movedOn(context, peerContext(pd), uuid);
+  const weak = weakNodes | bit(nodeId);
+  pd.uuids ??= freshPeerUuids();
+  peerMovesTo(pd, uuid);
+  if (device.disk) applyUuids(device, markNodeExists(context.uuids, nodeId));
+  const { peerRole } = resource.connectionRow(nodeId);
+  if (peerRole === Role.primary) checkResyncSource(device, weak);
+  if (peerRole === Role.unknown) inHandshake(pd, moved);
+  else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved);
+}
+
+function inHandshake(pd: PeerDevice, moved: boolean): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  const { connectState } = resource.peerDeviceRow(vnr, nodeId);
+  const outdates = moved && resource.deviceRow(vnr).disk > Disk.outdated;
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { currentUuidReceived: true,
+    ...(outdates && { connectState: { ...connectState, disk: Disk.outdated } }) } });
+}
+
+function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, moved: boolean): void {
+  const { device, connection: { nodeId } } = pd;
+  const { resource, vnr } = device;
+  const { disk } = resource.deviceRow(vnr);
+  const { role } = resource.view.resource;
+  if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && disk === Disk.upToDate) {
+    if (peerRole === Role.primary) adoptNewCurrent(pd, uuid, weak);
+    else if (moved) outdate(pd);
+  } else if (disk === Disk.diskless && role === Role.primary) setExposedLocally(device, uuid);
+}
+
+/** During somebody's two-phase commit that has to wait for its end. */
+function outdate({ device: { resource, vnr } }: PeerDevice): void {
+  if (resource.view.twopc !== null) {
+    resource.dispatch({ kind: 'deviceFacts', vnr, facts: { outdateOn2pcCommit: true } });
+    return;
+  }
+  const changes: Change[] = [{ set: 'disk', vnr, disk: Disk.outdated }];
+  resource.dispatch({ kind: 'change', request: 0, tag: 'receive-current-uuid', flags: Cs.verbose, changes });
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * P_PEER_DAGTAG: two nodes have lost the same Primary. Who has more of its last writes becomes source of a bitmap resync;
+ * both come to mirrored results. @spec uuid.md 7.11, state.md 9.7
+ */
+import type { Change } from '../state/events.ts';
+import { Ss } from '../state/ss.ts';
+import { Cs, Cstate, Disk, Repl } from '../state/states.ts';
+import { uuidCompare } from '../state/uuid-compare.ts';
+import type { Strategy } from '../state/uuid-strategy.ts';
+import { strategies } from '../state/uuid-strategy.ts';
+import { findConnection } from '../state/view.ts';
+import type { PPeerDagtag } from '../wire/packets/dagtag.ts';
+import type { Connection } from './connection.ts';
+import { handshakeView } from './handshake.ts';
+import type { PeerDevice } from './peer-device.ts';
+
+const SETTLED_MS = 50;
+/** How long the own teardown of the lost connection may take. */
+const ATTEMPTS = 600;
+
+export function peerDagtagReceived(connection: Connection, { dagtag, nodeId }: PPeerDagtag): void {
+  const lost = connection.resource.connections.get(nodeId);
+  if (!lost) return;
+  if (lost.cstate() !== Cstate.connected) return whenTornDown(connection, lost, dagtag, ATTEMPTS);
+  lost.conn.ping(() => {
+    if (lost.cstate() !== Cstate.connected) whenTornDown(connection, lost, dagtag, ATTEMPTS);
+  });
+}
+
+/** The own loss of that Primary is dealt with first: only then all that it sent is counted. */
+function whenTornDown(connection: Connection, lost: Connection, dagtag: number, attempts: number): void {
+  const { resource } = connection;
+  const { link } = connection.conn;
+  const row = findConnection(resource.view, lost.nodeId);
+  if (link === null || row === undefined || attempts === 0) return;
+  const settled = !row.notifyPeersLostPrimary && row.cstate !== Cstate.connected;
+  if (settled) return reconcile(connection, lost, dagtag);
+  resource.engine.host.clock.timer('own loss of a Primary', SETTLED_MS, () => {
+    if (connection.conn.link === link) whenTornDown(connection, lost, dagtag, attempts - 1);
+  });
+}
+
+function reconcile(connection: Connection, lost: Connection, dagtag: number): void {
+  const { resource, logger } = connection;
+  const strategy = commonStrategy(connection);
+  if (strategy === null) return;
+  const offset = lost.io.writes.lastDagtag - dagtag;
+  const { kind } = strategies[strategy];
+  const source = kind === 'source' || (kind === 'no-sync' && offset > 0);
+  const target = kind === 'target' || (kind === 'no-sync' && offset < 0);
+  if (!source && !target) {
+    logger.info(`No reconciliation resync even though '${lost.name}' disappeared. (o=${offset})`);
+    for (const pd of connection.peerDevices.values()) clearSlot(pd);
+    return;
+  }
+  const { nodeId } = connection;
+  const changes: Change[] = [...connection.peerDevices.keys()].map((vnr) =>
+    ({ set: 'repl', vnr, nodeId, repl: source ? Repl.wfBitMapS : Repl.wfBitMapT }));
+  const { rc } = resource.dispatch({ kind: 'change', request: 0, tag: 'receive-peer-dagtag', flags: Cs.verbose, changes });
+  if (rc === Ss.nothingToDo) return logger.info(`'${lost.name}' disappeared (o=${offset}), no reconciliation since one diskless`);
+  if (rc < Ss.success) return;
+  logger.info(`Reconciliation resync because '${lost.name}' disappeared. (o=${offset})`);
+  for (const vnr of connection.peerDevices.keys()) {
+    resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { reconciliationResync: true } });
+  }
+  if (target) connection.afterReconciliation = { lostNodeId: lost.nodeId, dagtag };
+}
+
+/** What all volumes agree on; null: nothing can be done. */
+function commonStrategy(connection: Connection): Strategy | null {
+  const { resource, logger, nodeId } = connection;
+  const volumes = [...connection.peerDevices.values()];
+  const unfit = volumes.some(({ device: { vnr } }) => {
+    const { disk } = resource.deviceRow(vnr);
+    return resource.peerDeviceRow(vnr, nodeId).repl > Repl.established || (disk !== Disk.consistent && disk !== Disk.upToDate);
+  });
+  if (unfit) return null;
+  let common: Strategy = 'no-sync';
+  for (const pd of volumes) {
+    if (!pd.device.disk) continue;
+    const strategy = compared(pd);
+    if (strategy !== 'no-sync' && strategy !== 'source-use-bitmap' && strategy !== 'target-use-bitmap') {
+      logger.info(`Unexpected strategy ${strategies[strategy].name} for a reconciliation, ignoring`);
+      return null;
+    }
+    if (common !== 'no-sync' && strategy !== common) {
+      logger.info('Inconsistent resync directions, ignoring');
+      return null;
+    }
+    common = strategy;
+  }
+  return common;
+}
+
+function compared(pd: PeerDevice): Strategy {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  const { pdsk, peerQuorate } = resource.peerDeviceRow(vnr, nodeId);
+  const { peerRole } = resource.connectionRow(nodeId);
+  return uuidCompare(handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate }, 'not-tried')).strategy;
+}
+
+/** Both have the same last writes: marks of them towards each other mean nothing. */
+function clearSlot({ device: { disk }, connection: { nodeId } }: PeerDevice): void {
+  const slot = disk?.bitmapIndex(nodeId) ?? -1;
+  if (disk && slot >= 0) disk.bitmap.clearAll(slot);
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** P_UUIDS110: what the peer has, step by step. @spec uuid.md 1.7, 1.8 */
+import type { Change } from '../state/events.ts';
+import { deviceStable } from '../state/facts.ts';
+import { Cs, Disk, Repl, Role, UuidFlag } from '../state/states.ts';
+import { receivedNewCurrent, skipInitialSync } from '../state/uuid-generation.ts';
+import { receiveUuids, sourceIsUnstable, stableSyncSourcePresent } from '../state/uuid-message.ts';
+import type { UuidsMessage } from '../state/uuid-message.ts';
+import { nodeIds, uuidEq, uuidJustCreated } from '../state/uuid-types.ts';
+import { UNALLOC_NODE_ID_SHIFT } from '../wire/packets/uuids110.ts';
+import type { PUuids110 } from '../wire/packets/uuids110.ts';
+import { run } from './admin/steps.ts';
+import type { Steps } from './admin/steps.ts';
+import { changeSlots } from './bitmap-mod.ts';
+import { detectFinished } from './finished-resyncs.ts';
+import type { PeerDevice } from './peer-device.ts';
+import { resyncBecause } from './reevaluate.ts';
+import { checkResyncSource } from './resync-source.ts';
+import * as send from './send.ts';
+import { applyUuids, deviceContext, peerContext, peerDevicesOf, random64, setExposedLocally } from './uuids.ts';
+
+const LOW_WORD = 0xffff_ffffn;
+
+function messageOf(p: PUuids110): UuidsMessage {
+  const flags = Number(p.uuidFlags & LOW_WORD);
+  const nodes = Array.from({ length: nodeIds }, (_, n) => n).filter((n) => (p.bitmapUuidsMask >> BigInt(n) & 1n) === 1n);
+  return {
+    currentUuid: p.currentUuid, dirtyBits: p.dirtyBits, flags, nodeMask: p.nodeMask, historyUuids: p.historyUuids,
+    unallocNodeId: (flags & UuidFlag.hasUnalloc) !== 0 ? Number(p.uuidFlags >> UNALLOC_NODE_ID_SHIFT) : -1,
+    bitmapUuids: nodes.map((nodeId, i) => ({ nodeId, uuid: p.bitmapUuids[i] })),
+  };
+}
+
+const rowOf = ({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice) => resource.peerDeviceRow(vnr, nodeId);
+const deviceRowOf = ({ device: { resource, vnr } }: PeerDevice) => resource.deviceRow(vnr);
+const hasData = (pd: PeerDevice): boolean => pd.device.disk !== null && deviceRowOf(pd).disk >= Disk.inconsistent;
+
+export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
+  const { device, connection } = pd;
+  const { resource } = device;
+  const message = messageOf(p);
+  keep(pd, message);
+  const { peerRole } = resource.connectionRow(connection.nodeId);
+  if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);
+  if ((message.flags & UuidFlag.skipInitialSync) !== 0) acceptSkippedSync(pd);
+  if (hasData(pd)) {
+    if ((message.flags & UuidFlag.newDatagen) !== 0) adoptNewCurrent(pd, message.currentUuid, message.nodeMask);
+    detectFinished(pd);
+    device.disk?.meta.sync({ done: () => {} });
+  }
+  exposeNewer(pd);
+  reachedOurUuid(pd);
+  markUnstable(pd);
+  resource.engine.notifier.peerDeviceChanged(pd);
+  compareAgain(pd, message.flags);
+}
+
+/** Items 1 to 3. */
+function keep(pd: PeerDevice, message: UuidsMessage): void {
+  const { device, connection: { nodeId } } = pd;
+  const { resource, vnr } = device;
+  const { peerUuids, uuids, zeroIn } = receiveUuids(deviceContext(device), peerContext(pd), message);
+  pd.uuids = peerUuids;
+  if (device.disk && uuids !== deviceContext(device).uuids) applyUuids(device, uuids);
+  for (const n of zeroIn) {
+    const other = resource.connections.get(n)?.peerDevices.get(vnr);
+    if (other?.uuids) other.uuids = { ...other.uuids, bitmapUuids: other.uuids.bitmapUuids.with(nodeId, 0n) };
+  }
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { uuidsReceived: true, peerCurrentUuid: peerUuids.currentUuid,
+    uuidFlags: peerUuids.flags, uuidNodeMask: peerUuids.nodeMask } });
+}
+
+/** What is known of that peer's data is this generation now. */
+export function peerMovesTo(pd: PeerDevice, uuid: bigint): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: uuid };
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: uuid } });
+}
+
+/** received_new_current: on disk before others hear of it. */
+export function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint): void {
+  const { device, connection } = pd;
+  const { resource, vnr, disk } = device;
+  const dagtag = BigInt(connection.io.writes.lastDagtag);
+  const received = receivedNewCurrent(deviceContext(device), uuid, weakNodes, dagtag, random64(device));
+  pd.log.info(received.log.text);
+  for (const nodeId of received.peersMoved) peerMovesTo(resource.peerDevice(vnr, nodeId), uuid);
+  if (received.peersMoved.length > 0 || !disk) return;
+  applyUuids(device, received.uuids);
+  setExposedLocally(device, received.uuids.currentUuid);
+  disk.meta.sync({ done: () => {
+    for (const nodeId of received.recipients) {
+      const peer = resource.connections.get(nodeId)?.peerDevices.get(vnr);
+      if (peer && rowOf(peer).repl >= Repl.established) send.uuids(peer, 0);
+    }
+  } });
+}
+
+/** Item 6: new-current-uuid --clear-bitmap there, on two fresh disks. */
+function acceptSkippedSync(pd: PeerDevice): void {
+  const { device } = pd;
+  const { disk } = device;
+  if (!disk || !hasData(pd) || rowOf(pd).repl !== Repl.established || disk.meta.superBlock.currentUuid !== uuidJustCreated) return;
+  pd.log.info('Accepted new current UUID, preparing to skip initial sync');
+  run(skipSync(pd), () => {});
+}
+
+function* skipSync(pd: PeerDevice): Steps<void> {
+  const { device, connection: { nodeId } } = pd;
+  const { resource, vnr, disk } = device;
+  if (!disk) return;
+  disk.suspendAl(false);
+  yield* changeSlots(device, { kind: 'clear', slots: Array.from({ length: disk.bitmap.slots }, (_, slot) => slot) });
+  if (device.disk !== disk) return;
+  applyUuids(device, skipInitialSync(deviceContext(device), peerContext(pd)));
+  const currentUuid = disk.meta.superBlock.currentUuid;
+  if (pd.sent) pd.sent = { ...pd.sent, currentUuid, bitmapUuid: 0n };
+  const changes: Change[] = [{ set: 'disk', vnr, disk: Disk.upToDate }, { set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }];
+  resource.dispatch({ kind: 'change', request: 0, tag: 'skip-initial-sync', flags: Cs.verbose, changes });
+  disk.meta.sync({ done: () => {} });
+  for (const other of peerDevicesOf(device)) {
+    if (other === pd || rowOf(other).pdsk !== Disk.diskless || rowOf(other).repl < Repl.established) continue;
+    send.uuids(other, UuidFlag.skipInitialSync);
+    peerMovesTo(other, currentUuid);
+  }
+}
+
+/** Item 9: what users of this diskless node see is the peer's data. */
+function exposeNewer(pd: PeerDevice): void {
+  const { device, connection: { nodeId } } = pd;
+  const { resource, vnr } = device;
+  const row = deviceRowOf(pd);
+  const { repl, pdsk, peerCurrentUuid } = rowOf(pd);
+  if (row.disk >= Disk.inconsistent || repl < Repl.established || pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, row.exposedUuid)) return;
+  if (resource.view.resource.role === Role.primary) {
+    if (!resource.connectionRow(nodeId).options.allowTwoPrimaries || !row.newCurUuid) return;
+    resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: false } });
+  }
+  if (resource.view.twopc === null) return setExposedLocally(device, peerCurrentUuid);
+  pd.log.info('Delaying update of exposed data uuid');
+  resource.dispatch({ kind: 'deviceFacts', vnr, facts: { nextExposedUuid: peerCurrentUuid } });
+}
+
+/** Item 10. */
+function reachedOurUuid(pd: PeerDevice): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  const row = deviceRowOf(pd);
+  const { pdsk, peerCurrentUuid } = rowOf(pd);
+  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || !uuidEq(peerCurrentUuid, row.exposedUuid)) return;
+  pd.log.info('Peer is on same UUID now');
+  resource.dispatch({ kind: 'change', request: 0, tag: 'receive-uuids', flags: Cs.verbose,
+    changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
+}
+
+/** Item 11. */
+function markUnstable(pd: PeerDevice): void {
+  const { device, connection: { nodeId } } = pd;
+  const { resource, vnr } = device;
+  const peer = peerContext(pd);
+  if (!sourceIsUnstable(peer)) return;
+  const twoPrimaries = (n: number): boolean => resource.connectionRow(n).options.allowTwoPrimaries;
+  if (stableSyncSourcePresent(deviceContext(device), peer, twoPrimaries)) return;
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { unstableResync: true } });
+}
+
+/** Item 13. */
+function compareAgain(pd: PeerDevice, flags: number): void {
+  const { repl, reconciliationResync } = rowOf(pd);
+  if (reconciliationResync || !hasData(pd)) return;
+  if ((flags & UuidFlag.gotStable) !== 0 && repl === Repl.established && deviceStable(pd.device.resource.view)) {
+    send.uuids(pd, UuidFlag.resync);
+    resyncBecause(pd, 'after-unstable');
+  }
+  if ((flags & UuidFlag.resync) === 0) return;
+  resyncBecause(pd, (flags & UuidFlag.disklessPrimary) !== 0 ? 'diskless-primary' : 'after-unstable');
+}
