@@ -94,8 +94,8 @@ export type Event =
   | { readonly kind: 'handshakeFailed'; readonly nodeId: number; readonly how: 'disconnect' | 'retry' }
   /** Sizes do not fit while a connect transaction runs. */
   | { readonly kind: 'handshakeSizesError'; readonly nodeId: number }
-  /** Lost: hard change to one of timeout … tearDown, or disconnecting. */
-  | { readonly kind: 'lost'; readonly nodeId: number; readonly cstate: Cstate; readonly tag: string }
+  /** Lost: hard change to one of timeout … tearDown, or disconnecting; `why` is a warning in the log. */
+  | { readonly kind: 'lost'; readonly nodeId: number; readonly cstate: Cstate; readonly tag: string; readonly why?: string }
   /** The teardown is over: Unconnected, or StandAlone from Disconnecting. */
   | { readonly kind: 'tornDown'; readonly nodeId: number }
   // --- two-phase commit

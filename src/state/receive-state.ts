@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
  * receive_state: what a peer's P_STATE leads to. Pure; the UUID decision comes from the caller, and only when it is asked
- * for. What comes out is done in order. @spec state.md 5.3
+ * for. What comes out is done in order. Step numbers are those of the spec. @spec state.md 5.3
  */
 import type { Change, Event } from './events.ts';
-import { pdAt, isSuspended } from './facts.ts';
-import { unpackState } from './state-word.ts';
-import { Cs, Cstate, Disk, Negotiation, Repl, Role, UuidFlag, isSyncSource, isSyncTarget } from './states.ts';
+import { isSuspended, pdAt } from './facts.ts';
+import { isState, unpackState } from './state-word.ts';
+import type { StateWord } from './state-word.ts';
+import { Cs, Cstate, Disk, Negotiation, Repl, Role, UuidFlag, diskNames, isSyncSource, isSyncTarget } from './states.ts';
+import { connectPeer } from './twopc-common.ts';
 import type { DeviceRow, PeerDeviceRow, View } from './types.ts';
 import { connectionIndex, deviceIndex } from './view.ts';
 
@@ -14,6 +16,7 @@ import { connectionIndex, deviceIndex } from './view.ts';
 export type Decision =
   /** Replication state that follows; established: no resync. */
   | { readonly repl: Repl }
+  /** drop: a tentative connect has told what it would do. */
   | { readonly how: 'disconnect' | 'retry' | 'drop' };
 
 export interface Decider {
@@ -29,10 +32,12 @@ export type StateAction =
   | { readonly do: 'event'; readonly event: Event }
   /** Resync as source has ended; the peer's disk is this now. Then facts lastRepl. @spec state.md 7.8 */
   | { readonly do: 'resyncFinished'; readonly pdsk: Disk }
+  /** The target has ended before this source has begun: resyncFinished as soon as it has. */
+  | { readonly do: 'resyncFinishesEarly'; readonly pdsk: Disk }
   | { readonly do: 'verifyFinished' }
   /** Behind becomes target: disk Inconsistent at once, start the resync. */
   | { readonly do: 'startResyncAsTarget' }
-  /** "Aborting Connect": a new current UUID, then ProtocolError. */
+  /** "Aborting Connect": a new current UUID, then ProtocolError, no suspension by the user. */
   | { readonly do: 'abortConnect' }
   | { readonly do: 'send'; readonly packets: readonly ('sizes' | 'uuids' | 'state')[] }
   /** The peer's sizes are adopted: a diskless Primary with the same data (step 13). */
@@ -40,6 +45,7 @@ export type StateAction =
   /** The last state of a handshake: the data stream's time-out ends. */
   | { readonly do: 'handshakeFinished' }
   | { readonly do: 'syncMd' }
+  /** Nothing follows; a tentative connect ends. */
   | { readonly do: 'drop'; readonly why: string };
 
 interface At {
@@ -49,8 +55,14 @@ interface At {
   readonly pd: PeerDeviceRow;
   readonly device: DeviceRow;
   readonly cstate: Cstate;
+  readonly peer: StateWord;
+  /** The peer's disk; Negotiating stands for what its flags say. */
+  readonly realDisk: Disk;
+  /** A connect transaction between the two of us is on. */
+  readonly connects: boolean;
 }
 
+type Out = StateAction[];
 const event = (e: Event): StateAction => ({ do: 'event', event: e });
 
 /** vnr -1: the resource's role only. */
@@ -58,134 +70,161 @@ export function receiveState(view: View, nodeId: number, vnr: number, word: numb
   const c = connectionIndex(view, nodeId);
   const peer = unpackState(word);
   if (c < 0) return [];
-  if (vnr < 0) {
-    if (peer.role !== Role.secondary) return [];
-    return [event({ kind: 'change', request: 0, tag: 'peer-state', flags: Cs.hard,
-      changes: [{ set: 'peerRole', nodeId, role: Role.secondary }] })];
-  }
+  if (!isState(peer)) return [lostTo(nodeId, Cstate.protocolError, `unknown state ${word.toString(16)}`)];
+  if (vnr < 0) return resourceState(nodeId, peer);
   const d = deviceIndex(view, vnr);
   if (d < 0) return [];
-  const at: At = { view, vnr, nodeId, pd: pdAt(view, d, c), device: view.devices[d]!, cstate: view.connections[c]!.cstate };
-  if (peer.disk > Disk.diskless && peer.disk !== Disk.unknown && !at.pd.wantBitmap) return [lostTo(at, 'peer-diskful')]; // 2
-  if (at.cstate <= Cstate.tearDown) return [{ do: 'drop', why: 'not connected' }]; // 4
-  return endOfResync(at, peer.conn, peer.disk) ?? decideState(at, peer, decide);
+  const pd = pdAt(view, d, c);
+  const { cstate } = view.connections[c]!;
+  const inconsistent = (pd.uuidFlags & UuidFlag.inconsistent) !== 0;
+  const realDisk = peer.disk !== Disk.negotiating ? peer.disk : inconsistent ? Disk.inconsistent : Disk.consistent; // 3
+  const connects = view.twopc !== null && connectPeer(view, view.twopc) === nodeId;
+  const at: At = { view, vnr, nodeId, pd, device: view.devices[d]!, cstate, peer, realDisk, connects };
+  if (peer.disk > Disk.diskless && !pd.wantBitmap) { // 2
+    return [lostTo(nodeId, Cstate.disconnecting, `The peer is configured to be diskless but presents ${diskNames[peer.disk]}`)];
+  }
+  if (cstate <= Cstate.tearDown) return [{ do: 'drop', why: 'not connected' }]; // 4
+  return endOfResync(at) ?? decideState(at, decide);
 }
 
-const lostTo = (at: At, tag: string): StateAction =>
-  event({ kind: 'lost', nodeId: at.nodeId, cstate: Cstate.disconnecting, tag });
-const remember = (at: At, conn: number): StateAction =>
-  event({ kind: 'peerDeviceFacts', vnr: at.vnr, nodeId: at.nodeId, facts: { lastRepl: conn } });
+function resourceState(nodeId: number, peer: StateWord): readonly StateAction[] {
+  if (peer.role !== Role.secondary) return [];
+  return [event({ kind: 'change', request: 0, tag: 'peer-state', flags: Cs.hard,
+    changes: [{ set: 'peerRole', nodeId, role: Role.secondary }] })];
+}
 
-/** Steps 6 to 8; null: goes on. */
-function endOfResync(at: At, conn: number, pdsk: Disk): readonly StateAction[] | null {
-  const { pd, device } = at;
-  const wasTarget = isSyncTarget(pd.lastRepl as Repl);
-  const notYet = pd.pdsk === Disk.inconsistent || pd.pdsk === Disk.consistent;
-  if (wasTarget && notYet && pd.repl > Repl.established && device.disk >= Disk.inconsistent && conn === Repl.established
-    && isSyncSource(pd.repl)) {
-    return [{ do: 'resyncFinished', pdsk }, remember(at, conn)];
+const lostTo = (nodeId: number, cstate: Cstate, why?: string): StateAction =>
+  event({ kind: 'lost', nodeId, cstate, tag: 'peer-state', ...(why === undefined ? {} : { why }) });
+const facts = ({ vnr, nodeId }: At, changed: (Event & { kind: 'peerDeviceFacts' })['facts']): StateAction =>
+  event({ kind: 'peerDeviceFacts', vnr, nodeId, facts: changed });
+const remember = (at: At): StateAction => facts(at, { lastRepl: at.peer.conn });
+
+/** Steps 6 to 8 (5 is control's: it aborts resyncs from weak nodes before); null: goes on. */
+function endOfResync(at: At): readonly StateAction[] | null {
+  const { pd, device, peer } = at;
+  if (targetEnded(at) && peer.conn === Repl.established) { // 6
+    if (pd.repl === Repl.wfBitMapS) return [{ do: 'resyncFinishesEarly', pdsk: peer.disk }];
+    return isSyncSource(pd.repl) ? [{ do: 'resyncFinished', pdsk: peer.disk }, remember(at)] : [];
   }
-  if (pd.repl === Repl.verifyT && device.disk === Disk.upToDate && conn === Repl.established && pdsk === Disk.upToDate) {
-    return [{ do: 'verifyFinished' }, remember(at, conn)];
-  }
-  if (conn === Repl.syncSource && pd.repl === Repl.behind) return [{ do: 'startResyncAsTarget' }, remember(at, conn)];
+  if (pd.repl === Repl.verifyT && device.disk === Disk.upToDate && peer.conn === Repl.established
+    && peer.disk === Disk.upToDate) return [{ do: 'verifyFinished' }, remember(at)]; // 7
+  if (peer.conn === Repl.syncSource && pd.repl === Repl.behind) return [{ do: 'startResyncAsTarget' }]; // 8
   return null;
 }
 
-interface Peer { readonly role: Role; readonly conn: number; readonly disk: Disk; readonly aftrIsp: boolean; readonly userIsp: boolean;
-  readonly quorum: boolean }
-
-/** Negotiating stands for what the peer's flags say. */
-function realPeerDisk(pd: PeerDeviceRow, disk: Disk): Disk {
-  if (disk !== Disk.negotiating) return disk;
-  return (pd.uuidFlags & UuidFlag.inconsistent) !== 0 ? Disk.inconsistent : Disk.consistent;
+/** The peer was the target of a resync that is, as seen from here, not over. */
+function targetEnded({ pd, device }: At): boolean {
+  return isSyncTarget(pd.lastRepl as Repl) && (pd.pdsk === Disk.inconsistent || pd.pdsk === Disk.consistent)
+    && pd.repl > Repl.established && device.disk >= Disk.inconsistent;
 }
 
-interface Plan { repl: Repl; pdsk: Disk; disk: Disk; result: number; how: 'none' | 'disconnect' | 'retry' | 'drop' }
+/** The peer's disk as it counts: steps 6 and 9 keep a view that the peer's state has not caught up with. */
+function countedDisk(at: At): Disk {
+  const { pd, peer, realDisk } = at;
+  const startsAgain = targetEnded(at) && peer.conn > Repl.established && peer.conn < Repl.syncSource;
+  if (startsAgain) return Disk.inconsistent;
+  const flaps = pd.pdsk === Disk.upToDate && realDisk === Disk.inconsistent && pd.repl === Repl.established
+    && peer.conn > Repl.syncSource;
+  return flaps ? Disk.upToDate : realDisk;
+}
 
-function decideState(at: At, peer: Peer, decide: Decider): readonly StateAction[] {
-  const { pd, device } = at;
-  const actions: StateAction[] = [];
-  const realDisk = realPeerDisk(pd, peer.disk);
-  const flapping = pd.pdsk === Disk.upToDate && peer.disk === Disk.inconsistent && pd.repl === Repl.established
-    && peer.conn > Repl.syncSource; // 9
-  const plan: Plan = { repl: pd.repl <= Repl.off ? Repl.established : pd.repl, pdsk: flapping ? Disk.upToDate : realDisk,
-    disk: Disk.mask, result: Repl.established, how: 'none' };
-  const firstState = !pd.initialStateReceived && at.cstate === Cstate.connecting;
+interface Plan {
+  repl: Repl;
+  pdsk: Disk;
+  /** Set when an attaching disk has its answer. */
+  result: number | null;
+  how: 'none' | 'disconnect' | 'retry' | 'drop';
+}
+
+function decideState(at: At, decide: Decider): readonly StateAction[] {
+  const { pd, device, peer, view } = at;
+  const plan: Plan = { repl: pd.repl <= Repl.off ? Repl.established : pd.repl, pdsk: countedDisk(at), result: null, how: 'none' };
   if (peer.conn === Repl.ahead) plan.repl = Repl.behind; // 10
-  askUuids(at, peer, plan, realDisk, firstState, decide); // 11
+  compare(at, plan, decide); // 11
   if (plan.how === 'drop') return [{ do: 'drop', why: 'dry-run connect' }];
-  if (device.disk === Disk.diskless && pd.repl <= Repl.off && pd.uuidsReceived && realDisk === Disk.upToDate) { // 12
-    const trust = decide.diskless();
-    if (trust === 'outdated' && plan.pdsk > Disk.outdated) plan.pdsk = Disk.outdated;
-    if (trust === 'retry' || trust === 'disconnect') plan.how = trust;
+  trust(at, plan, decide); // 12
+  const out: Out = [];
+  if (sameDataDisklessPrimary(at)) out.push({ do: 'adoptSize' }); // 13
+  if (plan.repl === Repl.established && at.realDisk === Disk.consistent && isSuspended(view) && pd.repl < Repl.established
+    && device.newCurUuid) { // 14
+    return [...out, { do: 'abortConnect' }];
   }
-  if (pd.repl <= Repl.off && peer.role === Role.primary && peer.disk === Disk.diskless
-    && (pd.peerCurrentUuid | 1n) === (device.currentUuid | 1n)) actions.push({ do: 'adoptSize' }); // 13
-  if (plan.repl === Repl.established && plan.pdsk === Disk.consistent && isSuspended(at.view) && pd.repl < Repl.established
-    && device.newCurUuid) return [...actions, { do: 'abortConnect' }]; // 14
-  actions.push(event({ kind: 'peerDeviceFacts', vnr: at.vnr, nodeId: at.nodeId, facts: { peerQuorate: peer.quorum } })); // 15
-  if (plan.how === 'retry' || plan.how === 'disconnect') {
-    if (at.cstate !== Cstate.connecting) return [...actions, lostTo(at, 'handshake')];
-    actions.push(event({ kind: 'handshakeFailed', nodeId: at.nodeId, how: plan.how }));
-  }
-  return at.cstate === Cstate.connecting ? [...actions, ...connecting(at, peer, plan)] : [...actions, ...connected(at, peer, plan)];
+  out.push(facts(at, { peerQuorate: peer.quorum })); // 15
+  if (plan.result !== null) out.push(facts(at, { negotiationResult: plan.result }));
+  if (at.cstate === Cstate.connecting) connecting(at, plan, out);
+  else if (plan.how !== 'none') out.push(lostTo(at.nodeId, plan.how === 'retry' ? Cstate.protocolError : Cstate.disconnecting));
+  else connected(at, plan, out);
+  return out;
 }
 
-/** Step 11: is there something to compare? */
-function askUuids(at: At, peer: Peer, plan: Plan, realDisk: Disk, firstState: boolean, decide: Decider): void {
-  const { pd, device } = at;
-  if (!pd.uuidsReceived || peer.disk < Disk.negotiating || device.disk < Disk.negotiating || peer.disk === Disk.unknown) return;
-  const asksNow = firstState || pd.considerResync || (pd.repl <= Repl.off && at.cstate === Cstate.connected)
+/** Step 11: both have data. Is there something to compare? */
+function compare(at: At, plan: Plan, decide: Decider): void {
+  const { pd, device, peer } = at;
+  if (!pd.uuidsReceived || peer.disk < Disk.negotiating || device.disk < Disk.negotiating) return;
+  const firstState = at.cstate === Cstate.connecting ? at.connects && !pd.initialStateReceived : pd.repl <= Repl.off;
+  const consider = firstState || pd.considerResync
     || (pd.repl === Repl.established && (peer.conn === Repl.startingSyncS || peer.conn === Repl.startingSyncT));
   const attaches = pd.repl === Repl.established && (peer.disk === Disk.negotiating || device.disk === Disk.negotiating);
-  if (!asksNow && !attaches) return;
-  const decision = asksNow ? decide.handshake(realDisk) : decide.attach(realDisk);
-  if ('repl' in decision) {
-    plan.repl = decision.repl;
-    plan.result = decision.repl;
-    if (!asksNow && decision.repl === Repl.established && device.disk === Disk.upToDate) plan.pdsk = Disk.upToDate;
-    return;
-  }
-  if (decision.how === 'disconnect' && device.disk === Disk.negotiating) plan.result = Negotiation.noResult;
-  else if (decision.how === 'disconnect' && peer.disk === Disk.negotiating) plan.pdsk = Disk.negotiating;
-  else plan.how = decision.how;
-  if (plan.how === 'none') plan.repl = pd.repl;
+  if (!consider && !attaches) return;
+  const decision = consider ? decide.handshake(plan.pdsk) : decide.attach(plan.pdsk);
+  if ('how' in decision) return refused(at, plan, decision.how);
+  plan.repl = decision.repl;
+  if (device.disk === Disk.negotiating) plan.result = decision.repl;
+  // The COMMIT of the peer's attach has been seen, so its disk waits for us only.
+  const equal = !consider && decision.repl === Repl.established && device.disk === Disk.upToDate;
+  if (equal && pd.pdsk === Disk.negotiating) plan.pdsk = Disk.upToDate;
+  else if (peer.disk === Disk.negotiating && at.cstate === Cstate.connected) plan.pdsk = pd.pdsk;
 }
 
+/** An attach that must not be ends on the node that attaches; anything else ends the connection. */
+function refused({ pd, device, peer }: At, plan: Plan, how: 'disconnect' | 'retry' | 'drop'): void {
+  if (how === 'disconnect' && device.disk === Disk.negotiating) plan.result = Negotiation.noResult;
+  else if (how === 'disconnect' && peer.disk === Disk.negotiating) plan.pdsk = pd.pdsk;
+  else plan.how = how;
+}
+
+/** Step 12: without a disk, are the peer's data those that were shown here? */
+function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
+  if (device.disk !== Disk.diskless || pd.repl > Repl.off || !pd.uuidsReceived || peer.disk !== Disk.upToDate) return;
+  const verdict = decide.diskless();
+  if (verdict === 'outdated' && plan.pdsk > Disk.outdated) plan.pdsk = Disk.outdated;
+  if (verdict === 'retry' || verdict === 'disconnect') plan.how = verdict;
+}
+
+/** Step 13. */
+const sameDataDisklessPrimary = ({ pd, device, peer }: At): boolean =>
+  pd.repl <= Repl.off && peer.role === Role.primary && peer.disk === Disk.diskless && device.disk >= Disk.inconsistent
+  && device.md !== null && (pd.peerCurrentUuid | 1n) === (device.currentUuid | 1n);
+
 /** Step 16: the result is kept for the end of the connect transaction. */
-function connecting(at: At, peer: Peer, plan: Plan): readonly StateAction[] {
-  const { pd } = at;
-  if (!pd.uuidsReceived && !pd.currentUuidReceived) return [];
-  const actions: StateAction[] = [event({ kind: 'handshakeState', vnr: at.vnr, nodeId: at.nodeId, state: {
-    conn: plan.how === 'none' ? plan.repl : Repl.off, peerRole: peer.role, pdsk: plan.pdsk, disk: Disk.mask,
-    peerIsp: peer.aftrIsp || peer.userIsp } }), remember(at, peer.conn)];
-  if (at.device.disk === Disk.negotiating) {
-    actions.push(event({ kind: 'peerDeviceFacts', vnr: at.vnr, nodeId: at.nodeId, facts: { negotiationResult: plan.result } }));
-  }
-  const last = at.view.peerDevices.every((row) => row.nodeId !== at.nodeId || row.vnr === at.vnr || row.initialStateReceived);
-  return last ? [...actions, { do: 'handshakeFinished' }] : actions;
+function connecting(at: At, plan: Plan, out: Out): void {
+  const { pd, peer, view, nodeId, vnr } = at;
+  if ((!pd.uuidsReceived && !pd.currentUuidReceived) || !at.connects) return;
+  if (plan.how === 'retry' || plan.how === 'disconnect') out.push(event({ kind: 'handshakeFailed', nodeId, how: plan.how }));
+  out.push(event({ kind: 'handshakeState', vnr, nodeId, state: { conn: plan.how === 'none' ? plan.repl : Repl.off,
+    peerRole: peer.role, pdsk: plan.pdsk, disk: Disk.mask, peerIsp: peer.aftrIsp || peer.userIsp } }), remember(at));
+  const last = view.peerDevices.every((row) => row.nodeId !== nodeId || row.vnr === vnr || row.initialStateReceived);
+  if (last) out.push({ do: 'handshakeFinished' });
 }
 
 /** Steps 17 to 20. */
-function connected(at: At, peer: Peer, plan: Plan): readonly StateAction[] {
-  const { pd, device, vnr, nodeId } = at;
-  const actions: StateAction[] = [];
+function connected(at: At, plan: Plan, out: Out): void {
+  const { pd, device, vnr, nodeId, peer } = at;
   if (peer.conn === Repl.off) { // 17: a volume that was added while connected
-    actions.push({ do: 'send', packets: pd.repl <= Repl.off ? ['sizes', 'uuids', 'state'] : ['state'] });
+    out.push({ do: 'send', packets: pd.repl <= Repl.off ? ['sizes', 'uuids', 'state'] : ['state'] });
   }
   const negotiating = device.disk === Disk.negotiating;
-  if (negotiating) actions.push(event({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { negotiationResult: plan.result } }));
-  if (pd.considerResync) actions.push(event({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { considerResync: false } }));
+  if (pd.considerResync) out.push(facts(at, { considerResync: false }));
   const changes: Change[] = [];
-  if (!negotiating && plan.repl !== pd.repl) changes.push({ set: 'repl', vnr, nodeId, repl: plan.repl });
+  if (!negotiating) changes.push({ set: 'repl', vnr, nodeId, repl: plan.repl });
   changes.push({ set: 'peerRole', nodeId, role: peer.role });
-  changes.push({ set: 'pdsk', vnr, nodeId, pdsk: peer.disk === Disk.negotiating ? peer.disk : plan.pdsk });
+  if (peer.disk !== Disk.negotiating || plan.pdsk !== at.realDisk) changes.push({ set: 'pdsk', vnr, nodeId, pdsk: plan.pdsk });
   changes.push({ set: 'resyncSuspPeer', vnr, nodeId, value: peer.aftrIsp || peer.userIsp });
   const rises = pd.repl < Repl.established && plan.repl >= Repl.established;
-  actions.push(event({ kind: 'change', request: 0, tag: 'receive-state',
-    flags: Cs.verbose | (negotiating ? Cs.forceRecalc : 0) | (rises ? Cs.hard : 0), changes }));
-  if (pd.repl > Repl.off && plan.repl > Repl.established && peer.conn <= Repl.established && peer.disk !== Disk.negotiating
-    && plan.repl !== pd.repl) actions.push({ do: 'send', packets: ['uuids', 'state'] }); // 19
-  return [...actions, { do: 'syncMd' }, remember(at, peer.conn)];
+  out.push(event({ kind: 'change', request: 0, tag: 'peer-state', changes, // 18
+    flags: Cs.verbose | (negotiating ? Cs.forceRecalc : 0) | (rises ? Cs.hard : 0) }));
+  if (pd.repl > Repl.off && plan.repl > Repl.established && peer.conn <= Repl.established && peer.disk !== Disk.negotiating) {
+    out.push({ do: 'send', packets: ['uuids', 'state'] }); // 19: we want a resync, the peer does not know it yet
+  }
+  out.push({ do: 'syncMd' }, remember(at)); // 20
 }

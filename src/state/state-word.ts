@@ -49,6 +49,11 @@ export function unpackState(word: number): StateWord {
   };
 }
 
+/** A word may carry numbers that are no states. */
+export const isState = ({ role, peer, conn, disk, pdsk }: StateWord): boolean =>
+  role <= Role.secondary && peer <= Role.secondary && conn <= Repl.behind && disk <= Disk.upToDate && disk !== Disk.unknown
+  && pdsk <= Disk.upToDate;
+
 /** Combined connection and replication state, as P_STATE tells it. */
 export const combinedConn = (repl: Repl, cstate: Cstate): number => repl > Repl.off ? repl : cstate;
 

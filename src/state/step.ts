@@ -91,7 +91,7 @@ function take(s: Step, event: Event): Verdict | void {
     case 'handshakeState': return handshakeState(s, event);
     case 'handshakeFailed': return handshakeFailed(s, event);
     case 'handshakeSizesError': return setTwopc(s, { sizesError: true });
-    case 'lost': return hard(s, event.tag, (draft, c) => draft.setCstate(c, event.cstate), event.nodeId);
+    case 'lost': return lost(s, event);
     case 'tornDown': return tornDown(s, event.nodeId);
     case 'twopc': return receiveTwopc(s, event.from, event.packet);
     case 'twopcReply': return receiveReply(s, event.from, event.packet);
@@ -118,6 +118,14 @@ function hard(s: Step, tag: string, apply: (draft: Draft, c: number) => void, no
     const c = connectionIndex(draft, nodeId);
     if (c >= 0) apply(draft, c);
   });
+}
+
+/** What has no link has nothing to lose; it may be ended. */
+function lost(s: Step, event: Of<'lost'>): Verdict | void {
+  const connection = findConnection(s.view, event.nodeId);
+  if (connection === undefined || (connection.cstate < Cstate.connecting && event.cstate !== Cstate.disconnecting)) return;
+  if (event.why !== undefined) s.effects.push(logLine(event.why, LEVEL.warning, -1, event.nodeId));
+  return hard(s, event.tag, (draft, c) => draft.setCstate(c, event.cstate), event.nodeId);
 }
 
 const answer = (s: Step, request: number, verdict: Verdict): Verdict => {
