@@ -118,7 +118,7 @@ function targetEnded({ pd, device }: At): boolean {
     && pd.repl > Repl.established && device.disk >= Disk.inconsistent;
 }
 
-/** The peer's disk as it counts: steps 6 and 9 keep a view that the peer's state has not caught up with. */
+/** The peer's disk as it counts: a view that is ahead of the peer's word stays (steps 6 and 9). */
 function countedDisk(at: At): Disk {
   const { pd, peer, realDisk } = at;
   const startsAgain = targetEnded(at) && peer.conn > Repl.established && peer.conn < Repl.syncSource;
@@ -130,6 +130,7 @@ function countedDisk(at: At): Disk {
 
 interface Plan {
   repl: Repl;
+  /** Negotiating is what transactions say, so it stays until the peer has decided. */
   pdsk: Disk;
   /** Set when an attaching disk has its answer. */
   result: number | null;
@@ -138,7 +139,8 @@ interface Plan {
 
 function decideState(at: At, decide: Decider): readonly StateAction[] {
   const { pd, device, peer, view } = at;
-  const plan: Plan = { repl: pd.repl <= Repl.off ? Repl.established : pd.repl, pdsk: countedDisk(at), result: null, how: 'none' };
+  const plan: Plan = { repl: pd.repl <= Repl.off ? Repl.established : pd.repl, result: null, how: 'none',
+    pdsk: peer.disk === Disk.negotiating && at.cstate === Cstate.connected ? pd.pdsk : countedDisk(at) };
   if (peer.conn === Repl.ahead) plan.repl = Repl.behind; // 10
   compare(at, plan, decide); // 11
   if (plan.how === 'drop') return [{ do: 'drop', why: 'dry-run connect' }];
@@ -166,14 +168,13 @@ function compare(at: At, plan: Plan, decide: Decider): void {
     || (pd.repl === Repl.established && (peer.conn === Repl.startingSyncS || peer.conn === Repl.startingSyncT));
   const attaches = pd.repl === Repl.established && (peer.disk === Disk.negotiating || device.disk === Disk.negotiating);
   if (!consider && !attaches) return;
-  const decision = consider ? decide.handshake(plan.pdsk) : decide.attach(plan.pdsk);
+  const decision = consider ? decide.handshake(countedDisk(at)) : decide.attach(countedDisk(at));
   if ('how' in decision) return refused(at, plan, decision.how);
   plan.repl = decision.repl;
   if (device.disk === Disk.negotiating) plan.result = decision.repl;
-  // The COMMIT of the peer's attach has been seen, so its disk waits for us only.
+  // The peer's word may overtake the COMMIT of its attach: then it still waits for our UUIDs.
   const equal = !consider && decision.repl === Repl.established && device.disk === Disk.upToDate;
   if (equal && pd.pdsk === Disk.negotiating) plan.pdsk = Disk.upToDate;
-  else if (peer.disk === Disk.negotiating && at.cstate === Cstate.connected) plan.pdsk = pd.pdsk;
 }
 
 /** An attach that must not be ends on the node that attaches; anything else ends the connection. */
@@ -218,7 +219,7 @@ function connected(at: At, plan: Plan, out: Out): void {
   const changes: Change[] = [];
   if (!negotiating) changes.push({ set: 'repl', vnr, nodeId, repl: plan.repl });
   changes.push({ set: 'peerRole', nodeId, role: peer.role });
-  if (peer.disk !== Disk.negotiating || plan.pdsk !== at.realDisk) changes.push({ set: 'pdsk', vnr, nodeId, pdsk: plan.pdsk });
+  changes.push({ set: 'pdsk', vnr, nodeId, pdsk: plan.pdsk });
   changes.push({ set: 'resyncSuspPeer', vnr, nodeId, value: peer.aftrIsp || peer.userIsp });
   const rises = pd.repl < Repl.established && plan.repl >= Repl.established;
   out.push(event({ kind: 'change', request: 0, tag: 'peer-state', changes, // 18
