@@ -4,6 +4,7 @@ import { assert } from '../assert.ts';
 import { Engine } from '../control/engine.ts';
 import type { Resource } from '../control/resource.ts';
 import { TcpTransportClass } from '../transport/tcp.ts';
+import { applyActivityLog } from './apply-al.ts';
 import { createSuperBlock } from './create-md.ts';
 import { Drbdsetup, sockaddr } from './drbdsetup.ts';
 import type { Answer } from './drbdsetup.ts';
@@ -98,6 +99,7 @@ export class SimCluster {
       await ok(setup.newPath(RESOURCE, peer.id, sockaddr(this.members[id]!.node.address, this.port(id, peer.id)),
         sockaddr(peer.node.address, this.port(peer.id, id))));
     }
+    for (const disk of this.members[id]!.node.disks.values()) applyActivityLog(disk);
     for (let v = 0; v < this.options.volumes; v++) await ok(setup.attach(this.minor(id, v), `/dev/disk${v}`));
     for (const peer of this.members) if (peer.id !== id) await ok(setup.connect(RESOURCE, peer.id));
   }

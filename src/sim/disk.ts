@@ -38,6 +38,8 @@ export class SimDisk {
   /** What a power failure may bring back: content before the writes that are not on stable storage yet. */
   readonly #unstable = new Map<number, Content>();
   readonly #held: (() => void)[] = [];
+  /** Counts power failures: an operation belongs to the time between two of them. */
+  #power = 0;
   claimedBy: object | null = null;
   operations = 0;
 
@@ -79,7 +81,9 @@ export class SimDisk {
     done: (errno: number) => void): void {
     this.operations++;
     const stableBefore = op === LowerOp.flush || flags & LowerFlag.preflush ? [...this.#unstable.keys()] : [];
+    const power = this.#power;
     const finish = (): void => {
+      if (power !== this.#power) return;
       if (this.faults.stopped) { this.#held.push(finish); return; }
       const chance = op === LowerOp.read ? this.faults.readErrorChance : this.faults.writeErrorChance;
       if (chance > 0 && this.#world.random.chance(chance)) return done(EIO);
@@ -97,6 +101,7 @@ export class SimDisk {
 
   /** Power fails: unstable sectors may fall back to what they were. Operations in flight never end. */
   powerFailure(): void {
+    this.#power++;
     for (const [sector, before] of this.#unstable) {
       if (this.#world.random.chance(0.5)) this.#cache.set(sector, before);
     }
