@@ -74,6 +74,11 @@ export class Drbdsetup {
   /** Any command without parameters of its own. */
   plain(cmd: number, context: CfgContext, minor = NO_MINOR): Promise<Answer> { return this.#send(cmd, context, minor); }
 
+  /** Any command with its parameters. */
+  with<N extends Nest>(cmd: number, context: CfgContext, nest: N, body: InferPartial<N>, minor = NO_MINOR): Promise<Answer> {
+    return this.#send(cmd, context, minor, nest, body);
+  }
+
   down(name: string): Promise<Answer> { return this.plain(Cmd.DOWN, { resourceName: name }); }
 
   #send<N extends Nest>(cmd: number, context: CfgContext, minor: number, nest?: N, body?: InferPartial<N>): Promise<Answer> {
