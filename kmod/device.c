@@ -147,7 +147,6 @@ SHIM_CALL(shim_device_create)
 	rc = disk_make(dev);
 	if (rc)
 		goto erase;
-	__module_get(THIS_MODULE);	/* until free_disk */
 	shim_devices++;
 	arg->device = dev->id;
 	return 0;
@@ -259,6 +258,7 @@ SHIM_CALL(shim_device_destroy)
 	disk = dev->disk;
 	xa_erase(&devices, dev->id);
 	shim_devices--;
+	__module_get(THIS_MODULE);	/* until free_disk, which files that are open delay */
 	spin_lock_irq(&dev->lock);
 	dev->dead = true;
 	dev->started = false;

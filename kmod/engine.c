@@ -11,6 +11,7 @@ static DEFINE_MUTEX(lock);
 static DECLARE_DELAYED_WORK(watch_work, watch);
 static DECLARE_WORK(close_work, answer_at_close);
 static bool here, leaving;
+static bool holding;			/* the module, for pin and devices, while no engine's open file does it */
 static u32 generations, deaths;		/* deaths in a row */
 static unsigned long changed, next_start;	/* jiffies: engine came or went; when one may be started */
 static int count_at_close;		/* the module's use count while the file was still open */
@@ -31,17 +32,12 @@ SHIM_CALL(shim_leaving)
 	return 0;
 }
 
-/* The engine's open file keeps the module meanwhile. */
 SHIM_CALL(shim_pin)
 {
 	const struct drbd_shim_switch *arg = data;
 
 	if (arg->on > 1 || arg->reserved)
 		return -EINVAL;
-	if (arg->on && !shim_pinned)
-		__module_get(THIS_MODULE);
-	if (!arg->on && shim_pinned)
-		module_put(THIS_MODULE);
 	WRITE_ONCE(shim_pinned, arg->on);
 	return 0;
 }
@@ -162,6 +158,9 @@ int shim_engine_attach(struct drbd_shim_rings *rings)
 		changed = jiffies;
 		shim_devices_fail(false);
 		shim_channel_set(rings, ++generations);
+		if (holding)
+			module_put(THIS_MODULE);
+		holding = false;
 	}
 	mutex_unlock(&lock);
 	mutex_unlock(&shim_channel.calls);
@@ -178,6 +177,9 @@ void shim_engine_detach(void)
 	shim_requests_orphan();
 	mutex_lock(&lock);
 	here = false;
+	holding = shim_pinned || shim_devices;
+	if (holding)
+		__module_get(THIS_MODULE);
 	deaths = leaving || time_after(jiffies, changed + STEADY) ? 0 : deaths + 1;
 	changed = jiffies;
 	next_start = jiffies + (deaths < 2 ? 0 : min(1 << min(deaths - 2, 8u), MAX_BACKOFF)) * HZ;

@@ -32,7 +32,8 @@
 #define ENGINE_BYTES	(1u << 20)
 #define MAX_MINORS	8
 
-enum { GET_RESOURCES = 30, GET_INITIAL_STATE = 38, NEW_MINOR = 5, DEL_MINOR = 6, NEW_RESOURCE = 7, DOWN = 27, PRIMARY = 14 };
+enum { GET_RESOURCES = 30, GET_INITIAL_STATE = 38, NEW_MINOR = 5, DEL_MINOR = 6, NEW_RESOURCE = 7, DOWN = 27, PRIMARY = 14,
+	NEW_PEER = 44, DEL_PEER = 46 };
 
 struct drbd_header { __u32 minor; __s32 ret_code; };
 
@@ -304,6 +305,13 @@ static void down(const struct drbd_shim_request *r, __u32 minor)
 	leave = true;
 }
 
+static int transport(bool up)
+{
+	struct drbd_shim_transport t = { .name = "tcp", .up = up };
+
+	return ioctl(control, DRBD_SHIM_TRANSPORT, &t);
+}
+
 static void request(void)
 {
 	static char buffer[sizeof(struct drbd_shim_request) + DRBD_SHIM_MAX_MESSAGE];
@@ -338,6 +346,11 @@ static void request(void)
 		break;
 	case DOWN:
 		down(r, h->minor);
+		break;
+	case NEW_PEER:
+	case DEL_PEER:
+		rc = transport(genl->cmd == NEW_PEER);
+		reply(r, genl->cmd, h->minor, rc ? 162 : 101, 0);
 		break;
 	case PRIMARY:	/* one that waits: answered never */
 		say("request %llu waits", r->id);
