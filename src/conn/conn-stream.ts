@@ -23,6 +23,7 @@ export class ConnStream implements Stream {
   #backlogBytes = 0;
   #pausedByUser = false;
   #pausedByOwner = true;
+  #waits = 0;
   #exclusive = false;
   #open = true;
 
@@ -68,6 +69,16 @@ export class ConnStream implements Stream {
     this.#applyPause();
   }
 
+  /** As pause, for others than the I/O engine: every true is taken back by one false. */
+  wait(on: boolean): void {
+    this.#waits += on ? 1 : -1;
+    assert(this.#waits >= 0, 'a wait ends once');
+    this.#applyPause();
+  }
+
+  /** Whoever works on a packet has not come to its end. */
+  get busy(): boolean { return this.#pausedByUser || this.#waits > 0; }
+
   /** The connection's own pause: while an incarnation is not ready to take packets. */
   hold(held: boolean): void {
     this.#pausedByOwner = held;
@@ -75,7 +86,7 @@ export class ConnStream implements Stream {
   }
 
   #applyPause(): void {
-    if (this.#open) this.#stream.pause(this.#pausedByUser || this.#pausedByOwner);
+    if (this.#open) this.#stream.pause(this.busy || this.#pausedByOwner);
   }
 
   close(lingerMs: number): void {

@@ -12,7 +12,7 @@ import type { Random } from '../host/random.ts';
 import { Cstate } from '../state/states.ts';
 import { PDelayProbe } from '../wire/packets/delay-probe.ts';
 import { PDisconnect } from '../wire/packets/empty.ts';
-import { PProtocol, PProtocolUpdate } from '../wire/packets/protocol.ts';
+import { ConnFlag, PProtocol, PProtocolUpdate } from '../wire/packets/protocol.ts';
 import type { Packet } from '../wire/schema.ts';
 import type { ConnIdentity, NetConf } from './config.ts';
 import type { ConnEnv } from './env.ts';
@@ -279,6 +279,7 @@ export class ConnConnection {
       this.fail(Cstate.disconnecting, '', text);
       return TAKEN;
     }
+    if ((packet.connFlags & ConnFlag.dryRun) !== 0) this.#env.peerDryRun();
     this.#adoptIntegrity(packet.integrityAlg);
     return TAKEN;
   }

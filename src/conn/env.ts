@@ -23,6 +23,8 @@ export interface ConnEnv {
   /** A disconnect with this peer is prepared or told: the end of a stream is no failure. @spec state.md 6.6 */
   disconnectExpected(): boolean;
   connectFlags(): ConnectFlags;
+  /** The peer's connect is a tentative one (P_PROTOCOL): so is ours then. */
+  peerDryRun(): void;
 
   /** P_CONNECTION_FEATURES agreed; before authentication. Facts agreedVersion, agreedFeatures of the view. */
   featuresAgreed(version: number, features: number): void;

@@ -143,6 +143,7 @@ export class Incarnation implements ConnLink {
   }
 
   exclusive(on: boolean): boolean { return this.data.exclusive(on); }
+  wait(on: boolean): void { this.data.wait(on); }
 
   configure(conf: NetConf): void {
     this.#conf = conf;
@@ -321,7 +322,9 @@ export class Incarnation implements ConnLink {
     const waitMs = Math.max(1, Math.max(sinceMs, this.data.lastReceivedMs()) + timeoutMs - this.#clock.nowMs());
     this.#expectTimer = this.#clock.timer('packet on data stream', waitMs, () => {
       this.#expectTimer = null;
-      if (this.#clock.nowMs() - Math.max(sinceMs, this.data.lastReceivedMs()) < timeoutMs) this.#armExpect(timeoutMs, sinceMs);
+      const nowMs = this.#clock.nowMs();
+      if (this.data.busy) this.#armExpect(timeoutMs, nowMs);
+      else if (nowMs - Math.max(sinceMs, this.data.lastReceivedMs()) < timeoutMs) this.#armExpect(timeoutMs, sinceMs);
       else this.#events.dataSilent();
     });
   }

@@ -19,4 +19,6 @@ export interface ConnLink {
    * May only be put on when data.reserve() works; false: not now, try again when writable.
    */
   exclusive(on: boolean): boolean;
+  /** While on, no packet of the data stream is taken; every true needs its false. */
+  wait(on: boolean): void;
 }

@@ -95,6 +95,10 @@ export class Connection implements ConnEnv {
     return { discardMyData, dryRun };
   }
 
+  peerDryRun(): void {
+    this.resource.dispatch({ kind: 'connectionFacts', nodeId: this.nodeId, facts: { dryRun: true } });
+  }
+
   featuresAgreed(agreedVersion: number, agreedFeatures: number): void {
     this.resource.dispatch({ kind: 'connectionFacts', nodeId: this.nodeId, facts: { agreedVersion, agreedFeatures } });
   }
@@ -113,6 +117,7 @@ export class Connection implements ConnEnv {
   }
 
   cleanUp(done: () => void): void {
+    this.resource.dispatch({ kind: 'connectionFacts', nodeId: this.nodeId, facts: { dryRun: false } });
     this.afterReconciliation = null;
     this.prepared = null;
     this.io.disconnected(() => {

@@ -3,6 +3,7 @@
 import type { LogLevel } from '../host/log.ts';
 import type { Effect } from '../state/effects.ts';
 import type { Device } from './device.ts';
+import { tryToGetResynced } from './reevaluate.ts';
 import * as resync from './resync.ts';
 import type { Resource } from './resource.ts';
 import * as send from './send.ts';
@@ -67,7 +68,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   startVerify: (r, e) => onPeer(r, e, (pd) => resync.refuseVerify(pd)),
   resyncAfter: (r, e) => resync.resyncAfter(r.engine, e.what),
   resyncAfterGrow: (r, e) => onPeer(r, e, (pd) => resync.afterGrow(pd)),
-  tryToGetResynced: (r, e) => onDisk(r, e.vnr, (d) => resync.tryToGetResynced(d)),
+  tryToGetResynced: (r, e) => onDisk(r, e.vnr, (d) => tryToGetResynced(d)),
 
   startNewEpoch: byFacts,
   ioChanged: byFacts,

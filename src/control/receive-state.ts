@@ -45,13 +45,12 @@ export function volumeState(pd: PeerDevice, word: number): void {
   let decided = false;
   run(decide(pd, peerSays(word, question.pdsk), question.kind), (decision) => {
     decided = true;
-    if (conn.link !== link) return;
-    if (pd.connection.peerDevices.get(vnr) === pd) conclude(pd, word, decision);
-    if (holds && conn.link === link) link.data.pause(false);
+    if (conn.link === link && pd.connection.peerDevices.get(vnr) === pd) conclude(pd, word, decision);
+    if (holds) link.wait(false);
   });
   if (decided || conn.link !== link) return;
   holds = true;
-  link.data.pause(true);
+  link.wait(true);
 }
 
 type Question = { readonly kind: 'handshake' | 'attach'; readonly pdsk: Disk } | { readonly kind: 'diskless' };

@@ -40,17 +40,25 @@ function askHelper(pd: PeerDevice, side: Side): void {
   const { device, connection } = pd;
   const name = `before-resync-${side}`;
   const { resource } = device;
+  const { link } = connection.conn;
+  if (link === null) return;
+  // The peer's packets wait, as they do in genuine DRBD: its requests and its end of the resync come after our start.
+  link.wait(true);
   // Behind the events that led here.
   resource.worker.flush(() => resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
-    if (exit === null || exit <= 0) begin(pd, side);
-    else if (side === 'source' && exit === 3) {
-      pd.log.info(`${name} handler returned ${exit}, ignoring. Old userland tools?`);
-      begin(pd, side);
-    } else {
-      pd.log.info(`${name} handler returned ${exit}, dropping connection.`);
-      connection.conn.fail(Cstate.disconnecting, name, '');
-    }
+    if (connection.conn.link === link) helperEnded(pd, side, name, exit);
+    link.wait(false);
   }));
+}
+
+function helperEnded(pd: PeerDevice, side: Side, name: string, exit: number | null): void {
+  if (exit === null || exit <= 0) return begin(pd, side);
+  if (side === 'source' && exit === 3) {
+    pd.log.info(`${name} handler returned ${exit}, ignoring. Old userland tools?`);
+    return begin(pd, side);
+  }
+  pd.log.info(`${name} handler returned ${exit}, dropping connection.`);
+  pd.connection.conn.fail(Cstate.disconnecting, name, '');
 }
 
 function begin(pd: PeerDevice, side: Side): void {
@@ -58,7 +66,10 @@ function begin(pd: PeerDevice, side: Side): void {
   const { resource } = device;
   if (resource.view.semHolder !== 0) {
     setFacts(pd, { beforeResyncDone: true });
-    resource.engine.host.clock.timer('start of resync', RETRY_MS, () => startResync(pd, side));
+    const { link } = connection.conn;
+    resource.engine.host.clock.timer('start of resync', RETRY_MS, () => {
+      if (connection.conn.link === link) startResync(pd, side);
+    });
     return;
   }
   setFacts(pd, { beforeResyncDone: false });
@@ -159,17 +170,6 @@ export function afterGrow(pd: PeerDevice): void {
   const { resource, vnr } = pd.device;
   const upToDate = resource.deviceRow(vnr).disk === Disk.upToDate;
   startResync(pd, upToDate ? 'source' : 'target');
-}
-
-/** A source that crashed as Primary gave us its data: look for an UpToDate Primary. @spec state.md 9.5 */
-export function tryToGetResynced(device: Device): void {
-  const { resource, vnr } = device;
-  for (const connection of resource.connections.values()) {
-    const row = connection.peerDevices.has(vnr) ? resource.peerDeviceRow(vnr, connection.nodeId) : null;
-    if (row === null || row.pdsk !== Disk.upToDate || row.repl !== Repl.established) continue;
-    startResync(resource.peerDevice(vnr, connection.nodeId), 'target');
-    return;
-  }
 }
 
 /** Online verify is not there yet: back to Established, with the reason. */

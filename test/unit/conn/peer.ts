@@ -146,6 +146,7 @@ export class Peer implements ConnEnv {
   }
 
   disconnectExpected(): boolean { return this.expected; }
+  peerDryRun(): void {}
   connectFlags() { return { discardMyData: this.discardMyData, dryRun: false }; }
   featuresAgreed(): void {}
 
