@@ -18,6 +18,13 @@ export class Cell {
     return this;
   }
 
+  /** Has anything changed that an edge of this peer device could come from? */
+  get touched(): boolean {
+    const { draft: { old, peerDevices, devices, connections, resource }, i, d, c } = this;
+    return peerDevices[i] !== old.peerDevices[i] || devices[d] !== old.devices[d] || connections[c] !== old.connections[c]
+      || resource.role !== old.resource.role;
+  }
+
   get pd(): PeerDeviceRow { return this.draft.peerDevices[this.i]!; }
   get oldPd(): PeerDeviceRow { return this.draft.old.peerDevices[this.i]!; }
   get device(): DeviceRow { return this.draft.devices[this.d]!; }

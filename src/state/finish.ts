@@ -13,8 +13,9 @@ import type { PeerActivity } from './md-flags.ts';
 import {
   Cstate, Disk, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncTarget, isVerify,
 } from './states.ts';
+import { uuidText } from './uuid-types.ts';
 
-interface Finish {
+export interface Finish {
   readonly draft: Draft;
   readonly out: Effect[];
   startNewEpoch: boolean;
@@ -25,7 +26,12 @@ interface Finish {
   peers: PeerActivity;
 }
 
-interface Row { readonly row: string; readonly when: (at: Cell, f: Finish) => boolean; readonly then: (at: Cell, f: Finish) => void }
+export interface FinishRow {
+  readonly row: string;
+  readonly when: (at: Cell, f: Finish) => boolean;
+  readonly then: (at: Cell, f: Finish) => void;
+}
+type Row = FinishRow;
 
 const becameRepl = (at: Cell, repl: Repl): boolean => at.oldPd.repl !== repl && at.pd.repl === repl;
 const primary = (at: Cell): boolean => at.draft.resource.role === Role.primary;
@@ -33,13 +39,56 @@ const newUuid = (_: Cell, f: Finish): void => { f.createNewUuid = true; };
 /** get_ldev: the state before the change counts. */
 const hasDisk = (at: Cell, least: Disk): boolean => at.device.md !== null && at.oldDevice.disk >= least;
 
-const firstLoop: readonly Row[] = [
+/** Every peer device, before the resource. */
+const epochRows: readonly Row[] = [
   { row: 'F1', when: (at) => !shouldMirror(at.oldPd) && shouldMirror(at.pd),
     then: (at, f) => f.out.push({ kind: 'sendDagtag', nodeId: at.pd.nodeId }) },
   { row: 'F2', when: (at) => shouldMirror(at.oldPd) !== shouldMirror(at.pd), then: (_, f) => { f.startNewEpoch = true; } },
   { row: 'F3', when: (at) => becameRepl(at, Repl.wfBitMapS) || becameRepl(at, Repl.wfBitMapT),
     then: (at) => at.set({ beforeResyncDone: false }) },
   { row: 'F4', when: (at) => !isSync(at.oldPd.repl) && isSync(at.pd.repl), then: (at) => at.set({ beforeResyncDone: false }) },
+];
+
+/** Every device, still before the resource. */
+const quorumRows: readonly Row[] = [
+  { row: 'F5', when: (at) => primary(at) && !at.device.haveQuorum, then: (at) => at.setDevice({ primaryLostQuorum: true }) },
+];
+
+const demoted = ({ draft }: Cell): boolean => draft.old.resource.role === Role.primary && draft.resource.role === Role.secondary;
+const failsNow = ({ draft }: Cell): boolean => !draft.old.resource.failIo && draft.resource.failIo;
+
+/** Only `at.draft` counts. */
+const resourceRows: readonly Row[] = [
+  { row: 'F6', when: (_, f) => f.startNewEpoch, then: (_, f) => f.out.push({ kind: 'startNewEpoch' }) },
+  { row: 'F7', when: demoted, then: (_, f) => f.out.push({ kind: 'sendPeerAck' }) },
+  { row: 'F8', when: (at) => flushTargets(at.draft) !== 'none', then: (at, f) =>
+    f.out.push({ kind: 'flushPending', sequence: flushTargets(at.draft) === 'starts' }) },
+  { row: 'F9', when: failsNow, then: (_, f) => f.out.push(logLine('Failing IOs', LEVEL.warning)) },
+  { row: 'F10', when: () => true, then: (at, f) => { f.peers = peerActivity(at.draft); } },
+  { row: 'F41', when: failsNow, then: (_, f) => { f.unfreezeIo = true; } },
+];
+
+const becameDisk = (at: Cell, disk: Disk): boolean => at.oldDevice.disk !== disk && at.device.disk === disk;
+const leaves = (at: Cell): boolean =>
+  becameDisk(at, Disk.failed) || becameDisk(at, Disk.detaching) || becameDisk(at, Disk.diskless);
+
+/** Every device, before its peer devices. */
+const deviceHeadRows: readonly Row[] = [
+  { row: 'F11', when: (at) => at.device.restoringQuorum && !at.oldDevice.haveQuorum && at.device.haveQuorum,
+    then: (at, f) => {
+      at.setDevice({ restoringQuorum: false });
+      f.out.push(logLine('Restoring quorum', LEVEL.info, at.device.vnr));
+    } },
+  { row: 'Q5', when: (at) => at.device.tiebreakerQuorum && !at.oldDevice.tiebreakerQuorum, // 8.4, decision 5
+    then: (at, f) => f.out.push(logLine('Would lose quorum, but using tiebreaker logic to keep', LEVEL.info, at.device.vnr)) },
+  { row: 'F12', when: (at) => at.device.restoreQuorum && (at.device.haveQuorum || at.device.disk < Disk.upToDate),
+    then: (at) => at.setDevice({ restoreQuorum: false }) },
+  { row: 'F13', when: (at) => leaves(at) && at.device.md !== null,
+    then: (at, f) => f.out.push({ kind: 'ldevReference', vnr: at.device.vnr, acquire: true }) },
+  { row: 'F14', when: (at) => becameDisk(at, Disk.diskless),
+    then: (at, f) => f.out.push({ kind: 'detachedSlots', vnr: at.device.vnr }) },
+  { row: 'F15', when: (at) => at.oldDevice.disk === Disk.attaching && at.device.disk >= Disk.negotiating,
+    then: (at, f) => f.out.push(logLine(`attached to current UUID: ${uuidText(at.device.currentUuid)}`, LEVEL.info, at.device.vnr)) },
 ];
 
 const lostPeerData = (at: Cell): boolean => {
@@ -50,6 +99,7 @@ const lostPeerData = (at: Cell): boolean => {
 const primaryWithData = (at: Cell): boolean =>
   primary(at) && !at.device.unregistered && dataAccessible(at.draft, at.d);
 
+/** Every peer device: edges, so only where something has changed. */
 const peerDeviceRows: readonly Row[] = [
   { row: 'F16', when: (at) => at.oldPd.repl <= Repl.established && at.pd.repl === Repl.wfBitMapS,
     then: (_, f) => { f.startingResync = true; } },
@@ -76,8 +126,6 @@ const peerDeviceRows: readonly Row[] = [
   { row: 'F24', when: (at) => !(at.oldPd.repl === Repl.established && isVerify(at.pd.repl))
       && !isSyncOrVerify(at.oldPd.repl) && isSyncOrVerify(at.pd.repl),
     then: (at, f) => f.out.push({ kind: 'initResync', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
-  { row: 'F25', when: (at) => at.device.disk !== Disk.negotiating && hasDisk(at, Disk.inconsistent)
-      && at.device.md!.slots[at.pd.nodeId]!.bitmapIndex !== -1, then: storePeerFlags },
   { row: 'F26', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldDevice.disk === Disk.inconsistent
       && at.oldPd.pdsk === Disk.inconsistent && at.pd.pdsk === Disk.upToDate
       && at.oldConnection.peerRole === Role.secondary && at.connection.peerRole === Role.primary,
@@ -96,12 +144,16 @@ const peerDeviceRows: readonly Row[] = [
       && primary(at) && !at.device.unregistered && at.device.disk === Disk.upToDate, then: newUuid },
   { row: 'F32', when: (at) => at.oldDevice.disk > Disk.failed && at.device.disk === Disk.failed && primary(at)
       && dataAccessible(at.draft, at.d), then: newUuid },
-  { row: 'F33', when: (at) => at.oldPd !== at.pd, then: (at, f) => {
-    if (at.oldPd.pdsk >= Disk.upToDate && at.pd.pdsk < Disk.upToDate) {
-      f.out.push({ kind: 'clearGotNegAck', vnr: at.pd.vnr, nodeId: at.pd.nodeId });
-    }
-    if (at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established) at.set({ syncSrcCrashedPrimary: false });
-  } },
+  { row: 'F33', when: (at) => at.pd.pdsk < Disk.upToDate && at.oldPd !== at.pd,
+    then: (at, f) => f.out.push({ kind: 'clearGotNegAck', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
+  { row: 'F33', when: (at) => at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established,
+    then: (at) => at.set({ syncSrcCrashedPrimary: false }) },
+];
+
+/** Every peer device: what options change without a transaction is stored by the next one. */
+const peerFlagRows: readonly Row[] = [
+  { row: 'F25', when: (at) => at.device.disk !== Disk.negotiating && hasDisk(at, Disk.inconsistent)
+      && at.device.md!.slots[at.pd.nodeId]!.bitmapIndex !== -1, then: storePeerFlags },
 ];
 
 function storePeerFlags(at: Cell, f: Finish): void {
@@ -123,15 +175,16 @@ const deviceRows: readonly Row[] = [
   { row: 'F35', when: (at) => at.draft.old.resource.role === Role.secondary && primary(at), then: newUuid },
   { row: 'F36', when: (at, f) => f.createNewUuid && !at.draft.old.resource.suspUuid,
     then: (at) => at.setDevice({ newCurUuid: true }) },
-  { row: 'F37', when: (at) => at.device.disk !== Disk.negotiating && hasDisk(at, Disk.detaching), then: storeDeviceFlags },
+  // What becomes Diskless has been written before.
+  { row: 'F37', when: (at) => at.device.disk !== Disk.negotiating && at.device.disk !== Disk.diskless && hasDisk(at, Disk.detaching),
+    then: storeDeviceFlags },
   { row: 'F39', when: (at) => !at.oldDevice.haveQuorum && at.device.haveQuorum,
     then: (at) => at.setDevice({ primaryLostQuorum: false }) },
   { row: 'F40', when: (at) => noDataAsPrimary(at.draft.resource.role, dataAccessible(at.draft, at.d), isSuspended(at.draft))
       && !noDataAsPrimary(at.draft.old.resource.role, dataAccessible(at.draft.old, at.d), isSuspended(at.draft.old))
       && at.draft.resource.options.onNoDataAccessible === 'io-error',
     then: (_, f) => { f.unfreezeIo = true; } },
-  { row: 'F42', when: (at) => at.draft.old.resource.role === Role.primary && at.draft.resource.role === Role.secondary,
-    then: (at) => at.setDevice({ newCurUuid: false }) },
+  { row: 'F42', when: demoted, then: (at) => at.setDevice({ newCurUuid: false }) },
   { row: 'F43', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.consistent
       && mayReturnToUpToDate(at.draft, at.d),
     then: (at) => at.draft.setResource({ tryBecomeUpToDatePending: true }) },
@@ -160,28 +213,6 @@ export function exposeUuid(at: Cell, out: Effect[], uuid: bigint): void {
   out.push({ kind: 'setExposedUuid', vnr: at.device.vnr, uuid: exposedUuid });
 }
 
-function deviceHead(at: Cell, f: Finish): void {
-  const { oldDevice, device } = at;
-  if (device.restoringQuorum && !oldDevice.haveQuorum && device.haveQuorum) { // F11
-    at.setDevice({ restoringQuorum: false });
-    f.out.push(logLine('Restored quorum from before reboot', LEVEL.info, device.vnr));
-  }
-  if (device.tiebreakerQuorum && !oldDevice.tiebreakerQuorum) {
-    f.out.push(logLine('Would lose quorum, but using tiebreaker logic to keep', LEVEL.info, device.vnr));
-  }
-  if (device.restoreQuorum && (device.haveQuorum || device.disk < Disk.upToDate)) at.setDevice({ restoreQuorum: false }); // F12
-  const leaves = device.disk === Disk.failed || device.disk === Disk.detaching || device.disk === Disk.diskless;
-  if (leaves && oldDevice.disk !== device.disk && device.md !== null) { // F13
-    f.out.push({ kind: 'ldevReference', vnr: device.vnr, acquire: true });
-  }
-  if (oldDevice.disk !== Disk.diskless && device.disk === Disk.diskless) f.out.push({ kind: 'detachedSlots', vnr: device.vnr }); // F14
-  if (oldDevice.disk === Disk.attaching && device.disk >= Disk.negotiating) { // F15
-    f.out.push(logLine(`attached to current UUID: ${device.currentUuid.toString(16).toUpperCase().padStart(16, '0')}`,
-      LEVEL.info, device.vnr));
-  }
-}
-
-/** F10. */
 function peerActivity(draft: Draft): PeerActivity {
   let requestInFlight = false;
   for (const { cstate, nodeId } of draft.connections) {
@@ -192,14 +223,15 @@ function peerActivity(draft: Draft): PeerActivity {
   return { primary: draft.connections.some((c) => c.peerRole === Role.primary), requestInFlight };
 }
 
-/** 5.1.1; which nodes must flush is computed by who sends. */
-function flushBookkeeping(draft: Draft, out: Effect[]): void {
-  const lost = draft.old.connections.some((c, n) => c.cstate === Cstate.connected && draft.connections[n]!.cstate !== Cstate.connected)
-    || draft.old.peerDevices.some((pd, i) => pd.pdsk === Disk.upToDate && draft.peerDevices[i]!.pdsk !== Disk.upToDate);
-  const starts = draft.old.peerDevices.some((pd, i) => !isSyncTarget(pd.repl) && isSyncTarget(draft.peerDevices[i]!.repl));
-  if (lost || starts) out.push({ kind: 'flushPending', sequence: starts });
+/** 5.1.1: peers that need not flush any more, or a target that starts. Which nodes must flush is computed by who sends. */
+function flushTargets({ old, connections, peerDevices }: Draft): 'none' | 'lost' | 'starts' {
+  if (old.peerDevices.some((pd, i) => pd !== peerDevices[i] && !isSyncTarget(pd.repl) && isSyncTarget(peerDevices[i]!.repl))) return 'starts';
+  const lost = old.connections.some((c, n) => c.cstate === Cstate.connected && connections[n]!.cstate !== Cstate.connected)
+    || old.peerDevices.some((pd, i) => pd !== peerDevices[i] && pd.pdsk === Disk.upToDate && peerDevices[i]!.pdsk !== Disk.upToDate);
+  return lost ? 'lost' : 'none';
 }
 
+/** Every connection. */
 const connectionRows: readonly Row[] = [
   { row: 'F44', when: (at) => dropped(at) && at.oldConnection.peerRole === Role.primary,
     then: (at) => at.draft.setConnection(at.c, { notifyPeersLostPrimary: true }) },
@@ -241,6 +273,19 @@ function markUnstableResyncs(draft: Draft): void { // F54
   }));
 }
 
+const resumed = ({ draft }: Cell): boolean => isSuspended(draft.old) && !isSuspended(draft);
+
+/** Only `at.draft` counts. */
+const tailRows: readonly Row[] = [
+  { row: 'F54', when: (_, f) => f.lostPrimaryPeer, then: (at) => markUnstableResyncs(at.draft) },
+  { row: 'F56', when: (at, f) => resumed(at) || f.unfreezeIo, // with F55
+    then: (at, f) => f.out.push({ kind: 'completionResumed', restart: resumed(at) }) },
+];
+
+/** All of them, in the order in which they run. */
+export const finishRows = { epochRows, quorumRows, resourceRows, deviceHeadRows, peerDeviceRows, peerFlagRows, deviceRows, connectionRows,
+  tailRows } as const;
+
 function run(rows: readonly Row[], at: Cell, f: Finish): void {
   for (const row of rows) if (row.when(at, f)) row.then(at, f);
 }
@@ -253,28 +298,19 @@ export function finishStateChange(draft: Draft, tag: string, out: Effect[]): voi
   const connections = draft.connections.length;
   logChanges(draft, tag, out);
   for (let d = 0; d < draft.devices.length; d++) {
-    for (let c = 0; c < connections; c++) run(firstLoop, at.at(d, c), f);
-    const device = draft.devices[d]!;
-    if (draft.resource.role === Role.primary && !device.haveQuorum) draft.setDevice(d, { primaryLostQuorum: true }); // F5
+    for (let c = 0; c < connections; c++) if (at.at(d, c).touched) run(epochRows, at, f);
+    run(quorumRows, at.at(d, 0), f);
   }
-  if (f.startNewEpoch) out.push({ kind: 'startNewEpoch' }); // F6
-  const demoted = draft.old.resource.role === Role.primary && draft.resource.role === Role.secondary;
-  if (demoted) out.push({ kind: 'sendPeerAck' }); // F7
-  flushBookkeeping(draft, out); // F8
-  const failsNow = !draft.old.resource.failIo && draft.resource.failIo;
-  if (failsNow) { // F9, F41
-    out.push(logLine('Failing IOs', LEVEL.warning));
-    f.unfreezeIo = true;
-  }
-  f.peers = peerActivity(draft);
+  run(resourceRows, at, f);
   for (let d = 0; d < draft.devices.length; d++) {
     f.createNewUuid = false;
-    deviceHead(at.at(d, 0), f);
-    for (let c = 0; c < connections; c++) run(peerDeviceRows, at.at(d, c), f);
+    run(deviceHeadRows, at.at(d, 0), f);
+    for (let c = 0; c < connections; c++) {
+      if (at.at(d, c).touched) run(peerDeviceRows, at, f);
+      run(peerFlagRows, at, f);
+    }
     run(deviceRows, at.at(d, 0), f);
   }
   for (let c = 0; c < connections; c++) run(connectionRows, at.at(0, c), f);
-  if (f.lostPrimaryPeer) markUnstableResyncs(draft);
-  const resumed = isSuspended(draft.old) && !isSuspended(draft);
-  if (resumed || f.unfreezeIo) out.push({ kind: 'completionResumed', restart: resumed }); // F55, F56
+  run(tailRows, at, f);
 }
