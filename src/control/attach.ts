@@ -86,6 +86,7 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   if (size === 'error-shrink' || size === 'error-space-md') {
     return yield* forceDiskless(device, refuse(size === 'error-shrink' ? Err.IMPLICIT_SHRINK : Err.MD_LAYOUT_NO_FIT));
   }
+  if (size === 'grew') for (const pd of peerDevicesOf(device)) pd.resyncAfterNegotiation = true;
   yield* setFullSyncSlots(device, disk);
   disk.suspendAl(true);
   disk.al.setUpdates(!disk.alDisabled);

@@ -54,10 +54,10 @@ export class Openers {
     if (!changed) return;
     const { resource, vnr } = this.#device;
     resource.dispatch({ kind: 'openCount', vnr, openCount: total, writable: writers });
-    if (total === 0 && !this.#closing) this.#demote();
+    if (total === 0) this.#demote();
   }
 
-  /** The last opener of a device that was open for writing goes: all writes drained, epochs closed and acked. */
+  /** Instead of a count of 0 where a writer was: first all writes drained, epochs closed and acked. */
   lastClose(): void {
     this.#closing = true;
     this.#device.resource.io.drain();
@@ -66,18 +66,19 @@ export class Openers {
   drained(): void {
     if (!this.#closing) return;
     this.#closing = false;
-    this.#demote();
-    this.#device.block.drained();
+    this.count(0, false);
   }
 
+  /** Auto-demote where it is due; a close that waits goes on afterwards. */
   #demote(): void {
     const { resource } = this.#device;
     const { role, explicitPrimary, options } = resource.view.resource;
     const open = resource.view.devices.some((d) => d.openCount > 0 && d.writable);
-    if (!options.autoPromote || open || role !== Role.primary || explicitPrimary) return;
+    if (!options.autoPromote || open || role !== Role.primary || explicitPrimary) return this.#device.block.drained();
     resource.request((request) => ({ kind: 'setRole', request, tag: 'auto-demote', role: Role.secondary, force: false }),
       (rc, reason) => {
         if (rc < Ss.success) resource.log.warn(`auto-demote failed: ${reason && 'text' in reason ? reason.text : rc}`);
+        this.#device.block.drained();
       });
   }
 

@@ -34,6 +34,9 @@ export class PeerDevice {
   /** drbd_resync_finished has to wait for: the peer's disk state told meanwhile. @spec state.md 5.3 row 6 */
   resyncFinishedPdsk = -1;
 
+  /** The device grew at attach: resync of the new part once both disks are there (RESYNC_AFTER_NEG). */
+  resyncAfterNegotiation = false;
+
   constructor(connection: Connection, device: Device, io: PeerDeviceIo, conf: PeerDeviceConf) {
     this.connection = connection;
     this.device = device;

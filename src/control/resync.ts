@@ -2,7 +2,7 @@
 /** Resync: start, and what the state machine and the I/O engine order around it. @spec uuid.md 7, state.md 7.8 */
 import { BitmapTask } from '../meta/bitmap-task.ts';
 import type { Change } from '../state/events.ts';
-import { Cs, Cstate, Disk, isSyncTarget, Repl, UuidFlag } from '../state/states.ts';
+import { Cs, Cstate, Disk, isSyncTarget, Repl, Role, UuidFlag } from '../state/states.ts';
 import type { Device } from './device.ts';
 import type { Connection } from './connection.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -165,11 +165,16 @@ function later(pd: PeerDevice, delayMs: number): void {
   });
 }
 
-/** Resync of the new part after an online grow: its bits are set already. */
+/** resync_after_online_grow, if the device grew while it had no peer to tell: the new bits are set on both. @spec uuid.md 5.4 */
 export function afterGrow(pd: PeerDevice): void {
-  const { resource, vnr } = pd.device;
-  const upToDate = resource.deviceRow(vnr).disk === Disk.upToDate;
-  startResync(pd, upToDate ? 'source' : 'target');
+  if (!pd.resyncAfterNegotiation) return;
+  pd.resyncAfterNegotiation = false;
+  const { device: { resource }, connection: { nodeId } } = pd;
+  const { role } = resource.view.resource;
+  const { peerRole } = resource.connectionRow(nodeId);
+  const source = role !== peerRole ? role === Role.primary : resource.nodeId < nodeId;
+  pd.log.info('Resync of new storage after online grow');
+  startResync(pd, source ? 'source' : 'target');
 }
 
 /** Online verify is not there yet: back to Established, with the reason. */

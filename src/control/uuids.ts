@@ -8,7 +8,7 @@ import { dataAccessible } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
-import { exposedUuid, weakNodes, withRole } from '../state/uuid-ops.ts';
+import { exposedUuid, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidText } from '../state/uuid-types.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
 import { PCurrentUuid } from '../wire/packets/uuids110.ts';
@@ -160,15 +160,14 @@ function createForPeers(device: Device): void {
 
 /** The step journals it and tells setExposed. */
 export function setExposedLocally(device: Device, uuid: bigint): void {
-  const exposedUuid = withRole(uuid, device.resource.view.resource.role);
-  device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { exposedUuid } });
+  const { resource, vnr } = device;
+  const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
+  if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
 }
 
 /** drbd_uuid_set_exposed; as an effect the view and the journal have it already. */
 export function setExposed(device: Device, uuid: bigint): void {
-  const { resource, vnr } = device;
-  const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
-  if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
+  setExposedLocally(device, uuid);
   if (!device.disk) device.log.line(Level.info, `Setting exposed data uuid: ${uuidText(uuid)}`);
 }
 

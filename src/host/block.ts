@@ -27,7 +27,7 @@ export interface BlockHandler {
   openGone(openId: number): void;
   /** Count of opens after an open was granted or a close: total, and whether any since zero was a writer. */
   openCount(total: number, writers: boolean): void;
-  /** Last close of a device that was open for writing; closes wait (bounded by the shim) for drained(). */
+  /** Instead of openCount(0): last close of a device that was open for writing; it waits (bounded by the shim) for drained(). */
   lastClose(): void;
   /** No bypassed read is in flight any more and none will start: answer to setReadBypass(false). */
   bypassClosed(): void;

@@ -86,13 +86,17 @@ export class KernelDevice {
     return id;
   }
 
-  close(): void {
+  /** `done`: close(2) returns; a last close of a writer waits for the engine. */
+  close(done: () => void = () => {}): void {
     assert(this.openTotal > 0, 'closed as often as opened');
     this.openTotal--;
     const last = this.openTotal === 0;
     const writers = this.openWriters;
     if (last) this.openWriters = false;
-    this.front?.announceClose(last && writers);
+    const waits = last && writers && this.front !== null;
+    if (waits) this.closeWaits = done;
+    this.front?.announceClose(waits);
+    if (!waits) done();
   }
 
   #bypassRead(bio: SimBio): boolean {
@@ -239,8 +243,8 @@ export class SimBlockDevice implements BlockDevice {
 
   announceClose(waits: boolean): void {
     this.#life.later(0, 'close', () => {
-      this.#handler?.openCount(this.#kernel.openTotal, this.#kernel.openWriters);
       if (waits) this.#handler?.lastClose();
+      else this.#handler?.openCount(this.#kernel.openTotal, this.#kernel.openWriters);
     });
   }
 

@@ -5,6 +5,7 @@ import { Err } from '../../../src/genl/codes.ts';
 import { detachParms, disconnectParms, forgetPeerParms, invalidateParms, newCUuidParms, renameResourceParms } from '../../../src/genl/command-attrs.ts';
 import { diskConf, netConf, pathParms, resourceOpts } from '../../../src/genl/config-attrs.ts';
 import { Cmd } from '../../../src/genl/ops.ts';
+import { applyActivityLog } from '../../../src/sim/apply-al.ts';
 import { createSuperBlock } from '../../../src/sim/create-md.ts';
 import { sockaddr } from '../../../src/sim/drbdsetup.ts';
 import { Cstate, Disk, Repl } from '../../../src/state/states.ts';
@@ -93,6 +94,8 @@ describe('commands on a connected pair', () => {
     expect(pair.sent()[1].filter((e) => e.includes(' device '))).toEqual(['change device r0/0 Detaching', 'change device r0/0 Diskless']);
     expect(await pair.open(a, true)).toBe(0);
     await pair.write(a, 3, 33);
+    expect(await pair.answer(b.setup.attach(100, '/dev/disk0'))).toBe(Err.MD_UNCLEAN);
+    applyActivityLog(b.node.disks.get('/dev/disk0')!);
     expect(await pair.answer(b.setup.attach(100, '/dev/disk0'))).toBe(101);
     await pair.until('in sync again', idle);
     expect(pair.tag(b, 3)).toBe(33);
@@ -171,8 +174,9 @@ describe('commands on a connected pair', () => {
     expect(pair.sent()[0].slice(0, 2)).toEqual(['create device r0/1 Diskless +', 'create peer-device r0:1/1 Off DUnknown']);
     await pair.until('both are Diskless', () => a.resource.peerDeviceRow(1, 1).pdsk === Disk.diskless);
     for (const m of [a, b]) expect(await pair.answer(m.setup.attach(cluster.minor(m.id, 1), '/dev/disk1'))).toBe(101);
-    await pair.ok(a.setup.primary('r0', true));
+    expect(await pair.answer(a.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, 1))).toBe(101);
     await pair.until('in sync', idle);
+    await pair.ok(a.setup.secondary('r0'));
     for (const m of [a, b]) expect(await pair.answer(m.setup.plain(Cmd.DETACH, {}, cluster.minor(m.id, 1)))).toBe(1);
     for (const m of [a, b]) expect(await pair.answer(m.setup.plain(Cmd.DEL_MINOR, {}, cluster.minor(m.id, 1)))).toBe(101);
     await pair.until('in sync with one volume', idle);

@@ -30,6 +30,11 @@ const pdsk = (m: SimMember): Disk => m.resource.view.peerDevices[0]!.pdsk;
 const role = (m: SimMember): Role => m.resource.view.resource.role;
 const bits = (m: SimMember): number => m.resource.devices.get(0)!.disk!.bitmap.weight[0]!;
 const kernel = (m: SimMember) => m.node.devices.get(cluster.minor(m.id, 0))!;
+const close = async (m: SimMember): Promise<void> => {
+  let closed = false;
+  kernel(m).close(() => { closed = true; });
+  await cluster.until('close returns', () => closed);
+};
 const disk0 = (m: SimMember) => m.node.disks.get('/dev/disk0')!;
 const ok = async (answer: Promise<{ code: number; text: string }>): Promise<void> => {
   const { code, text } = await cluster.admin(answer);
@@ -122,7 +127,7 @@ describe('two nodes with an application', () => {
     expect(await write(b, 5, 77)).toBe(0);
     expect(disk0(a).tag(5 * SECTORS_PER_BLOCK)).toBe(77);
     expect((await cluster.admin(b.setup.secondary('r0'))).code).toBe(-12);
-    kernel(b).close();
+    await close(b);
     await ok(b.setup.secondary('r0'));
     expect(a.resource.view.devices[0]!.currentUuid | 1n).toBe(b.resource.view.devices[0]!.currentUuid | 1n);
   });
@@ -133,7 +138,7 @@ describe('two nodes with an application', () => {
     await open(b);
     expect(role(b)).toBe(Role.primary);
     expect(await write(b, 1, 5)).toBe(0);
-    kernel(b).close();
+    await close(b);
     await cluster.until('auto-demote', () => role(b) === Role.secondary);
     await open(a);
     expect(await write(a, 1, 6)).toBe(0);
