@@ -260,6 +260,7 @@ export class ConnConnection {
     incarnation.expect(HANDSHAKE_PING_TIMEOUTS * this.#conf.pingTimeoutMs);
     incarnation.send(PProtocol, -1, protocolPacket(this.#conf, this.#env.connectFlags()));
     this.#env.handshakeDone(incarnation);
+    incarnation.startControl();
   }
 
   #ownHandlers(): PacketHandlers {

@@ -103,17 +103,25 @@ export class Incarnation implements ConnLink {
   get agreed(): Agreed { return this.#agreed; }
   get dead(): boolean { return this.#dead; }
 
-  /** Streams deliver from now on; the early packets come at once. */
+  /** The data stream delivers from now on, its early packet at once. */
   start(): void {
     this.#keepalive.start();
     this.#dataWatch.start();
     this.#controlWatch.start();
-    const { data, control } = this.#early;
-    if (control) this.#controlPacket(control.command, control.volume, control.body, 0, control.body.byteLength, -1, 0);
-    if (data && !this.#dead) this.#dataPacket(data.command, data.volume, data.body, 0, data.body.byteLength, -1, 0);
+    const { data } = this.#early;
+    if (data) this.#dataPacket(data.command, data.volume, data.body, 0, data.body.byteLength, -1, 0);
+    if (!this.#dead) this.data.hold(false);
+  }
+
+  /**
+   * The control stream too, after the handshake: a peer that is done with it may already have sent what only an agreed
+   * connection can take.
+   */
+  startControl(): void {
     if (this.#dead) return;
-    this.control.hold(false);
-    this.data.hold(false);
+    const { control } = this.#early;
+    if (control) this.#controlPacket(control.command, control.volume, control.body, 0, control.body.byteLength, -1, 0);
+    if (!this.#dead) this.control.hold(false);
   }
 
   /** Everything from the next packet on has the form of these. */
