@@ -4,7 +4,7 @@
  * views before and after. Row numbers are the spec's. @spec state.md 5.2
  */
 import type { Effect } from './effects.ts';
-import { dataAccessible, deviceStable, mayReturnToUpToDate, pdAt, resolvedUuid } from './facts.ts';
+import { dataAccessible, deviceStable, mayReturnToUpToDate, pdAt, resolvedUuid, somePeer } from './facts.ts';
 import { combinedDependency } from './info.ts';
 import { notifyChanges } from './notify.ts';
 import { stateWordOf } from './state-word.ts';
@@ -14,19 +14,45 @@ import {
 import type { ConnectionRow, DeviceRow, PeerDeviceRow, View } from './types.ts';
 import { sameUuid } from './view.ts';
 
-/** Where the rules stand: before and after of one peer device, its device and connection. */
-interface At {
+const noMemory: Memory = { oldStable: false, stable: false, oldResyncTarget: false, resyncTarget: false, oldData: false, data: false,
+  resyncFinished: [], sendStateOthers: -1, healedPrimary: false, somePeerDemoted: false, newCurrentUuid: false,
+  tryBecomeUpToDate: false, sendState: false, sendFlushRequests: false };
+
+/** Where the rules stand: before and after of one peer device, its device and connection. One object that moves. */
+class At {
   readonly old: View;
   readonly now: View;
-  readonly d: number;
-  readonly c: number;
-  readonly oldDevice: DeviceRow;
-  readonly device: DeviceRow;
-  readonly oldPd: PeerDeviceRow;
-  readonly pd: PeerDeviceRow;
-  readonly oldConnection: ConnectionRow;
-  readonly connection: ConnectionRow;
-  readonly memory: Memory;
+  memory: Memory = noMemory;
+  d = 0;
+  c = 0;
+  private i = 0;
+
+  constructor(old: View, now: View) {
+    this.old = old;
+    this.now = now;
+  }
+
+  at(d: number, c: number): this {
+    this.d = d;
+    this.c = c;
+    this.i = d * this.now.connections.length + c;
+    return this;
+  }
+
+  /** Has anything changed that an edge of this peer device could come from? */
+  get touched(): boolean {
+    const { old, now, i, d, c, memory } = this;
+    return now.peerDevices[i] !== old.peerDevices[i] || now.devices[d] !== old.devices[d] || now.connections[c] !== old.connections[c]
+      || now.resource.role !== old.resource.role || memory.stable !== memory.oldStable
+      || memory.resyncTarget !== memory.oldResyncTarget || memory.data !== memory.oldData;
+  }
+
+  get oldDevice(): DeviceRow { return this.old.devices[this.d]!; }
+  get device(): DeviceRow { return this.now.devices[this.d]!; }
+  get oldPd(): PeerDeviceRow { return this.old.peerDevices[this.i]!; }
+  get pd(): PeerDeviceRow { return this.now.peerDevices[this.i]!; }
+  get oldConnection(): ConnectionRow { return this.old.connections[this.c]!; }
+  get connection(): ConnectionRow { return this.now.connections[this.c]!; }
 }
 
 /** What the rows of one device tell to later rows. */
@@ -35,7 +61,8 @@ interface Memory {
   stable: boolean;
   oldResyncTarget: boolean;
   resyncTarget: boolean;
-  sizeDetermined: boolean;
+  oldData: boolean;
+  data: boolean;
   resyncFinished: boolean[];
   /** Connection index whose initial sync was skipped; -1. */
   sendStateOthers: number;
@@ -47,7 +74,12 @@ interface Memory {
   sendFlushRequests: boolean;
 }
 
-interface Row { readonly row: string; readonly when: (at: At) => boolean; readonly then: (at: At, out: Effect[]) => void }
+export interface AfterRow {
+  readonly row: string;
+  readonly when: (at: At) => boolean;
+  readonly then: (at: At, out: Effect[]) => void;
+}
+type Row = AfterRow;
 
 const uuids = (at: At, out: Effect[], flags = 0): void => {
   out.push({ kind: 'sendUuids', nodeId: at.pd.nodeId, vnr: at.pd.vnr, flags });
@@ -66,6 +98,7 @@ function stateToAll(now: View, d: number, out: Effect[]): void {
   });
 }
 
+/** Every peer device of a device, before the next loop. */
 const firstLoop: readonly Row[] = [
   { row: 'W3', when: (at) => isSyncTarget(at.oldPd.repl) && at.pd.repl === Repl.established,
     then: (at) => { at.memory.resyncFinished[at.c] = true; } },
@@ -76,21 +109,21 @@ const firstLoop: readonly Row[] = [
       && at.pd.pdsk >= Disk.outdated && (at.oldPd.repl === Repl.off || at.oldPd.pdsk === Disk.diskless)
       && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid) && attached(at),
     then: (at, out) => out.push({ kind: 'clearBitmapUuid', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
-  { row: 'W6', when: (at) => at.now.resource.role === Role.primary && !dataAccessible(at.old, at.d) && dataAccessible(at.now, at.d),
+  { row: 'W6', when: (at) => at.now.resource.role === Role.primary && !at.memory.oldData && at.memory.data,
     then: (at) => { at.memory.healedPrimary = true; } },
 ];
 
 const depends = (pd: PeerDeviceRow): boolean => pd.suspDependency || pd.suspPeer || pd.suspUser;
-const noData = (view: View, d: number): boolean => view.resource.role === Role.primary && !dataAccessible(view, d);
 
+/** Every peer device of a device. */
 const secondLoop: readonly Row[] = [
   { row: 'W7', when: (at) => (at.memory.resyncFinished[at.c] === true && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
       || (at.oldPd.repl <= Repl.off && at.pd.repl > Repl.off
         && at.pd.commCurrentUuid !== resolvedUuid(at.now, at.d, at.pd.nodeId) && at.device.md !== null)
       || (at.pd.repl > Repl.off && at.memory.stable !== at.memory.oldStable),
     then: (at, out) => uuids(at, out) },
-  { row: 'W8', when: (at) => at.pd.pdsk === Disk.upToDate, then: (at) => { at.memory.sizeDetermined = true; } },
-  { row: 'W9', when: (at) => noData(at.now, at.d) && !noData(at.old, at.d) && !at.device.unregistered,
+  { row: 'W9', when: (at) => at.now.resource.role === Role.primary && !at.memory.data && !at.device.unregistered
+      && !(at.old.resource.role === Role.primary && !at.memory.oldData),
     then: (at, out) => out.push({ kind: 'helper', name: 'pri-on-incon-degr', vnr: at.pd.vnr, nodeId: at.pd.nodeId,
       wait: true, token: 0 }) },
   { row: 'W11', when: (at) => at.oldPd.pdsk < Disk.negotiating && at.pd.pdsk === Disk.negotiating,
@@ -168,99 +201,119 @@ function resyncStartsOrEnds(at: At, out: Effect[]): void {
 }
 
 function newMemory(old: View, now: View, d: number): Memory {
-  const target = (view: View): boolean => view.connections.some((_, c) => {
-    const { repl } = pdAt(view, d, c);
-    return repl === Repl.wfBitMapT || isSyncTarget(repl);
-  });
-  return {
-    oldStable: deviceStable(old), stable: deviceStable(now), oldResyncTarget: target(old), resyncTarget: target(now),
-    sizeDetermined: now.devices[d]!.disk === Disk.upToDate, resyncFinished: [], sendStateOthers: -1, healedPrimary: false,
-    somePeerDemoted: false, newCurrentUuid: false, tryBecomeUpToDate: false, sendState: false, sendFlushRequests: false,
-  };
+  const target = (view: View): boolean => somePeer(view, d, ({ repl }) => repl === Repl.wfBitMapT || isSyncTarget(repl));
+  return { ...noMemory, oldStable: deviceStable(old), stable: deviceStable(now), oldResyncTarget: target(old), resyncTarget: target(now),
+    oldData: dataAccessible(old, d), data: dataAccessible(now, d), resyncFinished: [] };
 }
 
-/** Rows W35..W40. */
-function deviceTail(old: View, now: View, d: number, memory: Memory, out: Effect[]): void {
-  const before = old.devices[d]!;
-  const device = now.devices[d]!;
-  const { vnr } = device;
-  const demoted = old.resource.role === Role.primary && now.resource.role === Role.secondary;
-  const leaves = before.disk !== device.disk;
-  const hasMd = device.md !== null;
-  if ((demoted || memory.somePeerDemoted) && hasMd && device.disk >= Disk.inconsistent) { // W35
-    out.push({ kind: 'writeBitmap', vnr, why: 'demote' });
+const demoted = ({ old, now }: At): boolean => old.resource.role === Role.primary && now.resource.role === Role.secondary;
+const hasMd = (at: At): boolean => at.device.md !== null;
+const becameDisk = (at: At, disk: Disk): boolean => at.oldDevice.disk !== disk && at.device.disk === disk;
+const goes = (at: At): boolean => becameDisk(at, Disk.failed) || becameDisk(at, Disk.detaching);
+const tellAll = (at: At, out: Effect[]): void => stateToAll(at.now, at.d, out);
+
+/** Every device, after its peer devices. */
+const deviceTail: readonly Row[] = [
+  { row: 'W35', when: (at) => (demoted(at) || at.memory.somePeerDemoted) && attached(at),
+    then: (at, out) => out.push({ kind: 'writeBitmap', vnr: at.device.vnr, why: 'demote' }) },
+  { row: 'W36', when: (at) => hasMd(at) && (at.device.disk === Disk.upToDate // W2, W8
+      || somePeer(at.now, at.d, (pd) => pd.pdsk === Disk.upToDate)),
+    then: (at, out) => out.push({ kind: 'storeEffectiveSize', vnr: at.device.vnr }) },
+  { row: 'W37', when: goes, then: diskGoes },
+  { row: 'W38', when: (at) => becameDisk(at, Disk.diskless) && hasMd(at),
+    then: (at, out) => {
+      tellAll(at, out);
+      out.push({ kind: 'ldevReference', vnr: at.device.vnr, acquire: false });
+    } },
+  { row: 'W39', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.inconsistent, then: tellAll },
+  { row: 'W40', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.consistent
+      && mayReturnToUpToDate(at.now, at.d),
+    then: (at) => { at.memory.tryBecomeUpToDate = true; } },
+  { row: 'W40', when: (at) => at.device.tryToGetResync,
+    then: (at, out) => out.push({ kind: 'tryToGetResynced', vnr: at.device.vnr }) },
+  { row: 'W40', when: (at) => hasMd(at) && at.device.disk > Disk.diskless,
+    then: (at, out) => out.push({ kind: 'syncMd', vnr: at.device.vnr }) },
+  { row: 'W40', when: (at) => at.now.resource.role === Role.primary && at.oldDevice.haveQuorum && !at.device.haveQuorum,
+    then: (at, out) => out.push({ kind: 'helper', name: 'quorum-lost', vnr: at.device.vnr, nodeId: -1, wait: true, token: 0 }) },
+  { row: 'W40', when: (at) => at.memory.newCurrentUuid
+      || (!at.old.resource.suspUuid && at.now.resource.suspUuid && at.device.newCurUuid),
+    then: (at, out) => out.push({ kind: 'newCurrentUuid', vnr: at.device.vnr, forced: false }) },
+  { row: 'W40', when: (at) => becameDisk(at, Disk.diskless), then: (at, out) => out.push({ kind: 'limits', vnr: at.device.vnr }) },
+];
+
+function diskGoes(at: At, out: Effect[]): void {
+  const { vnr, disk, options, forceDetach } = at.device;
+  if (disk === Disk.failed && options.onIoError === 'call-local-io-error') {
+    out.push({ kind: 'helper', name: 'local-io-error', vnr, nodeId: -1, wait: true, token: 0 });
   }
-  if (memory.sizeDetermined && hasMd) out.push({ kind: 'storeEffectiveSize', vnr }); // W36
-  if (leaves && (device.disk === Disk.failed || device.disk === Disk.detaching)) { // W37
-    if (device.disk === Disk.failed && device.options.onIoError === 'call-local-io-error') {
-      out.push({ kind: 'helper', name: 'local-io-error', vnr, nodeId: -1, wait: true, token: 0 });
-    }
-    if (device.forceDetach) out.push({ kind: 'abortLocalIo', vnr });
-    stateToAll(now, d, out);
-    out.push({ kind: 'writeBitmap', vnr, why: 'detach' }, { kind: 'syncMd', vnr }, { kind: 'ldevReference', vnr, acquire: false });
-  }
-  if (leaves && device.disk === Disk.diskless) { // W38
-    if (hasMd) stateToAll(now, d, out);
-    if (hasMd) out.push({ kind: 'ldevReference', vnr, acquire: false });
-  }
-  if (before.disk === Disk.upToDate && device.disk === Disk.inconsistent) stateToAll(now, d, out); // W39
-  if (before.disk === Disk.upToDate && device.disk === Disk.consistent && mayReturnToUpToDate(now, d)) memory.tryBecomeUpToDate = true;
-  if (device.tryToGetResync) out.push({ kind: 'tryToGetResynced', vnr });
-  if (hasMd) out.push({ kind: 'syncMd', vnr });
-  if (now.resource.role === Role.primary && before.haveQuorum && !device.haveQuorum) {
-    out.push({ kind: 'helper', name: 'quorum-lost', vnr, nodeId: -1, wait: true, token: 0 });
-  }
-  const resumes = !old.resource.suspUuid && now.resource.suspUuid && device.newCurUuid;
-  if (memory.newCurrentUuid || resumes) out.push({ kind: 'newCurrentUuid', vnr, forced: false });
-  if (leaves && device.disk === Disk.diskless) out.push({ kind: 'limits', vnr });
+  if (forceDetach) out.push({ kind: 'abortLocalIo', vnr });
+  tellAll(at, out);
+  out.push({ kind: 'writeBitmap', vnr, why: 'detach' }, { kind: 'syncMd', vnr });
+  if (hasMd(at)) out.push({ kind: 'ldevReference', vnr, acquire: false });
 }
 
 /** W45: all volumes became UpToDate on both sides. */
-function unfence(old: View, now: View, c: number): boolean {
-  return now.devices.length > 0
-    && now.devices.every((device, d) => device.disk === Disk.upToDate && pdAt(now, d, c).pdsk === Disk.upToDate)
-    && now.devices.some((_, d) => pdAt(old, d, c).pdsk !== Disk.upToDate);
-}
+const unfence = ({ old, now, c }: At): boolean => now.devices.length > 0
+  && now.devices.every((device, d) => device.disk === Disk.upToDate && pdAt(now, d, c).pdsk === Disk.upToDate)
+  && now.devices.some((_, d) => pdAt(old, d, c).pdsk !== Disk.upToDate);
 
-function connectionTail(old: View, now: View, c: number, flush: boolean, out: Effect[]): void {
-  const before = old.connections[c]!;
-  const connection = now.connections[c]!;
-  const { nodeId } = connection;
-  if (flush && connection.peerRole === Role.primary && connection.agreedVersion >= 123) { // W42
-    out.push({ kind: 'sendFlushRequests', nodeId });
-  }
-  // W43; after a loss the receiver goes on by itself.
-  if (before.cstate !== Cstate.unconnected && connection.cstate === Cstate.unconnected) out.push({ kind: 'startConnecting', nodeId });
-  if (connection.suspFen) out.push({ kind: 'raise', event: { kind: 'checkFencing', nodeId } }); // W44
-  if (connection.options.fencing !== Fencing.dontCare && unfence(old, now, c)) { // W45
-    out.push({ kind: 'helper', name: 'unfence-peer', vnr: -1, nodeId, wait: true, token: 0 });
-  }
+/** Every connection. */
+const connectionRows: readonly Row[] = [
+  { row: 'W42', when: (at) => at.memory.sendFlushRequests && at.connection.peerRole === Role.primary && at.connection.agreedVersion >= 123,
+    then: (at, out) => out.push({ kind: 'sendFlushRequests', nodeId: at.connection.nodeId }) },
+  // After a loss the receiver goes on by itself.
+  { row: 'W43', when: (at) => at.oldConnection.cstate !== Cstate.unconnected && at.connection.cstate === Cstate.unconnected,
+    then: (at, out) => out.push({ kind: 'startConnecting', nodeId: at.connection.nodeId }) },
+  { row: 'W44', when: (at) => at.connection.suspFen,
+    then: (at, out) => out.push({ kind: 'raise', event: { kind: 'checkFencing', nodeId: at.connection.nodeId } }) },
+  { row: 'W45', when: (at) => at.connection.options.fencing !== Fencing.dontCare && unfence(at),
+    then: (at, out) => out.push({ kind: 'helper', name: 'unfence-peer', vnr: -1, nodeId: at.connection.nodeId, wait: true, token: 0 }) },
+];
+
+/** Before the connections; only `old` and `now` count. */
+const resourceRows: readonly Row[] = [
+  { row: 'W41', when: demoted,
+    then: ({ now }, out) => {
+      for (const { cstate, nodeId } of now.connections) {
+        if (cstate === Cstate.connected) out.push({ kind: 'sendState', nodeId, vnr: -1, word: Role.secondary });
+      }
+    } },
+];
+
+/** At the end; the memory is that of all devices. */
+const tailRows: readonly Row[] = [
+  { row: 'W46', when: (at) => at.now.resource.suspUuid, then: (_, out) => out.push({ kind: 'raise', event: { kind: 'suspUuidDone' } }) },
+  { row: 'W47', when: (at) => at.memory.tryBecomeUpToDate || at.memory.healedPrimary || at.now.resource.emptyTwopcScheduled, // 6.9
+    then: (_, out) => out.push({ kind: 'raise', event: { kind: 'emptyTwopc' } }) },
+];
+
+/** All of them, in the order in which they run. */
+export const afterRows = { firstLoop, secondLoop, deviceTail, resourceRows, connectionRows, tailRows } as const;
+
+function run(rows: readonly Row[], at: At, out: Effect[]): void {
+  for (const row of rows) if (row.when(at)) row.then(at, out);
 }
 
 /** What the worker does for the change from `old` to `now`, in order. */
 export function afterStateChange(old: View, now: View, out: Effect[]): void {
-  let emptyTwopc = false;
-  let flush = false;
   notifyChanges(old, now, out); // A
+  const at = new At(old, now);
+  const connections = now.connections.length;
+  const all = { ...noMemory };
   for (let d = 0; d < now.devices.length; d++) {
-    const memory = newMemory(old, now, d);
-    const cells = now.connections.map((connection, c): At => ({ old, now, d, c, memory, connection, oldConnection: old.connections[c]!,
-      device: now.devices[d]!, oldDevice: old.devices[d]!, pd: pdAt(now, d, c), oldPd: pdAt(old, d, c) }));
-    for (const at of cells) for (const row of firstLoop) if (row.when(at)) row.then(at, out);
-    for (const at of cells) {
+    const memory = at.memory = newMemory(old, now, d);
+    for (let c = 0; c < connections; c++) if (at.at(d, c).touched) run(firstLoop, at, out);
+    for (let c = 0; c < connections; c++) {
       memory.sendState = false;
-      for (const row of secondLoop) if (row.when(at)) row.then(at, out);
+      if (at.at(d, c).touched) run(secondLoop, at, out);
     }
-    deviceTail(old, now, d, memory, out);
-    emptyTwopc ||= memory.tryBecomeUpToDate || memory.healedPrimary;
-    flush ||= memory.sendFlushRequests;
+    run(deviceTail, at.at(d, 0), out);
+    all.tryBecomeUpToDate ||= memory.tryBecomeUpToDate;
+    all.healedPrimary ||= memory.healedPrimary;
+    all.sendFlushRequests ||= memory.sendFlushRequests;
   }
-  if (old.resource.role === Role.primary && now.resource.role === Role.secondary) { // W41
-    for (const { cstate, nodeId } of now.connections) {
-      if (cstate === Cstate.connected) out.push({ kind: 'sendState', nodeId, vnr: -1, word: Role.secondary });
-    }
-  }
-  for (let c = 0; c < now.connections.length; c++) connectionTail(old, now, c, flush, out);
-  if (now.resource.suspUuid) out.push({ kind: 'raise', event: { kind: 'suspUuidDone' } }); // W46
-  if (emptyTwopc || now.resource.emptyTwopcScheduled) out.push({ kind: 'raise', event: { kind: 'emptyTwopc' } }); // W47, 6.9
+  at.memory = all;
+  run(resourceRows, at, out);
+  for (let c = 0; c < connections; c++) run(connectionRows, at.at(0, c), out);
+  run(tailRows, at, out);
 }
