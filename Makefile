@@ -47,9 +47,10 @@ $(OUT)/drbdd.mjs: $(ENGINE_SOURCES) package.json node_modules/.package-lock.json
 	esbuild src/daemon/main.ts --bundle --platform=node --target=node24 --format=esm --outfile=$@ --log-level=warning \
 	  --banner:js="import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);"
 
+# One at a time: npm ci empties the folder first.
 node_modules/.package-lock.json: package-lock.json
-	npm ci --no-audit --no-fund
-	@touch $@
+	@mkdir -p $(OUT)
+	flock $(OUT)/.npm.lock sh -c 'test $@ -nt $< || { npm ci --no-audit --no-fund && touch $@; }'
 
 install: all
 	install -d $(DESTDIR)/usr/lib/modules/$(KVER)/updates/drbdd $(DESTDIR)/usr/lib/drbdd $(DESTDIR)/usr/lib/depmod.d
@@ -62,8 +63,8 @@ install: all
 
 # What the guests get laid over their root: an installation with its own index of modules.
 stage: all
-	rm -rf $(OUT)/stage && $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(OUT)/stage > /dev/null
-	scripts/depmod-stage $(OUT)/stage $(KVER)
+	flock $(OUT)/.stage.lock sh -c 'rm -rf $(OUT)/stage && $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(OUT)/stage > /dev/null && \
+	  scripts/depmod-stage $(OUT)/stage $(KVER)'
 
 demo: setup
 	@$(MAKE) --no-print-directory stage
