@@ -108,6 +108,11 @@ export function perform<K extends Kind>(resource: Resource, effect: Of<K>): void
 const waiting: { readonly [K in Kind]?: (r: Resource, e: Of<K>, next: () => void) => boolean } = {
   helper: (r, e, next) => { runHelper(r, e, e.wait ? next : () => {}); return e.wait; },
   syncMd: (r, e, next) => awaitDisk(r, e.vnr, (disk) => disk.meta.sync({ done: next })),
+  newCurrentUuid: (r, e, next) => {
+    const device = r.devices.get(e.vnr);
+    if (device) uuids.makeNewCurrentUuid(device, e.forced, next);
+    return device !== undefined;
+  },
   writeBitmap: (r, e, next) => awaitDisk(r, e.vnr, (disk) => disk.writeBitmap(next)),
 };
 

@@ -3,6 +3,7 @@
 import { assert } from '../assert.ts';
 import { Engine } from '../control/engine.ts';
 import type { Resource } from '../control/resource.ts';
+import type { DiskConf, NetConf, ResourceOpts } from '../genl/config-attrs.ts';
 import { TcpTransportClass } from '../transport/tcp.ts';
 import { applyActivityLog } from './apply-al.ts';
 import { createSuperBlock } from './create-md.ts';
@@ -19,6 +20,10 @@ export interface ClusterOptions {
   readonly diskSectors: number;
   /** 1 A, 2 B, 3 C. */
   readonly wireProtocol: number;
+  /** Further options of every connection, resource and disk. */
+  readonly net?: Partial<NetConf>;
+  readonly resource?: Partial<ResourceOpts>;
+  readonly disk?: Partial<DiskConf>;
 }
 
 const RESOURCE = 'r0';
@@ -91,16 +96,17 @@ export class SimCluster {
       const { code, text } = await this.admin(answer);
       assert(code === 101 || code === 1, `up of n${id}: ${code} ${text}`);
     };
-    await ok(setup.newResource(RESOURCE, id));
+    await ok(setup.newResource(RESOURCE, id, this.options.resource));
     for (let v = 0; v < this.options.volumes; v++) await ok(setup.newMinor(RESOURCE, this.minor(id, v), v));
     for (const peer of this.members) {
       if (peer.id === id) continue;
-      await ok(setup.newPeer(RESOURCE, peer.id, { name: peer.node.name, wireProtocol: this.options.wireProtocol }));
+      await ok(setup.newPeer(RESOURCE, peer.id, { name: peer.node.name,
+        wireProtocol: this.options.wireProtocol, ...this.options.net }));
       await ok(setup.newPath(RESOURCE, peer.id, sockaddr(this.members[id]!.node.address, this.port(id, peer.id)),
         sockaddr(peer.node.address, this.port(peer.id, id))));
     }
     for (const disk of this.members[id]!.node.disks.values()) applyActivityLog(disk);
-    for (let v = 0; v < this.options.volumes; v++) await ok(setup.attach(this.minor(id, v), `/dev/disk${v}`));
+    for (let v = 0; v < this.options.volumes; v++) await ok(setup.attach(this.minor(id, v), `/dev/disk${v}`, this.options.disk));
     for (const peer of this.members) if (peer.id !== id) await ok(setup.connect(RESOURCE, peer.id));
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** drbd_set_role: promote and demote. @spec state.md 7.1 */
+import type { Effect } from './effects.ts';
 import { pdAt, highestPdsk } from './facts.ts';
 import type { Verdict } from './guards.ts';
 import { backOffMs, stillTransient } from './initiator.ts';
@@ -15,7 +16,7 @@ import { stateWordOf } from './state-word.ts';
 import { Cs, Cstate, Disk, Role } from './states.ts';
 import type { Step } from './transaction.ts';
 import type { View } from './types.ts';
-import { peerDeviceIndex, replaceConnection, replaceDevice, replacePeerDevice, replaceResource } from './view.ts';
+import { peerDeviceIndex, replaceConnection, replaceResource } from './view.ts';
 
 const TRIES_MAX = 4;
 
@@ -69,7 +70,8 @@ export function signalRole(step: Step, signal: Signal & { readonly kind: 'fenced
 
 export function driveRole(step: Step, operation: RoleOperation, signal: Signal): void {
   const { id } = operation;
-  if (signal.kind === 'cancel' && signal.request === operation.request && operation.run === null && operation.phase !== 'work') {
+  if (signal.kind === 'cancel' && signal.request === operation.request && operation.run === null
+    && operation.phase !== 'work' && operation.phase !== 'telling') {
     return endOperation(step, operation, Ss.interrupted, null);
   }
   switch (operation.phase) {
@@ -84,6 +86,7 @@ export function driveRole(step: Step, operation: RoleOperation, signal: Signal):
     case 'try': case 'transient': return attempt(step, operation, signal);
     case 'fence': if (operation.fencing.length === 0) afterFencing(step, operation); return;
     case 'work': if (workDone(signal, id)) succeed(step, operation); return;
+    case 'telling': if (workDone(signal, id)) endOperation(step, operation, Ss.success, null); return;
   }
 }
 
@@ -203,40 +206,44 @@ function afterFencing(step: Step, operation: RoleOperation): void {
   endOperation(step, operation, operation.rc, operation.reason);
 }
 
-/** 7.1, "Success". */
+/**
+ * 7.1, "Success". Forced: each volume's new generation is on disk before the peers hear of the new state, and before
+ * the answer, so the worker does the telling.
+ */
 function succeed(step: Step, operation: RoleOperation): void {
   const primary = operation.role === Role.primary;
   const forced = has(operation, Cs.fpLocalUpToDate) && primary;
+  const out = forced ? step.work : step.effects;
   if (operation.force && forced) step.effects.push(logLine('Forced to consider local data as UpToDate!', LEVEL.warning));
   if (operation.force && has(operation, Cs.fpOutdatePeers)) {
     step.effects.push(logLine('Forced to consider peers as Outdated!', LEVEL.warning));
   }
   for (const { vnr, md } of step.view.devices) {
-    if (!primary && md !== null) step.effects.push({ kind: 'setPrimaryBit', vnr, on: false });
-    if (!forced) continue;
-    step.view = replaceDevice(step.view, vnr, { newCurUuid: false });
-    step.effects.push({ kind: 'newCurrentUuid', vnr, forced: true });
+    if (!primary && md !== null) out.push({ kind: 'setPrimaryBit', vnr, on: false });
+    if (forced) out.push({ kind: 'newCurrentUuid', vnr, forced: true });
   }
   if (primary) for (const { nodeId } of step.view.connections) step.view = replaceConnection(step.view, nodeId, { discardMyData: false });
-  tellPeers(step, forced);
+  tellPeers(step, forced, out);
   for (const { vnr, md } of step.view.devices) {
-    if (md !== null) step.effects.push({ kind: 'syncMd', vnr });
-    if (primary && !step.view.resource.options.autoPromote) step.effects.push({ kind: 'uevent', vnr });
+    if (md !== null) out.push({ kind: 'syncMd', vnr });
+    if (primary && !step.view.resource.options.autoPromote) out.push({ kind: 'uevent', vnr });
   }
   if (!primary) step.view = replaceResource(step.view, { explicitPrimary: false });
-  endOperation(step, operation, Ss.success, null);
+  if (!forced) return endOperation(step, operation, Ss.success, null);
+  awaitWork(step, operation.id);
+  putOperation(step, { ...operation, phase: 'telling', waiting: waitingFor('after-state-change') });
 }
 
-function tellPeers(step: Step, forced: boolean): void {
-  step.view.connections.forEach((connection, c) => {
-    if (connection.cstate !== Cstate.connected) return;
+function tellPeers(step: Step, forced: boolean, out: Effect[]): void {
+  step.view.connections.forEach(({ cstate, nodeId }, c) => {
+    if (cstate !== Cstate.connected) return;
     step.view.devices.forEach(({ vnr }, d) => {
-      if (forced) {
-        step.effects.push({ kind: 'sendUuids', nodeId: connection.nodeId, vnr, flags: 0 });
-        step.view = replacePeerDevice(step.view, vnr, connection.nodeId, { considerResync: true });
-      }
       if (step.view.peerDevices[peerDeviceIndex(step.view, d, c)] === undefined) return;
-      step.effects.push({ kind: 'sendState', nodeId: connection.nodeId, vnr, word: stateWordOf(step.view, d, c) });
+      if (forced) {
+        out.push({ kind: 'raise', event: { kind: 'peerDeviceFacts', vnr, nodeId, facts: { considerResync: true } } },
+          { kind: 'sendUuids', nodeId, vnr, flags: 0 });
+      }
+      out.push({ kind: 'sendState', nodeId, vnr, word: stateWordOf(step.view, d, c) });
     });
   });
 }

@@ -45,7 +45,8 @@ export interface RoleOperation extends OperationBase {
   readonly force: boolean;
   readonly flags: number;
   readonly tries: number;
-  readonly phase: 'ping' | 'settle' | 'try' | 'transient' | 'backOff' | 'settleAgain' | 'fence' | 'twoPrimariesSleep' | 'work';
+  readonly phase: 'ping' | 'settle' | 'try' | 'transient' | 'backOff' | 'settleAgain' | 'fence' | 'twoPrimariesSleep' | 'work'
+    | 'telling';
   readonly upToDateBefore: number;
   readonly fenced: boolean;
   readonly primaryNopSeen: boolean;
