@@ -189,7 +189,7 @@ const secondLoop: readonly Row[] = [
     then: (at) => { at.memory.newCurrentUuid = true; } },
   { row: 'W33', when: (at) => becomes(at, Repl.verifyS),
     then: (at, out) => out.push({ kind: 'startVerify', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
-  { row: 'W34', when: (at) => isSync(at.oldPd.repl) !== isSync(at.pd.repl) || becomes(at, Repl.syncTarget),
+  { row: 'W34', when: (at) => isSync(at.oldPd.repl) !== isSync(at.pd.repl) || isSyncTarget(at.oldPd.repl) !== isSyncTarget(at.pd.repl),
     then: resyncStartsOrEnds },
 ];
 

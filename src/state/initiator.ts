@@ -215,7 +215,7 @@ function finish(step: Step, operation: number, run: ChangeRun, rc: Ss, reason: R
   if (rc >= Ss.success) return commitRun(step, operation, run);
   if (target >= 0 && twopc.isConnect) step.view = abortConnect(step.view, target);
   if (twopc.prepared !== 0n) {
-    step.effects.push(logLine(`Aborting cluster-wide state change ${twopc.packet.tid} rv = ${rc}`, LEVEL.info));
+    step.effects.push(logLine(`Aborting cluster-wide state change ${twopc.packet.tid}: ${ssText(rc)} (${rc})`, LEVEL.info));
     abortAll(step, twopc);
   }
   clearTwopc(step);
@@ -250,7 +250,7 @@ function commitRun(step: Step, operation: number, run: ChangeRun): Progress {
   const phase: Phase = 'commit';
   const verdict = transact(step, { flags, tag: run.tag, members: twopc.reachableNodes },
     (draft) => applyChange(draft, run.change, phase, ownTwopc(step, operation)));
-  if (verdict.rc < Ss.success) step.effects.push(logLine(`FATAL: Local commit of already committed ${packet.tid} failed!`, LEVEL.err));
+  if (verdict.rc < Ss.success) step.effects.push(logLine(`FATAL: cluster-wide state change ${packet.tid} is committed, but refused here`, LEVEL.err));
   clearTwopc(step);
   if (twopc.prepared !== 0n && !applyAfter) sendCommit();
   return over(run, verdict.rc < Ss.success ? verdict.rc : Ss.success, verdict.reason);

@@ -73,7 +73,7 @@ function apply(step: Step, operation: FenceOperation, exit: number): boolean {
     return false;
   }
   if (exit === 7 && connection.options.fencing !== Fencing.resourceAndStonith) {
-    step.effects.push(logLine('fence-peer() = 7 && fencing != Stonith !!!', LEVEL.err, -1, nodeId));
+    step.effects.push(logLine('fence-peer helper returned 7, but fencing is not resource-and-stonith', LEVEL.err, -1, nodeId));
   }
   const connecting = step.view.devices.some((_, d) => {
     const pd = pdAt(step.view, d, c);

@@ -228,7 +228,7 @@ function conclude(step: Step, from: number, packet: TwopcEnd): void {
     priIncapable: packet.priIncapable } : {}) });
   if (commits && twopc.packet.kind === 'prepare') {
     const result = participantChange(step, twopc.packet, step.view.twopc!, from, 'commit', packet);
-    if (result.rc < Ss.success) step.effects.push(logLine(`FATAL: Local commit of already committed ${packet.tid} failed!`, 3, -1, from));
+    if (result.rc < Ss.success) step.effects.push(logLine(`FATAL: cluster-wide state change ${packet.tid} is committed, but refused here`, 3, -1, from));
   } else if (!commits && connectPeer(step.view, twopc) >= 0) step.view = abortConnect(step.view, twopc.packet.initiator);
   const reach = connectedMask(step.view) & packet.nodesToReach;
   const rest = packet.nodesToReach & ~(reach | bit(step.view.resource.nodeId));

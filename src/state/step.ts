@@ -238,7 +238,7 @@ function ioError(s: Step, event: Of<'ioError'>): Verdict | void {
   if (passes && device.disk <= Disk.inconsistent) return;
   if (event.error === 'forceDetach') s.view = replaceDevice(s.view, event.vnr, { forceDetach: true });
   const what = event.error === 'meta' ? 'meta data' : event.error;
-  s.effects.push(logLine(passes ? `Local IO failed (${what}).` : `Local IO failed (${what}). Detaching...`, LEVEL.err, event.vnr));
+  s.effects.push(logLine(passes ? `Local IO failed in ${what}.` : `Local IO failed in ${what}. Detaching...`, LEVEL.err, event.vnr));
   return transact(s, { flags: Cs.hard, tag: 'local-io-error' }, (draft) =>
     draft.apply([{ set: 'disk', vnr: event.vnr, disk: passes ? Disk.inconsistent : Disk.failed }]));
 }

@@ -19,7 +19,7 @@ export interface Parts {
 }
 
 /** Secondary, UpToDate; peer 1 Connected, Secondary, Established, UpToDate; peer 2 Connected likewise if it is given. */
-const countOf = (parts: Parts): number => Math.max(1, parts.connections?.length ?? 0, parts.peers?.length ?? 0);
+export const countOf = (parts: Parts): number => Math.max(1, parts.connections?.length ?? 0, parts.peers?.length ?? 0);
 
 export function viewOf(parts: Parts = {}, count = countOf(parts)): View {
   const base = emptyView('r0', 0);
