@@ -10,7 +10,7 @@ import type { AdoptedDevice } from '../../host/block.ts';
 import { LogLevel } from '../../host/log.ts';
 import type { LowerDevice } from '../../host/lower.ts';
 import type { Sticky } from '../../state/effects.ts';
-import { Cs, Disk } from '../../state/states.ts';
+import { Cs, Disk, Role } from '../../state/states.ts';
 import { readopt as readoptDisk } from '../attach.ts';
 import type { Device } from '../device.ts';
 import type { Engine } from '../engine.ts';
@@ -121,6 +121,7 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
     if (volume.adopted) yield* takeOverDisk(volume.device, left, volume.adopted);
   }
   resource.restore(left.facts.filter((fact) => fact.kind !== 'disk' || usable(resource, fact)));
+  for (const { device } of volumes) if (resource.view.resource.role === Role.primary) crashed(device);
   resource.dispatch({ kind: 'change', request: 0, tag: 'readopt', flags: Cs.hard | Cs.forceRecalc, changes: [] });
   pushFacts(resource);
   for (const { device, adopted } of volumes) {
@@ -136,6 +137,18 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
     if (fact.kind !== 'standAlone' || fact.standAlone || !resource.connections.has(fact.nodeId)) continue;
     resource.dispatch({ kind: 'connect', request: 0, nodeId: fact.nodeId, discardMyData: false, tentative: false });
   }
+}
+
+/**
+ * A Primary's engine died: bits that only it knew are replaced by the extents of the activity log, as after a crash of the
+ * node; and contact to each peer that had all data was lost, so that what is written next is another generation.
+ */
+function crashed({ resource, vnr }: Device): void {
+  const { disk, md } = resource.deviceRow(vnr);
+  if (!md) return;
+  const lostPeer = md.slots.some((slot, n) => n !== resource.nodeId && slot.bitmapIndex >= 0 && slot.bitmapUuid === 0n);
+  const facts = { crashedPrimary: true, ...(lostPeer && disk === Disk.upToDate ? { newCurUuid: true } : {}) };
+  resource.dispatch({ kind: 'deviceFacts', vnr, facts });
 }
 
 /** Only states that a disk rests in are taken over; others are found anew. */
