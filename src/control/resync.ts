@@ -2,7 +2,9 @@
 /** Resync: start, and what the state machine and the I/O engine order around it. @spec uuid.md 7, state.md 7.8 */
 import { BitmapTask } from '../meta/bitmap-task.ts';
 import type { Change } from '../state/events.ts';
+import { stableSyncSourcePresent } from '../state/facts.ts';
 import { Cs, Cstate, Disk, isSyncTarget, Repl, Role, UuidFlag } from '../state/states.ts';
+import { deviceIndex } from '../state/view.ts';
 import type { Device } from './device.ts';
 import type { Connection } from './connection.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -109,7 +111,10 @@ export function run(pd: PeerDevice, target: boolean): void {
   pd.log.info(`Began resync as ${name} (will sync ${bits * 4} KB [${bits} bits set]).`);
   if (!target || pd.uuids === null) return;
   uuids.setExposed(pd.device, pd.uuids.currentUuid);
-  if ((pd.uuids.flags & UuidFlag.stable) === 0) setFacts(pd, { unstableResync: true });
+  const { view } = pd.device.resource;
+  const stable = (pd.uuids.flags & UuidFlag.stable) !== 0
+    || stableSyncSourcePresent(view, deviceIndex(view, pd.device.vnr), pd.connection.nodeId);
+  if (!stable) setFacts(pd, { unstableResync: true });
   uuids.resyncStarts(pd);
 }
 
