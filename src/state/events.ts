@@ -112,7 +112,7 @@ export type Event =
   /** From the worker queue: the new current UUID was made before I/O resumes (W46). */
   | { readonly kind: 'suspUuidDone' }
   /** From the worker queue: may I/O resume after fencing? (W44) */
-  | { readonly kind: 'checkFencing'; readonly nodeId: number }
+  | { readonly kind: 'checkFencing'; readonly nodeId: number; readonly made?: boolean }
   /** Run the empty two-phase commit. */
   | { readonly kind: 'emptyTwopc' }
   /** Ask the fence-peer handler about this connection. @spec state.md 8.5 */

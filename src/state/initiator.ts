@@ -55,6 +55,13 @@ export function driveRun(step: Step, operation: number, run: ChangeRun, timerFir
   }
 }
 
+/** The requester is gone: who was asked is told that it is off. @spec state.md 6.2 step 12 */
+export function interruptRun(step: Step, operation: number, run: ChangeRun): void {
+  if (run.phase === 'replies' || run.phase === 'settle') finish(step, operation, run, Ss.interrupted);
+  if (run.phase === 'settle') step.effects.push({ kind: 'timerStop', name: settleTimer(operation) });
+  if (run.phase === 'backOff') step.effects.push({ kind: 'timerStop', name: backOffTimer(operation) });
+}
+
 /** Gives state_sem back if this operation holds it. */
 export function releaseSem(step: Step, operation: number): void {
   if (step.view.semHolder === operation) step.view = { ...step.view, semHolder: 0 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** One cluster-wide change, then the answer; and the empty two-phase commit. @spec state.md 2.6, 6.9 */
-import { awaitWork, endOperation, putOperation, runChange, takeId, addOperation, waitingFor, workDone } from './op-common.ts';
+import {
+  addOperation, awaitWork, endOperation, interrupted, putOperation, runChange, takeId, waitingFor, workDone,
+} from './op-common.ts';
 import type { Signal } from './op-common.ts';
 import type { ChangeOperation, EmptyOperation } from './operation-types.ts';
 import type { ClusterChange } from './events.ts';
@@ -22,12 +24,10 @@ export function startEmpty(step: Step): void {
 
 export function driveChange(step: Step, operation: ChangeOperation | EmptyOperation, signal: Signal): void {
   if (operation.kind === 'empty') return driveEmpty(step, operation, signal);
+  if (interrupted(step, operation, signal)) return;
   if (operation.phase === 'work') {
     if (workDone(signal, operation.id)) endOperation(step, operation, Ss.success, null);
     return;
-  }
-  if (signal.kind === 'cancel' && signal.request === operation.request && operation.run === null) {
-    return endOperation(step, operation, Ss.interrupted, null);
   }
   if (operation.phase === 'transient' && stillTransient(step, operation.change, operation.flags)) return;
   const { operation: next, verdict } = runChange(step, { ...operation, phase: 'try' }, operation.change, operation.flags, signal);

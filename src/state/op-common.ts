@@ -2,7 +2,8 @@
 /** What all operations share. */
 import type { Reason, WaitingFor } from './reason.ts';
 import type { ChangeRun, Operation } from './operation-types.ts';
-import { driveRun, newRun, releaseSem } from './initiator.ts';
+import { driveRun, interruptRun, newRun, releaseSem } from './initiator.ts';
+import { Ss } from './ss.ts';
 import type { ClusterChange } from './events.ts';
 import type { Verdict } from './guards.ts';
 import type { Step } from './transaction.ts';
@@ -38,6 +39,20 @@ export function endOperation(step: Step, operation: Operation, rc: number, reaso
   releaseSem(step, operation.id);
   step.view = { ...step.view, operations: step.view.operations.filter((o) => o.id !== operation.id) };
   if (operation.request > 0) step.effects.push({ kind: 'done', request: operation.request, rc, reason });
+}
+
+/**
+ * The requester has died: what is not agreed yet ends, with SS_INTERRUPTED. What is agreed goes on without it.
+ * True if the operation is over.
+ */
+export function interrupted(step: Step, operation: Operation, signal: Signal): boolean {
+  if (signal.kind !== 'cancel' || operation.request === 0 || signal.request !== operation.request) return false;
+  const agreed = operation.phase === 'work' || operation.phase === 'telling' || operation.phase === 'standAlone';
+  if (agreed) return false;
+  if (operation.run !== null) interruptRun(step, operation.id, operation.run);
+  stopTimer(step, operation.id);
+  endOperation(step, operation, Ss.interrupted, null);
+  return true;
 }
 
 export const waitingFor = (what: WaitingFor, nodeId = -1): Reason => ({ kind: 'waiting', for: what, nodeId });

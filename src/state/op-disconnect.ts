@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** conn_try_disconnect. @spec state.md 7.6 */
 import { readOnlyOpeners } from './facts.ts';
-import { addOperation, endOperation, putOperation, runChange, startTimer, stopTimer, takeId, timerFired, waitingFor } from './op-common.ts';
+import {
+  addOperation, endOperation, interrupted, putOperation, runChange, startTimer, stopTimer, takeId, timerFired, waitingFor,
+} from './op-common.ts';
 import type { Signal } from './op-common.ts';
 import type { DisconnectOperation } from './operation-types.ts';
 import type { Verdict } from './guards.ts';
@@ -19,6 +21,7 @@ export function startDisconnect(step: Step, request: number, tag: string, nodeId
 }
 
 export function driveDisconnect(step: Step, operation: DisconnectOperation, signal: Signal): void {
+  if (interrupted(step, operation, signal)) return;
   const connection = findConnection(step.view, operation.nodeId);
   if (connection === undefined) return endOperation(step, operation, Ss.success, null);
   switch (operation.phase) {

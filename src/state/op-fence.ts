@@ -90,8 +90,8 @@ function apply(step: Step, operation: FenceOperation, exit: number): boolean {
   return highestPdsk(step.view, c) <= Disk.outdated;
 }
 
-/** check_may_resume_io_after_fencing. */
-export function checkFencing(step: Step, nodeId: number): void {
+/** check_may_resume_io_after_fencing. made: the new generation was tried already. */
+export function checkFencing(step: Step, nodeId: number, made: boolean): void {
   const connection = findConnection(step.view, nodeId);
   if (connection === undefined || !connection.suspFen) return;
   const c = connectionIndex(step.view, nodeId);
@@ -99,12 +99,12 @@ export function checkFencing(step: Step, nodeId: number): void {
   const allBack = step.view.devices.every((_, d) => pdAt(step.view, d, c).repl >= Repl.established);
   if (!allOutdated && !allBack) return;
   const due = step.view.devices.filter((device) => device.newCurUuid);
-  if (allOutdated && due.length > 0) {
+  if (allOutdated && due.length > 0 && !made) {
     // I/O stays frozen until the new generation is on disk.
     for (const { vnr } of due) step.work.push({ kind: 'newCurrentUuid', vnr, forced: false });
-    step.work.push({ kind: 'raise', event: { kind: 'checkFencing', nodeId } });
+    step.work.push({ kind: 'raise', event: { kind: 'checkFencing', nodeId, made: true } });
     return;
   }
-  for (const { vnr } of due) step.view = replaceDevice(step.view, vnr, { newCurUuid: false });
+  if (!made) for (const { vnr } of due) step.view = replaceDevice(step.view, vnr, { newCurUuid: false });
   transact(step, { flags: Cs.verbose, tag: 'fencing' }, (draft) => draft.setConnection(c, { suspFen: false }));
 }

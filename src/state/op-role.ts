@@ -6,7 +6,8 @@ import type { Verdict } from './guards.ts';
 import { backOffMs, stillTransient } from './initiator.ts';
 import { LEVEL, logLine } from './log-lines.ts';
 import {
-  addOperation, awaitWork, endOperation, putOperation, runChange, startTimer, stopTimer, takeId, timerFired, waitingFor, workDone,
+  addOperation, awaitWork, endOperation, interrupted, putOperation, runChange, startTimer, stopTimer, takeId, timerFired, waitingFor,
+  workDone,
 } from './op-common.ts';
 import type { Signal } from './op-common.ts';
 import { tryOutdatePeer } from './op-fence.ts';
@@ -70,10 +71,7 @@ export function signalRole(step: Step, signal: Signal & { readonly kind: 'fenced
 
 export function driveRole(step: Step, operation: RoleOperation, signal: Signal): void {
   const { id } = operation;
-  if (signal.kind === 'cancel' && signal.request === operation.request && operation.run === null
-    && operation.phase !== 'work' && operation.phase !== 'telling') {
-    return endOperation(step, operation, Ss.interrupted, null);
-  }
+  if (interrupted(step, operation, signal)) return;
   switch (operation.phase) {
     case 'ping': if (workDone(signal, id)) settle(step, operation, 'settle'); return;
     case 'settle': case 'settleAgain':

@@ -100,7 +100,7 @@ function take(s: Step, event: Event): Verdict | void {
       draft.apply([{ set: 'disk', vnr: event.vnr, disk: Disk.diskless }]));
     case 'openCount': return openCount(s, event);
     case 'suspUuidDone': return transact(s, { flags: Cs.verbose, tag: 'susp-uuid' }, (draft) => draft.setResource({ suspUuid: false }));
-    case 'checkFencing': return checkFencing(s, event.nodeId);
+    case 'checkFencing': return checkFencing(s, event.nodeId, event.made === true);
     case 'emptyTwopc': return startEmpty(s);
     case 'fencePeer': return fenceLostPeer(s, event.nodeId);
     case 'timer': return timer(s, event.name);

@@ -162,3 +162,78 @@ describe('the words on the wire', () => {
     for (let word = 0; word < 1 << 24; word += 9973) expect(packState(unpackState(word))).toBe(word);
   });
 });
+
+describe('a requester that dies', () => {
+  const ask = (event: Parameters<typeof step>[1], start: View = three()) => step(start, event, live);
+  const cancel = (view: View) => step(view, { kind: 'cancel', request: 9 }, live);
+  const sent = (effects: readonly Effect[]): string[] => effects.flatMap((e) => e.kind === 'sendTwopc' ? [`${e.nodeId} ${e.packet.kind}`] : []);
+  const answer = (effects: readonly Effect[]): number | undefined =>
+    effects.flatMap((e) => e.kind === 'done' && e.request === 9 ? [e.rc] : [])[0];
+  const atRest = (view: View): void => {
+    expect(view.twopc).toBeNull();
+    expect(view.operations).toEqual([]);
+    expect(view.semHolder).toBe(0);
+  };
+  const disk = (value: 2 | 6) => ({ kind: 'clusterChange', request: 9, tag: 'detach', flags: 2 | 8, transient: true,
+    change: { what: 'disk', vnr: 0, disk: value } }) as const;
+
+  it('while the peers are asked: they hear that it is off', () => {
+    const asked = ask(disk(2));
+    expect(sent(asked.effects)).toEqual(['1 prepare', '2 prepare']);
+    const gone = cancel(asked.view);
+    expect(sent(gone.effects)).toEqual(['1 abort', '2 abort']);
+    expect(answer(gone.effects)).toBe(Ss.interrupted);
+    atRest(gone.view);
+    expect(gone.view.devices[0]!.disk).toBe(9);
+  });
+
+  it('a promotion: while pinging, and while the peers are asked', () => {
+    const pinging = ask({ kind: 'setRole', request: 9, tag: 'primary', role: Role.primary, force: false });
+    const ping = pinging.effects.find((e) => e.kind === 'ping')!;
+    atRest(cancel(pinging.view).view);
+    const asked = step(pinging.view, { kind: 'pinged', token: ping.token }, live);
+    expect(sent(asked.effects)).toEqual(['1 prepare', '2 prepare']);
+    const gone = cancel(asked.view);
+    expect(answer(gone.effects)).toBe(Ss.interrupted);
+    expect(sent(gone.effects)).toEqual(['1 abort', '2 abort']);
+    atRest(gone.view);
+  });
+
+  it('while another transaction is on, and while it waits for its next try', () => {
+    const busy = ask({ kind: 'twopc', from: 2, packet: prepare({ ...maskVal({}), tid: 5 }) });
+    const waits = step(busy.view, disk(2), live);
+    const gone = cancel(waits.view);
+    expect(answer(gone.effects)).toBe(Ss.interrupted);
+    expect(gone.view.operations).toEqual([]);
+    expect(gone.view.twopc?.packet.tid).toBe(5);
+    const asked = ask(disk(2));
+    const late = step(asked.view, { kind: 'timer', name: 'twopc' }, live);
+    expect(late.view.operations[0]!.run?.phase).toBe('backOff');
+    atRest(cancel(late.view).view);
+  });
+
+  it('in a transient state', () => {
+    const handshake = viewOf({ connections: [{ cstate: Cstate.connecting, peerRole: Role.unknown }],
+      peers: [{ repl: 9, pdsk: 7, holdingUuidLock: true }] });
+    const waits = ask(disk(2), handshake);
+    expect(answer(waits.effects)).toBeUndefined();
+    atRest(cancel(waits.view).view);
+  });
+
+  it('what is agreed goes on without it', () => {
+    const agreed = ask({ kind: 'disconnect', request: 9, tag: 'disconnect', nodeId: 1, force: true });
+    expect(agreed.view.connections[0]!.cstate).toBe(Cstate.disconnecting);
+    const gone = cancel(agreed.view);
+    expect(answer(gone.effects)).toBeUndefined();
+    expect(gone.view.operations).toHaveLength(1);
+  });
+
+  it('others and requests without a number are not meant', () => {
+    const asked = ask(disk(2));
+    expect(step(asked.view, { kind: 'cancel', request: 8 }, live).view).toBe(asked.view);
+    const connecting = viewOf({ connections: [{ cstate: Cstate.connecting, peerRole: Role.unknown }], peers: [{ repl: 9, pdsk: 7 }] });
+    const own = ask({ kind: 'handshakeStart', nodeId: 1 }, connecting);
+    expect(own.view.operations).toHaveLength(1);
+    expect(step(own.view, { kind: 'cancel', request: 0 }, live).view.operations).toHaveLength(1);
+  });
+});
