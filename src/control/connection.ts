@@ -12,6 +12,7 @@ import { Cstate } from '../state/states.ts';
 import type { TwopcPrepare, TwopcPrepareResize } from '../state/twopc-types.ts';
 import type { PProtocol } from '../wire/packets/protocol.ts';
 import { ownOffer } from '../wire/versions.ts';
+import { keyOf } from './journal.ts';
 import { connectionPrefix, Prefixed } from './log.ts';
 import { connConf, connectionOptions } from './options.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -112,7 +113,8 @@ export class Connection implements ConnEnv {
   /** What the peer changed by net-options there holds here too. @spec uuid.md 4.5 */
   protocolUpdate(p: PProtocol): void {
     this.netConf = { ...this.netConf, wireProtocol: p.protocol, afterSb0p: p.afterSb0p, afterSb1p: p.afterSb1p,
-      afterSb2p: p.afterSb2p, twoPrimaries: p.twoPrimaries !== 0 };
+      afterSb2p: p.afterSb2p, twoPrimaries: p.twoPrimaries !== 0, integrityAlg: p.integrityAlg };
+    this.resource.engine.journal.put(keyOf.peer(this.resource.name, this.nodeId), this.netConf);
     this.resource.dispatch({ kind: 'connectionOptions', nodeId: this.nodeId, options: connectionOptions(this.netConf) });
   }
 

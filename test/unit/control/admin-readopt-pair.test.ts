@@ -1,50 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Engines die under a running application: it sees no error, and both disks end equal. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SimMember } from '../../../src/sim/cluster.ts';
 import { Role } from '../../../src/state/states.ts';
-import { Pair } from './pair.ts';
+import { Pair, Writers } from './pair.ts';
 
 let pair: Pair;
 beforeEach(() => { pair = new Pair(1); });
 afterEach(({ task }) => { if (task.result?.state === 'fail') console.log(pair.log()); });
-
-/** Writes that never stop: `depth` in flight, blocks and tags all different. */
-class Writers {
-  readonly #member: SimMember;
-  readonly errors: number[] = [];
-  readonly expected = new Map<number, number>();
-  done = 0;
-  stopped = false;
-  #running = 0;
-  #next = 1;
-
-  constructor(member: SimMember, depth: number) {
-    this.#member = member;
-    for (let i = 0; i < depth; i++) this.#loop();
-  }
-
-  get idle(): boolean { return this.#running === 0; }
-
-  #loop(): void {
-    if (this.stopped) return;
-    const tag = this.#next++;
-    const block = (tag * 37) % 1200;
-    this.#running++;
-    const result = pair.submit(this.#member, block, tag);
-    const poll = (): void => {
-      if (result.errno < 0) {
-        pair.cluster.world.at(0.5, 'writer looks', poll);
-        return;
-      }
-      this.#running--;
-      this.done++;
-      if (result.errno > 0) this.errors.push(result.errno);
-      this.#loop();
-    };
-    pair.cluster.world.at(0.5, 'writer looks', poll);
-  }
-}
 
 async function settle(writers: Writers): Promise<void> {
   writers.stopped = true;
@@ -60,7 +22,7 @@ describe('an engine that dies under I/O', () => {
     const { a } = pair;
     await pair.ok(a.setup.disconnect('r0', 1));
     expect(await pair.open(a, true)).toBe(0);
-    const writers = new Writers(a, 4);
+    const writers = new Writers(pair, a, 4);
     for (let i = 0; i < 5; i++) {
       const before = writers.done;
       await pair.until('writes go on', () => writers.done > before + 20);
@@ -75,7 +37,7 @@ describe('an engine that dies under I/O', () => {
     await pair.upToDate();
     const { a } = pair;
     expect(await pair.open(a, true)).toBe(0);
-    const writers = new Writers(a, 4);
+    const writers = new Writers(pair, a, 4);
     for (let i = 0; i < 5; i++) {
       const before = writers.done;
       await pair.until('writes go on', () => writers.done > before + 20);
@@ -88,7 +50,7 @@ describe('an engine that dies under I/O', () => {
     await pair.upToDate();
     const { a, b } = pair;
     expect(await pair.open(a, true)).toBe(0);
-    const writers = new Writers(a, 4);
+    const writers = new Writers(pair, a, 4);
     for (let i = 0; i < 5; i++) {
       const before = writers.done;
       await pair.until('writes go on', () => writers.done > before + 20);
@@ -102,7 +64,7 @@ describe('an engine that dies under I/O', () => {
     const { a, b } = pair;
     await pair.ok(a.setup.disconnect('r0', 1));
     expect(await pair.open(a, true)).toBe(0);
-    const writers = new Writers(a, 4);
+    const writers = new Writers(pair, a, 4);
     await pair.until('many blocks', () => writers.done > 600);
     await pair.ok(a.setup.connect('r0', 1));
     await pair.until('the resync', () => b.resource.view.peerDevices[0]!.repl === 17);

@@ -5,6 +5,7 @@ import { BioOp } from '../../../src/host/block.ts';
 import { SimCluster } from '../../../src/sim/cluster.ts';
 import type { SimMember } from '../../../src/sim/cluster.ts';
 import type { Answer } from '../../../src/sim/drbdsetup.ts';
+import { Ss } from '../../../src/state/ss.ts';
 import { Cstate, Disk, Repl } from '../../../src/state/states.ts';
 import { eventLine } from './events.ts';
 
@@ -48,6 +49,15 @@ export class Pair {
   async ok(answer: Promise<Answer>): Promise<void> {
     const { code, text } = await this.cluster.admin(answer);
     expect([1, 2, 101], text).toContain(code);
+  }
+
+  /** As drbdsetup: again while the state is transient. */
+  async patient(ask: () => Promise<Answer>): Promise<number> {
+    for (;;) {
+      const code = await this.answer(ask());
+      if (code !== Ss.inTransientState) return code;
+      await this.pause(62);
+    }
   }
 
   /** Events of both nodes since the last call. */
@@ -100,5 +110,43 @@ export class Pair {
 
   #all(holds: (m: SimMember) => boolean): boolean {
     return this.cluster.members.every((m) => m.engine?.resources.has('r0') && holds(m));
+  }
+}
+
+/** Writes that never stop: `depth` in flight, blocks and tags all different. */
+export class Writers {
+  readonly #pair: Pair;
+  readonly #member: SimMember;
+  readonly errors: number[] = [];
+  done = 0;
+  stopped = false;
+  #running = 0;
+  #next = 1;
+
+  constructor(pair: Pair, member: SimMember, depth: number) {
+    this.#pair = pair;
+    this.#member = member;
+    for (let i = 0; i < depth; i++) this.#loop();
+  }
+
+  get idle(): boolean { return this.#running === 0; }
+
+  #loop(): void {
+    if (this.stopped) return;
+    const tag = this.#next++;
+    const block = (tag * 37) % 1200;
+    this.#running++;
+    const result = this.#pair.submit(this.#member, block, tag);
+    const poll = (): void => {
+      if (result.errno < 0) {
+        this.#pair.cluster.world.at(0.5, 'writer looks', poll);
+        return;
+      }
+      this.#running--;
+      this.done++;
+      if (result.errno > 0) this.errors.push(result.errno);
+      this.#loop();
+    };
+    this.#pair.cluster.world.at(0.5, 'writer looks', poll);
   }
 }
