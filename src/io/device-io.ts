@@ -80,6 +80,9 @@ export class DeviceIo implements LowerHandler {
   detach(): void {
     assert(this.lowerPending === 0, 'detached under I/O');
     this.disk = null;
+    // What is not settled yet holds nothing of the next disk's activity log.
+    this.resource.requests.forgetExtents(this.index);
+    for (const connection of this.resource.connectionList) connection.writes.forgetExtents(this.index);
     this.readSectors = this.writtenSectors = 0;
     this.bits.assignSlots();
   }
@@ -162,7 +165,7 @@ export class DeviceIo implements LowerHandler {
     if (facts.blocked > 0) return 'device is suspended for an administrative operation';
     if (this.bitmapWork > 0) return 'bitmap is being sent';
     if (facts.unstable) return 'state is unstable';
-    if (facts.newCurUuid) return 'new data generation is being made';
+    if (facts.newCurUuid || facts.makingUuid) return 'new data generation is being made';
     return this.resource.settlingRoom ? '' : 'too many writes wait for barrier acks';
   }
 

@@ -200,6 +200,14 @@ export class PeerWrites {
     this.checkDrained();
   }
 
+  /** The activity log of this device is gone. */
+  forgetExtents(device: number): void {
+    const p = this.connection.resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      if (p.device[slot] === device) p.flags[slot] &= ~PeerFlag.IN_ACT_LOG;
+    }
+  }
+
   /** The link is gone: what is not on the disk yet is dropped as if it had never come. @spec io.md 12.4 */
   drainForDisconnect(done: () => void): void {
     assert(this.drained === null, 'drained twice');

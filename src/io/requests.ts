@@ -93,6 +93,14 @@ export class Requests {
     this.writes++;
   }
 
+  /** The activity log of this device is gone. */
+  forgetExtents(device: number): void {
+    const p = this.pool;
+    for (let slot = this.tlHead; slot >= 0; slot = p.tlNext[slot]) {
+      if (p.device[slot] === device) p.local[slot] &= ~Rq.IN_ACT_LOG;
+    }
+  }
+
   /** start_new_tl_epoch. @spec io.md 3.2 */
   closeEpoch(): void {
     if (this.epochWrites === 0) return;
