@@ -13,12 +13,14 @@ RUNTIME := node_modules/node-linux-$(ARCH)
 OUT := out
 KMOD_OUT := $(OUT)/kmod/$(KVER)
 ADDON := build/Release/drbdd.node
-PARTS := $(KMOD_OUT)/.built $(ADDON) $(OUT)/drbdd $(OUT)/drbdd.mjs
+PARTS := $(KMOD_OUT)/.built $(ADDON) $(OUT)/drbdd $(OUT)/engine/drbdd.cache
 
 KMOD_SOURCES := $(shell find kmod -name '*.[ch]' -o -name Kbuild -o -name Makefile)
 NATIVE_SOURCES := $(shell find native -name '*.cc' -o -name '*.h') $(shell find kmod/uapi -name '*.h' 2> /dev/null)
 LAUNCHER_SOURCES := $(shell find native/launcher -name '*.[ch]')
 ENGINE_SOURCES := $(shell find src -name '*.ts')
+
+BUNDLE := --bundle --platform=node --target=node24 --format=cjs --log-level=warning
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export npm_config_loglevel := error
@@ -42,10 +44,14 @@ $(OUT)/drbdd: $(LAUNCHER_SOURCES)
 	@mkdir -p $(OUT)
 	$(CC) -O2 -Wall -Wextra -o $@ $(filter %.c,$^)
 
-$(OUT)/drbdd.mjs: $(ENGINE_SOURCES) package.json node_modules/.package-lock.json
-	@mkdir -p $(OUT)
-	esbuild src/daemon/main.ts --bundle --platform=node --target=node24 --format=esm --outfile=$@ --log-level=warning \
-	  --banner:js="import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);"
+# The engine is one file, and the runtime's code cache of it is made here: compiling it is most of a start.
+$(OUT)/engine/drbdd.cache: $(ENGINE_SOURCES) $(ADDON) package.json node_modules/.package-lock.json
+	@mkdir -p $(OUT)/engine
+	esbuild src/daemon/main.ts --outfile=$(OUT)/engine/drbdd.js $(BUNDLE) --define:import.meta.url=bundleUrl \
+	  --banner:js="const bundleUrl = require('node:url').pathToFileURL(bundleFile).href;"
+	esbuild src/daemon/start.ts --outfile=$(OUT)/engine/start.cjs $(BUNDLE)
+	cp $(ADDON) $(OUT)/engine/drbdd.node
+	$(RUNTIME)/bin/node $(CURDIR)/$(OUT)/engine/start.cjs --write-cache
 
 # One at a time: npm ci empties the folder first.
 node_modules/.package-lock.json: package-lock.json
@@ -58,7 +64,7 @@ install: all
 	echo 'override drbd * updates/drbdd' > $(DESTDIR)/usr/lib/depmod.d/drbdd.conf
 	install -D -m755 $(OUT)/drbdd $(DESTDIR)/usr/sbin/drbdd
 	install -m755 $(RUNTIME)/bin/node $(DESTDIR)/usr/lib/drbdd/node
-	install -m644 $(OUT)/drbdd.mjs $(ADDON) $(DESTDIR)/usr/lib/drbdd
+	install -m644 $(OUT)/engine/* $(DESTDIR)/usr/lib/drbdd
 	if [ -z "$(DESTDIR)" ]; then depmod $(KVER); fi
 
 # What the guests get laid over their root: an installation with its own index of modules.

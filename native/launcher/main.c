@@ -110,7 +110,7 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	const char *node = DRBDD_LIBDIR "/node", *script = DRBDD_LIBDIR "/drbdd.mjs";
+	const char *node = DRBDD_LIBDIR "/node", *script = DRBDD_LIBDIR "/start.cjs";
 	char *arguments[ARGUMENTS_MAX], text[16];
 	int own_cgroup = 1, count = 0, fd, i;
 

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Cluster } from './lib/cluster.ts';
-import { bringUp, enginePids, installed, resourceFile, STAGE, takeDown, waitHealthy } from './lib/drbd.ts';
-import { buildEngineDisk } from './lib/engine-disk.ts';
+import { bringUp, enginePids, installed, resourceFile, takeDown, waitHealthy } from './lib/drbd.ts';
+import { engineDisk } from './lib/engine-disk.ts';
 
 /** Takes and gives back anonymous memory so that what is available stays below 40 MiB. */
 const HOG = `
@@ -25,21 +22,12 @@ while True:
 
 describe.skipIf(!installed)('little memory', { sequential: true }, () => {
   let cluster: Cluster;
-  let dir: string;
 
   beforeAll(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'engine-disk-'));
-    const image = join(dir, 'engine.img');
-    buildEngineDisk(image);
-    cluster = await Cluster.boot(2, (node) => ({
-      disksMiB: [1400],
-      ...(node === 1 ? { memoryMiB: 384, layer: { image } } : { memoryMiB: 1024, layer: { folder: STAGE } }),
-    }));
+    const layer = { image: engineDisk() };
+    cluster = await Cluster.boot(2, (node) => ({ disksMiB: [1400], memoryMiB: node === 1 ? 384 : 1024, layer }));
   });
-  afterAll(async () => {
-    await cluster?.destroy();
-    rmSync(dir, { recursive: true, force: true });
-  });
+  afterAll(() => cluster?.destroy());
 
   test('1 GiB is written buffered on a Primary of 384 MiB while another process holds the rest', async () => {
     const [n1, n2] = cluster.guests;

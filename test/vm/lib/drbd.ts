@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { Cluster } from './cluster.ts';
+import { engineDisk } from './engine-disk.ts';
 import type { Guest, GuestOptions } from './guest.ts';
 import { waitFor } from './wait.ts';
 
-const REPOSITORY = join(import.meta.dirname, '../../..');
-/** `make stage` puts an installation there. */
-export const STAGE = join(REPOSITORY, 'out/stage');
-export const installed = existsSync(join(STAGE, 'usr/sbin/drbdd'));
+export { installed, STAGE } from './stage.ts';
 
 export interface PeerDeviceStatus {
   volume: number;
@@ -58,7 +54,7 @@ export function resourceFile(options: ResourceFileOptions = {}): string {
 
 /** Guests with the installation over their root. */
 export function bootInstalled(count: 1 | 2, options: GuestOptions = {}): Promise<Cluster> {
-  return Cluster.boot(count, { layer: { folder: STAGE }, disksMiB: [128, 64], memoryMiB: 768, ...options });
+  return Cluster.boot(count, { layer: { image: engineDisk() }, disksMiB: [128, 64], memoryMiB: 768, ...options });
 }
 
 /** Process ids of the engine in a guest; empty when none runs. */
