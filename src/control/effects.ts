@@ -55,7 +55,8 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
 
   writeBitmap: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.writeBitmap(() => {})),
   setAllBits: (r, e) => onDisk(r, e.vnr, (d) => resync.setAllBits(d, e.nodeId, e.then, e.startNodeId)),
-  sendBitmap: byFacts,
+  // Behind the rest of this change's work: the peer must know the state before it sees a bitmap.
+  sendBitmap: (r, e) => r.worker.flush(() => onPeer(r, e, (pd) => pd.io.sendBitmap())),
   applyUnackedPeerRequests: byFacts,
 
   initResync: byFacts,
@@ -75,7 +76,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   walkTransferLog: byFacts,
   completionResumed: byFacts,
   sendPeerAck: byFacts,
-  clearGotNegAck: byFacts,
+  clearGotNegAck: (r, e) => onPeer(r, e, resync.peerDiskLeft),
   flushPending: byFacts,
   ldevReference: (r, e) => onDisk(r, e.vnr, (_, disk) => (e.acquire ? disk.hold() : disk.unhold())),
   abortLocalIo: (r, e) => r.devices.get(e.vnr)?.io.abortDiskIo(),

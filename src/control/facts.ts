@@ -33,6 +33,7 @@ function pushDevice(resource: Resource, device: Device): void {
   facts.errIo = row.errIo;
   facts.unstable = row.unstable;
   facts.newCurUuid = row.newCurUuid;
+  facts.makingUuid = device.makingUuid;
   facts.blocked = device.blocked;
   facts.openCount = row.openCount;
   const { disk } = device;

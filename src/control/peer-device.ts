@@ -31,6 +31,8 @@ export class PeerDevice {
   peerMaxSectors = 0;
   peerMaxBioBytes = 0;
   peerLogicalBlockBytes = 512;
+  /** A write failed at the peer, whose disk still counts as UpToDate. */
+  negAcked = false;
   /** drbd_resync_finished has to wait for: the peer's disk state told meanwhile. @spec state.md 5.3 row 6 */
   resyncFinishedPdsk = -1;
 

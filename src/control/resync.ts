@@ -139,9 +139,26 @@ export function setAllBits(device: Device, nodeId: number, then: 'none' | 'start
   });
 }
 
-/** A write failed at a peer whose disk counts as UpToDate. The last close waits for its P_STATE in the I/O engine. */
+/**
+ * A write failed at the peer. If its disk is known to have left UpToDate, the generation that the application works in is
+ * made now, not with its next write: there may be none before the disk comes back. @spec hazards.md H-009
+ */
 export function gotNegAck(pd: PeerDevice): void {
-  pd.device.resource.io.checkDrained();
+  const { device, connection } = pd;
+  if (rowOf(pd).pdsk >= Disk.upToDate) {
+    if (!pd.negAcked) pd.log.warn('got a negative write acknowledgement');
+    pd.negAcked = true;
+  } else if (connection.cstate() === Cstate.connected) newGeneration(device);
+}
+
+/** The peer's disk is no longer UpToDate. */
+export function peerDiskLeft(pd: PeerDevice): void {
+  if (pd.negAcked) newGeneration(pd.device);
+  pd.negAcked = false;
+}
+
+function newGeneration(device: Device): void {
+  if (device.resource.deviceRow(device.vnr).newCurUuid) uuids.newCurrentUuid(device, false);
 }
 
 /** The source has gone Ahead: we are Behind when its P_STATE comes. */

@@ -39,13 +39,11 @@ export class AckReceiver {
   /** P_NEG_ACK: a request that is over already (A, B) still leaves its mark. */
   negAck(peer: PeerDeviceIo, sector: number, idHigh: number, idLow: number, size: number): string {
     const { env, requests } = this.connection.resource;
-    if (peer.facts.pdisk === Disk.upToDate) {
-      peer.gotNegAck = true;
-      env.gotNegAck(peer.device.vnr, this.connection.nodeId);
-    }
+    if (peer.facts.pdisk === Disk.upToDate) peer.gotNegAck = true;
     const slot = this.find(peer, sector, idHigh, idLow, true);
     if (slot >= 0) requests.mod(slot, RqEvent.NEG_ACKED, this.connection.nodeId);
     else peer.device.bits.set(peer, sector, size);
+    env.gotNegAck(peer.device.vnr, this.connection.nodeId);
     return '';
   }
 

@@ -25,6 +25,8 @@ export class BitmapExchange {
   /** The packet that is ready or being made. */
   private readonly body = new DataView(new ArrayBuffer(4096));
   private ready = false;
+  /** The packets that announce this state are queued: ours may follow them. */
+  private announced = false;
   private counted = false;
   private readonly sliceJob: Job;
 
@@ -54,7 +56,18 @@ export class BitmapExchange {
 
   /** No application write is in flight: the bits will not change under us. */
   writesEnded(): void {
-    if (this.phase === 'writes') this.beginSend();
+    if (this.phase === 'writes' && this.announced) this.beginSend();
+  }
+
+  /** P_UUIDS and P_STATE of the change to WFBitMapS are on their way: the peer expects a bitmap from now on. */
+  send(): void {
+    this.announced = true;
+    if (this.phase === 'writes' && this.quiet) this.beginSend();
+  }
+
+  private get quiet(): boolean {
+    const { device } = this.peer;
+    return device.apBio(1) === 0 || device.resource.facts.suspended;
   }
 
   /** Sends what fits; false: more is to come, and nothing else may go before it. */
@@ -120,8 +133,8 @@ export class BitmapExchange {
   private start(): void {
     this.phase = 'writes';
     this.counted = true;
+    this.announced = false;
     this.peer.device.bitmapWork++;
-    if (this.peer.device.apBio(1) === 0 || this.peer.device.resource.facts.suspended) this.beginSend();
   }
 
   private beginSend(): void {

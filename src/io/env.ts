@@ -40,6 +40,8 @@ export interface DeviceFacts {
   unstable: boolean;
   /** NEW_CUR_UUID: a new generation must be made before the next I/O. */
   newCurUuid: boolean;
+  /** WRITING_NEW_CUR_UUID: one is on its way to stable storage. */
+  makingUuid: boolean;
   /** suspend_cnt + pending_bitmap_work.n: new I/O waits while above 0. */
   blocked: number;
   /** Opened at least once for writing and not closed since; opens now. Only logged. */
@@ -152,7 +154,7 @@ export interface IoEnv {
   writesDrained(vnr: number): void;
   /** Connection must be dropped; the text is for the log. Called at most once per link. */
   linkFailed(nodeId: number, failure: LinkFailure, text: string): void;
-  /** A write error or missing disk at the peer was reported while its disk counted as UpToDate (GOT_NEG_ACK). */
+  /** The peer could not write what it was sent; its P_STATE is here already or on its way. */
   gotNegAck(vnr: number, nodeId: number): void;
   /** P_BITMAP exchange is over on this side: start the resync (uuid.md 6.1 last row). */
   bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void;
@@ -183,7 +185,7 @@ export const resourceFacts = (): ResourceFacts => ({
 });
 
 export const deviceFacts = (): DeviceFacts => ({
-  disk: Disk.diskless, errIo: false, unstable: false, newCurUuid: false, blocked: 0, openCount: 0, readBalancing: 0,
+  disk: Disk.diskless, errIo: false, unstable: false, newCurUuid: false, makingUuid: false, blocked: 0, openCount: 0, readBalancing: 0,
   alDisabled: false, alSuspended: false, diskFlushes: true, diskDrain: true, discardZeroesIfAligned: true,
 });
 

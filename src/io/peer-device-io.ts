@@ -89,6 +89,9 @@ export class PeerDeviceIo {
     this.target.replChanged(before, repl);
   }
 
+  /** Queued behind the announcement of WFBitMapS; nothing happens in another state. */
+  sendBitmap(): void { this.bitmapExchange.send(); }
+
   bitsSet(count: number): void {
     if (this.inSyncState) this.progress.total += count;
   }

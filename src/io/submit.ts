@@ -12,7 +12,7 @@ const EIO = 5;
 export function sendAndSubmit(device: DeviceIo, slot: number): void {
   const { requests } = device.resource;
   const { pool } = requests;
-  if (device.resource.facts.suspended) {
+  if (device.resource.facts.suspended || lateForGeneration(device, slot)) {
     postpone(device, slot);
     return;
   }
@@ -20,6 +20,11 @@ export function sendAndSubmit(device: DeviceIo, slot: number): void {
   else if (!mayWrite(device)) fail(device, slot);
   else if (pool.size[slot] === 0) submitFlush(device, slot);
   else submitWrite(device, slot);
+}
+
+/** While a write waited for the activity log a peer was lost: it belongs to the generation that is due. */
+function lateForGeneration({ facts, resource }: DeviceIo, slot: number): boolean {
+  return (facts.newCurUuid || facts.makingUuid) && !facts.errIo && (resource.requests.pool.local[slot] & Rq.WRITE) !== 0;
 }
 
 function submitWrite(device: DeviceIo, slot: number): void {
@@ -101,7 +106,7 @@ function mayWrite(device: DeviceIo): boolean {
   return device.resource.connectionList.some((c) => c.peers[device.index].facts.pdisk === Disk.upToDate);
 }
 
-/** Suspended after it passed the gate: back, as if it had never come. */
+/** Something came up after it passed the gate: back, as if it had never come. */
 function postpone(device: DeviceIo, slot: number): void {
   const { requests } = device.resource;
   const { pool } = requests;

@@ -105,6 +105,22 @@ describe('a disk', () => {
     n.expectSameDisks();
   });
 
+  it('detached under a write gets that write when it comes back', async () => {
+    n = new Nodes(1);
+    await n.upToDate();
+    expect(await n.open(0)).toBe(0);
+    for (let round = 0; round < 5; round++) {
+      const written: number[] = [];
+      for (let i = 0; i < 10; i++) n.submit(0, round * 1000 / 4 + i, round * 100 + i + 1, (errno) => written.push(errno));
+      await n.ok(detach(1));
+      await n.until('written', () => written.length === 10);
+      expect(written).toEqual(Array.from({ length: 10 }, () => 0));
+      await n.attach(1);
+      await n.settled();
+      n.expectSameDisks();
+    }
+  });
+
   it('detached at the Primary leaves it working on the peer\'s data', async () => {
     n = new Nodes(1);
     await n.upToDate();

@@ -196,6 +196,7 @@ export class Pair {
         side.peer.facts.pdisk = isA ? diskB : Disk.upToDate;
         side.peer.facts.repl = isA ? replA : replB;
       }));
+      side.turn(() => side.peer.sendBitmap());
     }
   }
 
