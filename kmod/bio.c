@@ -9,16 +9,11 @@ struct bypass {
 	struct bio clone;		/* last: its vectors follow */
 };
 
-static struct bio_set bypass_set;
+struct bio_set shim_bypass_set;
 
-int shim_bio_init(void)
+int shim_bypass_set_init(void)
 {
-	return bioset_init(&bypass_set, BIO_POOL_SIZE, offsetof(struct bypass, clone), 0);
-}
-
-void shim_bio_exit(void)
-{
-	bioset_exit(&bypass_set);
+	return bioset_init(&shim_bypass_set, BIO_POOL_SIZE, offsetof(struct bypass, clone), 0);
 }
 
 /* Under the device's lock when the last one is gone, so that RELEASE can exclude it. */
@@ -30,7 +25,7 @@ static void bypass_put(struct shim_device *dev)
 	if (!atomic_dec_and_lock_irqsave(&dev->bypassing, &dev->lock, flags))
 		return;
 	if (test_and_clear_bit(0, &dev->policy_closing))
-		shim_emit(&dev->policy_event, &e, dev->generation);
+		shim_emit(&dev->events[SHIM_POLICY], &e, dev->generation);
 	spin_unlock_irqrestore(&dev->lock, flags);
 }
 
@@ -39,7 +34,6 @@ static void bypass_end(struct bio *clone)
 	struct bypass *b = container_of(clone, struct bypass, clone);
 	struct shim_device *dev = b->dev;
 	struct bio *orig = b->orig;
-	unsigned long flags;
 
 	bio_end_io_acct(orig, b->start);
 	if (!clone->bi_status || orig->bi_opf & REQ_RAHEAD) {
@@ -49,11 +43,11 @@ static void bypass_end(struct bio *clone)
 		bio_endio(orig);
 	} else {
 		clear_bit(ilog2(DRBD_SHIM_READ_BYPASS), &dev->policy);
-		spin_lock_irqsave(&dev->lock, flags);
-		bio_list_add(&dev->failed, orig);
+		orig->bi_opf |= SHIM_BYPASS_FAILED;
+		guard(spinlock_irqsave)(&dev->lock);
+		bio_list_add_head(&dev->waiting, orig);
 		dev->n_waiting++;
 		queue_work(shim_wq, &dev->admit_work);
-		spin_unlock_irqrestore(&dev->lock, flags);
 	}
 	bio_put(clone);
 	bypass_put(dev);
@@ -73,7 +67,7 @@ static bool bypass(struct shim_device *dev, struct bio *bio)
 		bypass_put(dev);
 		return false;
 	}
-	clone = bio_alloc_clone(dev->backing[DRBD_SHIM_DATA]->bdev, bio, GFP_NOIO, &bypass_set);
+	clone = bio_alloc_clone(dev->backing[DRBD_SHIM_DATA]->bdev, bio, GFP_NOIO, &shim_bypass_set);
 	b = container_of(clone, struct bypass, clone);
 	b->dev = dev;
 	b->orig = bio;
@@ -120,13 +114,13 @@ void shim_submit_bio(struct bio *bio)
 		bio_endio(bio);
 		return;
 	}
-	spin_lock_irq(&dev->lock);
-	refuse = dev->dead || READ_ONCE(shim_io_lost);
-	if (!refuse) {
-		bio_list_add(&dev->waiting, bio);
-		dev->n_waiting++;
+	scoped_guard(spinlock_irq, &dev->lock) {
+		refuse = dev->dead || READ_ONCE(shim_io_lost);
+		if (!refuse) {
+			bio_list_add(&dev->waiting, bio);
+			dev->n_waiting++;
+		}
 	}
-	spin_unlock_irq(&dev->lock);
 	if (refuse)
 		bio_io_error(bio);
 	else

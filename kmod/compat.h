@@ -31,15 +31,6 @@ static inline struct block_device *shim_bdev_open(dev_t dev, void *holder, void 
 }
 
 static inline void shim_bdev_close(void *handle) { bdev_fput(handle); }
-
-static inline void shim_fill_limits(struct queue_limits *lim, const struct drbd_shim_limits *l)
-{
-	lim->max_hw_discard_sectors = l->max_discard_sectors;
-	lim->max_user_discard_sectors = UINT_MAX;
-	lim->features = BLK_FEAT_STABLE_WRITES | BLK_FEAT_IO_STAT |
-		(l->flags & DRBD_SHIM_LIMIT_WRITE_CACHE ? BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA : 0) |
-		(l->flags & DRBD_SHIM_LIMIT_ROTATIONAL ? BLK_FEAT_ROTATIONAL : 0);
-}
 #else
 #define SHIM_OPEN_ARGS		struct block_device *bdev, fmode_t mode
 #define SHIM_OPEN_DISK		(bdev->bd_disk)
@@ -59,72 +50,11 @@ static inline void shim_bdev_close(void *handle)
 {
 	blkdev_put(handle, FMODE_READ | FMODE_WRITE | FMODE_EXCL);
 }
-
-static inline void shim_fill_limits(struct queue_limits *lim, const struct drbd_shim_limits *l)
-{
-	lim->max_hw_discard_sectors = l->max_discard_sectors;
-	lim->max_discard_sectors = l->max_discard_sectors;
-}
 #endif
 
-static inline void shim_common_limits(struct queue_limits *lim, const struct drbd_shim_limits *l)
-{
-	blk_set_stacking_limits(lim);
-	lim->logical_block_size = l->logical_bytes;
-	lim->physical_block_size = l->physical_bytes;
-	lim->io_min = l->io_min_bytes ? : l->physical_bytes;
-	lim->io_opt = l->io_opt_bytes;
-	lim->max_hw_sectors = l->max_io_bytes >> 9;
-	lim->max_sectors = l->max_io_bytes >> 9;
-	lim->max_dev_sectors = l->max_io_bytes >> 9;
-	lim->max_write_zeroes_sectors = l->max_write_zeroes_sectors;
-	lim->max_zone_append_sectors = 0;
-	lim->discard_granularity = l->discard_granularity;
-	shim_fill_limits(lim, l);
-}
+/* compat_limits.c */
+struct gendisk *shim_alloc_disk(const struct drbd_shim_limits *l);
+int shim_set_limits(struct gendisk *disk, const struct drbd_shim_limits *l);
+void shim_get_limits(struct block_device *bdev, struct drbd_shim_backing *arg);
 
-#ifdef SHIM_NEW_BLOCK
-static inline struct gendisk *shim_alloc_disk(const struct drbd_shim_limits *l)
-{
-	struct queue_limits lim = { };
-
-	shim_common_limits(&lim, l);
-	return blk_alloc_disk(&lim, NUMA_NO_NODE);
-}
-
-static inline int shim_set_limits(struct gendisk *disk, const struct drbd_shim_limits *l)
-{
-	struct queue_limits lim = queue_limits_start_update(disk->queue);
-
-	shim_common_limits(&lim, l);
-	return queue_limits_commit_update(disk->queue, &lim);
-}
-#else
-static inline int shim_set_limits(struct gendisk *disk, const struct drbd_shim_limits *l)
-{
-	struct request_queue *q = disk->queue;
-	struct queue_limits lim;
-	bool cache = l->flags & DRBD_SHIM_LIMIT_WRITE_CACHE;
-
-	shim_common_limits(&lim, l);
-	q->limits = lim;
-	blk_queue_write_cache(q, cache, cache);
-	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, q);
-	if (l->flags & DRBD_SHIM_LIMIT_ROTATIONAL)
-		blk_queue_flag_clear(QUEUE_FLAG_NONROT, q);
-	else
-		blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
-	return 0;
-}
-
-static inline struct gendisk *shim_alloc_disk(const struct drbd_shim_limits *l)
-{
-	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
-
-	if (!disk)
-		return ERR_PTR(-ENOMEM);
-	shim_set_limits(disk, l);
-	return disk;
-}
-#endif
 #endif

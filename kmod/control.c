@@ -117,10 +117,14 @@ static SHIM_CALL(log_line)
 	return 0;
 }
 
+/* Two kinds of calls: about a device, whose id lies in their structure, and others. */
 #define CALL(cmd, function) [_IOC_NR(cmd)] = { cmd, function }
+#define DEVICE_CALL(cmd, type, function) [_IOC_NR(cmd)] = { cmd, NULL, function, offsetof(struct type, device) }
 static const struct {
 	u32 cmd;
 	int (*function)(void *data);
+	int (*device_function)(struct shim_device *dev, void *data);
+	u32 device_at;
 } calls[] = {
 	CALL(DRBD_SHIM_HELLO, hello),
 	CALL(DRBD_SHIM_REPLY, shim_reply),
@@ -131,17 +135,29 @@ static const struct {
 	CALL(DRBD_SHIM_LOG, log_line),
 	CALL(DRBD_SHIM_TRANSPORT, shim_transport),
 	CALL(DRBD_SHIM_DEVICE_CREATE, shim_device_create),
-	CALL(DRBD_SHIM_DEVICE_ADOPT, shim_device_adopt),
-	CALL(DRBD_SHIM_DEVICE_START, shim_device_start),
-	CALL(DRBD_SHIM_DEVICE_DESTROY, shim_device_destroy),
 	CALL(DRBD_SHIM_DEVICE_INFO, shim_device_info),
-	CALL(DRBD_SHIM_SET_CAPACITY, shim_device_capacity),
-	CALL(DRBD_SHIM_SET_LIMITS, shim_device_limits),
-	CALL(DRBD_SHIM_STATE_ARENA, shim_device_state_arena),
-	CALL(DRBD_SHIM_BACKING_CLAIM, shim_backing_claim),
-	CALL(DRBD_SHIM_BACKING_INFO, shim_backing_info),
-	CALL(DRBD_SHIM_BACKING_RELEASE, shim_backing_release),
+	DEVICE_CALL(DRBD_SHIM_DEVICE_ADOPT, drbd_shim_device, shim_device_adopt),
+	DEVICE_CALL(DRBD_SHIM_DEVICE_START, drbd_shim_device_id, shim_device_start),
+	DEVICE_CALL(DRBD_SHIM_DEVICE_DESTROY, drbd_shim_device_id, shim_device_destroy),
+	DEVICE_CALL(DRBD_SHIM_SET_CAPACITY, drbd_shim_capacity, shim_device_capacity),
+	DEVICE_CALL(DRBD_SHIM_SET_LIMITS, drbd_shim_limits, shim_device_limits),
+	DEVICE_CALL(DRBD_SHIM_STATE_ARENA, drbd_shim_state_arena, shim_device_state_arena),
+	DEVICE_CALL(DRBD_SHIM_BACKING_CLAIM, drbd_shim_backing, shim_backing_claim),
+	DEVICE_CALL(DRBD_SHIM_BACKING_INFO, drbd_shim_backing, shim_backing_info),
+	DEVICE_CALL(DRBD_SHIM_BACKING_RELEASE, drbd_shim_backing, shim_backing_release),
 };
+
+static int call(u32 nr, void *data)
+{
+	struct shim_device *dev;
+
+	if (!shim_channel.greeted && calls[nr].function != hello)
+		return -EPERM;
+	if (calls[nr].function)
+		return calls[nr].function(data);
+	dev = shim_device(*(u32 *)(data + calls[nr].device_at));
+	return dev ? calls[nr].device_function(dev, data) : -ENODEV;
+}
 
 /* The caller's structure may be of another size than ours: see the header. */
 static long control_ioctl(struct file *file, unsigned int cmd, unsigned long addr)
@@ -158,7 +174,7 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long add
 		return rc == -E2BIG ? -EINVAL : rc;
 	if (mutex_lock_killable(&shim_channel.calls))
 		return -EINTR;
-	rc = shim_channel.greeted || calls[nr].function == hello ? calls[nr].function(data) : -EPERM;
+	rc = call(nr, data);
 	mutex_unlock(&shim_channel.calls);
 	if (!rc && _IOC_DIR(ours) & _IOC_READ && copy_to_user((void __user *)addr, data, min(size, _IOC_SIZE(ours))))
 		return -EFAULT;
@@ -166,22 +182,13 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long add
 }
 
 static const struct file_operations control_fops = {
-	.owner = THIS_MODULE,
-	.open = control_open,
-	.release = control_release,
-	.read = control_read,
-	.write_iter = control_write,
-	.poll = control_poll,
-	.mmap = control_mmap,
-	.unlocked_ioctl = control_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+	.owner = THIS_MODULE, .open = control_open, .release = control_release,
+	.read = control_read, .write_iter = control_write, .poll = control_poll, .mmap = control_mmap,
+	.unlocked_ioctl = control_ioctl, .compat_ioctl = compat_ptr_ioctl,
 };
 
 static struct miscdevice control = {
-	.minor = MISC_DYNAMIC_MINOR,
-	.name = "drbd-control",
-	.mode = 0600,
-	.fops = &control_fops,
+	.minor = MISC_DYNAMIC_MINOR, .name = "drbd-control", .mode = 0600, .fops = &control_fops,
 };
 
 int shim_control_init(void)

@@ -7,6 +7,15 @@
 static DEFINE_XARRAY_ALLOC(devices);
 u32 shim_devices;
 
+static void drop_arenas(struct shim_device *dev)
+{
+	u32 i;
+
+	for (i = 0; i < DRBD_SHIM_ARENAS; i++)
+		if (dev->arenas[i])
+			shim_arena_drop(dev->arenas[i]);
+}
+
 static void device_free(struct shim_device *dev)
 {
 	bitmap_free(dev->room);
@@ -21,10 +30,7 @@ static void disk_freed(struct gendisk *disk)
 }
 
 static const struct block_device_operations disk_ops = {
-	.owner = THIS_MODULE,
-	.submit_bio = shim_submit_bio,
-	.open = shim_open,
-	.release = shim_release,
+	.owner = THIS_MODULE, .submit_bio = shim_submit_bio, .open = shim_open, .release = shim_release,
 	.free_disk = disk_freed,
 };
 
@@ -33,22 +39,37 @@ struct shim_device *shim_device(u32 id)
 	return xa_load(&devices, id);
 }
 
-int shim_devices_init(void)
-{
-	return register_blkdev(DRBD_MAJOR, "drbd");
-}
-
 void shim_devices_exit(void)
 {
+	bioset_exit(&shim_bypass_set);
 	unregister_blkdev(DRBD_MAJOR, "drbd");
 }
 
-static struct shim_arena *data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
+int shim_devices_init(void)
 {
+	int rc = register_blkdev(DRBD_MAJOR, "drbd");
+
+	if (rc)
+		return rc;
+	rc = shim_bypass_set_init();
+	if (rc)
+		unregister_blkdev(DRBD_MAJOR, "drbd");
+	return rc;
+}
+
+static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
+{
+	struct shim_arena *arena;
+
 	arg->bio_bytes = (u64)dev->bio_pages << PAGE_SHIFT;
 	if (arg->engine_bytes > DRBD_SHIM_MAX_ARENA)
-		return ERR_PTR(-EINVAL);
-	return shim_arena_make(arg->bio_bytes + arg->engine_bytes, &arg->mmap_offset);
+		return -EINVAL;
+	arena = shim_arena_make(arg->bio_bytes + arg->engine_bytes, &arg->mmap_offset);
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
+	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
+	dev->adopted = shim_channel.generation;
+	return 0;
 }
 
 static struct shim_device *device_make(const struct drbd_shim_device *arg)
@@ -61,16 +82,15 @@ static struct shim_device *device_make(const struct drbd_shim_device *arg)
 	dev->minor = arg->minor;
 	dev->max_tags = arg->max_tags;
 	dev->bio_pages = arg->bio_bytes >> PAGE_SHIFT;
-	dev->generation = dev->adopted = shim_channel.generation;
+	dev->generation = shim_channel.generation;
 	spin_lock_init(&dev->lock);
 	INIT_LIST_HEAD(&dev->free);
 	INIT_LIST_HEAD(&dev->busy);
 	INIT_LIST_HEAD(&dev->openers);
 	init_waitqueue_head(&dev->wait);
 	INIT_WORK(&dev->admit_work, shim_admit_work);
-	shim_event_init(&dev->count_event, NULL);
-	shim_event_init(&dev->close_event, NULL);
-	shim_event_init(&dev->policy_event, NULL);
+	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
+		shim_event_init(&dev->events[i], NULL);
 	dev->room = bitmap_zalloc(dev->bio_pages, GFP_KERNEL);
 	dev->slots = kvcalloc(dev->max_tags, sizeof(*dev->slots), GFP_KERNEL);
 	if (!dev->room || !dev->slots) {
@@ -110,40 +130,26 @@ static int disk_make(struct shim_device *dev)
 	return rc;
 }
 
-static bool minor_taken(u32 minor)
-{
-	struct shim_device *dev;
-	unsigned long id;
-
-	xa_for_each(&devices, id, dev)
-		if (dev->minor == minor)
-			return true;
-	return false;
-}
-
 SHIM_CALL(shim_device_create)
 {
 	struct drbd_shim_device *arg = data;
 	struct shim_device *dev;
-	struct shim_arena *arena;
+	unsigned long id;
 	int rc;
 
 	if (arg->reserved || arg->minor >> MINORBITS || !arg->max_tags || arg->max_tags > DRBD_SHIM_MAX_TAGS ||
 	    arg->bio_bytes < 4 * DRBD_SHIM_MAX_IO || arg->bio_bytes > DRBD_SHIM_MAX_ARENA || arg->bio_bytes & ~PAGE_MASK)
 		return -EINVAL;
-	if (minor_taken(arg->minor))
-		return -EEXIST;
+	xa_for_each(&devices, id, dev)
+		if (dev->minor == arg->minor)
+			return -EEXIST;
 	dev = device_make(arg);
 	if (!dev)
 		return -ENOMEM;
-	arena = data_arena(dev, arg);
-	rc = PTR_ERR_OR_ZERO(arena);
+	rc = data_arena(dev, arg);
+	rc = rc ? : xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL);
 	if (rc)
 		goto free;
-	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
-	rc = xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL);
-	if (rc)
-		goto drop;
 	rc = disk_make(dev);
 	if (rc)
 		goto erase;
@@ -152,9 +158,8 @@ SHIM_CALL(shim_device_create)
 	return 0;
 erase:
 	xa_erase(&devices, dev->id);
-drop:
-	shim_arena_drop(arena);
 free:
+	drop_arenas(dev);
 	device_free(dev);
 	return rc;
 }
@@ -166,13 +171,10 @@ void shim_devices_orphan(u32 generation)
 	unsigned long id;
 
 	xa_for_each(&devices, id, dev) {
-		spin_lock_irq(&dev->lock);
-		dev->started = false;
-		dev->closing = false;
-		dev->policy = 0;
-		clear_bit(0, &dev->policy_closing);
+		guard(spinlock_irq)(&dev->lock);
+		dev->started = dev->closing = false;
+		dev->policy = dev->policy_closing = 0;
 		shim_lower_orphan(dev, generation);
-		spin_unlock_irq(&dev->lock);
 		wake_up_all(&dev->wait);
 	}
 }
@@ -190,94 +192,77 @@ void shim_devices_fail(bool on)
 }
 
 /* Rooms keep their places in the new arena; writes' data move with them. */
-SHIM_CALL(shim_device_adopt)
+SHIM_DEVICE_CALL(shim_device_adopt)
 {
 	struct drbd_shim_device *arg = data;
-	struct shim_device *dev = shim_device(arg->device);
-	struct shim_arena *arena, *old;
+	struct shim_arena *old = dev->arenas[DRBD_SHIM_DATA_ARENA];
 	struct shim_slot *slot;
+	int rc;
 
-	if (!dev)
-		return -ENODEV;
 	if (arg->reserved || (arg->bio_bytes && arg->bio_bytes != (u64)dev->bio_pages << PAGE_SHIFT))
 		return -EINVAL;
 	if (dev->adopted == shim_channel.generation)
 		return -EBUSY;
 	shim_wait_copying(dev);
-	arena = data_arena(dev, arg);
-	if (IS_ERR(arena))
-		return PTR_ERR(arena);
-	old = dev->arenas[DRBD_SHIM_DATA_ARENA];
+	rc = data_arena(dev, arg);
+	if (rc)
+		return rc;
 	/* no lock: while the device isn't started nobody ends a bio or gives it room */
 	for (slot = dev->slots; slot < dev->slots + dev->max_tags; slot++) {
 		u64 at = (u64)slot->room_page << PAGE_SHIFT;
 
 		if (slot->bio && slot->room_pages && op_is_write(bio_op(slot->bio)))
-			memcpy(arena->addr + at, old->addr + at, slot->bio->bi_iter.bi_size);
+			memcpy(dev->arenas[DRBD_SHIM_DATA_ARENA]->addr + at, old->addr + at, slot->bio->bi_iter.bi_size);
 	}
-	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
-	dev->adopted = shim_channel.generation;
 	shim_arena_drop(old);
 	arg->minor = dev->minor;
 	arg->max_tags = dev->max_tags;
 	return 0;
 }
 
-SHIM_CALL(shim_device_start)
+SHIM_DEVICE_CALL(shim_device_start)
 {
-	struct drbd_shim_device_id *arg = data;
-	struct shim_device *dev = shim_device(arg->device);
+	const struct drbd_shim_device_id *arg = data;
 
-	if (!dev)
-		return -ENODEV;
 	if (arg->reserved || dev->adopted != shim_channel.generation)
 		return -EINVAL;
 	if (dev->started)
 		return -EBUSY;
-	spin_lock_irq(&dev->lock);
-	dev->generation = shim_channel.generation;
-	dev->started = true;
-	shim_openers_retell(dev);
-	shim_bios_retell(dev);
-	spin_unlock_irq(&dev->lock);
+	scoped_guard(spinlock_irq, &dev->lock) {
+		dev->generation = shim_channel.generation;
+		dev->started = true;
+		shim_openers_retell(dev);
+		shim_bios_retell(dev);
+	}
 	shim_admit(dev);
 	return 0;
 }
 
-SHIM_CALL(shim_device_destroy)
+SHIM_DEVICE_CALL(shim_device_destroy)
 {
-	struct drbd_shim_device_id *arg = data;
-	struct shim_device *dev = shim_device(arg->device);
-	struct gendisk *disk;
+	struct gendisk *disk = dev->disk;
 	u32 i;
 
-	if (!dev)
-		return -ENODEV;
 	if (dev->backing[DRBD_SHIM_DATA] || dev->backing[DRBD_SHIM_META_DISK])
 		return -EBUSY;
-	disk = dev->disk;
 	xa_erase(&devices, dev->id);
 	shim_devices--;
 	__module_get(THIS_MODULE);	/* until free_disk, which files that are open delay */
-	spin_lock_irq(&dev->lock);
-	dev->dead = true;
-	dev->started = false;
-	dev->closing = false;
-	dev->generation = U32_MAX;	/* of no engine: closes of old files tell nobody */
-	spin_unlock_irq(&dev->lock);
-	wake_up_all(&dev->wait);
+	scoped_guard(spinlock_irq, &dev->lock) {
+		dev->dead = true;
+		dev->started = dev->closing = false;
+		dev->generation = U32_MAX;	/* of no engine: closes of old files tell nobody */
+		wake_up_all(&dev->wait);
+	}
 	shim_bios_fail(dev);	/* before: del_gendisk() waits for them */
 	del_gendisk(disk);
 	shim_bios_fail(dev);	/* what came in between */
 	cancel_work_sync(&dev->admit_work);
-	shim_event_cancel(&dev->count_event);
-	shim_event_cancel(&dev->close_event);
-	shim_event_cancel(&dev->policy_event);
+	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
+		shim_event_cancel(&dev->events[i]);
 	for (i = 0; i < dev->max_tags; i++)
 		shim_event_cancel(&dev->slots[i].ev);
-	for (i = 0; i < DRBD_SHIM_ARENAS; i++)
-		if (dev->arenas[i])
-			shim_arena_drop(dev->arenas[i]);
+	drop_arenas(dev);
 	put_disk(disk);
 	return 0;
 }
@@ -291,7 +276,7 @@ SHIM_CALL(shim_device_info)
 
 	if (!dev)
 		return -ENOENT;
-	spin_lock_irq(&dev->lock);
+	guard(spinlock_irq)(&dev->lock);
 	*arg = (struct drbd_shim_device_info) {
 		.device = id, .minor = dev->minor, .opens = dev->opens, .max_tags = dev->max_tags,
 		.policy = dev->policy, .sectors = get_capacity(dev->disk),
@@ -309,17 +294,13 @@ SHIM_CALL(shim_device_info)
 	}
 	for (i = 1; i < DRBD_SHIM_ARENAS; i++)
 		arg->state_bytes[i] = dev->arenas[i] ? dev->arenas[i]->bytes : 0;
-	spin_unlock_irq(&dev->lock);
 	return 0;
 }
 
-SHIM_CALL(shim_device_capacity)
+SHIM_DEVICE_CALL(shim_device_capacity)
 {
-	struct drbd_shim_capacity *arg = data;
-	struct shim_device *dev = shim_device(arg->device);
+	const struct drbd_shim_capacity *arg = data;
 
-	if (!dev)
-		return -ENODEV;
 	if (arg->reserved || arg->sectors > (u64)LLONG_MAX >> SECTOR_SHIFT)
 		return -EINVAL;
 	/* from and to 0 the block layer itself is silent */
@@ -328,33 +309,16 @@ SHIM_CALL(shim_device_capacity)
 	return 0;
 }
 
-SHIM_CALL(shim_device_limits)
+SHIM_DEVICE_CALL(shim_device_limits)
 {
-	struct drbd_shim_limits *l = data;
-	struct shim_device *dev = shim_device(l->device);
-	u32 unit = l->logical_bytes - 1, max = UINT_MAX >> SECTOR_SHIFT;
-
-	if (!dev)
-		return -ENODEV;
-	if (l->flags & ~(DRBD_SHIM_LIMIT_ROTATIONAL | DRBD_SHIM_LIMIT_WRITE_CACHE) ||
-	    !is_power_of_2(l->logical_bytes) || l->logical_bytes < 512 || l->logical_bytes > PAGE_SIZE ||
-	    !is_power_of_2(l->physical_bytes) || l->physical_bytes < l->logical_bytes ||
-	    l->physical_bytes > DRBD_SHIM_MAX_IO || l->max_io_bytes < PAGE_SIZE || l->max_io_bytes > DRBD_SHIM_MAX_IO ||
-	    (l->io_min_bytes | l->io_opt_bytes | l->max_io_bytes | l->discard_granularity) & unit ||
-	    l->max_discard_sectors > max || l->max_write_zeroes_sectors > max ||
-	    (l->max_discard_sectors && !l->discard_granularity))
-		return -EINVAL;
-	return shim_set_limits(dev->disk, l);
+	return shim_set_limits(dev->disk, data);
 }
 
-SHIM_CALL(shim_device_state_arena)
+SHIM_DEVICE_CALL(shim_device_state_arena)
 {
 	struct drbd_shim_state_arena *arg = data;
-	struct shim_device *dev = shim_device(arg->device);
 	struct shim_arena *arena = NULL, *old;
 
-	if (!dev)
-		return -ENODEV;
 	if (arg->reserved || !arg->kind || arg->kind >= DRBD_SHIM_ARENAS)
 		return -EINVAL;
 	old = dev->arenas[arg->kind];

@@ -22,52 +22,22 @@ bool shim_engine_answers_dumps(void)
 	return (READ_ONCE(here) && !READ_ONCE(leaving)) || READ_ONCE(shim_pinned) || READ_ONCE(shim_devices);
 }
 
-SHIM_CALL(shim_leaving)
+static int flip(bool *word, const struct drbd_shim_switch *arg)
 {
-	const struct drbd_shim_switch *arg = data;
-
 	if (arg->on > 1 || arg->reserved)
 		return -EINVAL;
-	WRITE_ONCE(leaving, arg->on);
+	WRITE_ONCE(*word, arg->on);
 	return 0;
+}
+
+SHIM_CALL(shim_leaving)
+{
+	return flip(&leaving, data);
 }
 
 SHIM_CALL(shim_pin)
 {
-	const struct drbd_shim_switch *arg = data;
-
-	if (arg->on > 1 || arg->reserved)
-		return -EINVAL;
-	WRITE_ONCE(shim_pinned, arg->on);
-	return 0;
-}
-
-/* Use counts of an earlier engine are dropped when a later one counts. */
-SHIM_CALL(shim_transport)
-{
-	struct drbd_shim_transport *arg = data;
-	struct drbd_shim_transport_use *t;
-	char symbol[64];
-
-	if (arg->up > 1 || arg->reserved || strnlen(arg->name, sizeof(arg->name)) == sizeof(arg->name))
-		return -EINVAL;
-	snprintf(symbol, sizeof(symbol), "drbd_transport_%s_use", arg->name);
-	strreplace(symbol, '-', '_');
-	t = (void *)__symbol_get(symbol);
-	if (!t)
-		return -ENOENT;
-	for (; t->generation != shim_channel.generation && t->uses; t->uses--)
-		__symbol_put(symbol);
-	t->generation = shim_channel.generation;
-	if (!arg->up && t->uses) {
-		t->uses--;
-		__symbol_put(symbol);
-	}
-	if (arg->up)
-		t->uses++;
-	else
-		__symbol_put(symbol);
-	return 0;
+	return flip(&shim_pinned, data);
 }
 
 static bool wanted(void)
@@ -102,18 +72,17 @@ static int start_engine(const char *path)
 /* No engine for too long. */
 static void lose_io(void)
 {
-	mutex_lock(&shim_channel.calls);
-	if (!READ_ONCE(here)) {
-		pr_err("no engine for %u s: I/O fails\n", shim_io_wait);
-		shim_devices_fail(true);
-	}
-	mutex_unlock(&shim_channel.calls);
+	guard(mutex)(&shim_channel.calls);
+	if (READ_ONCE(here))
+		return;
+	pr_err("no engine for %u s: I/O fails\n", shim_io_wait);
+	shim_devices_fail(true);
 }
 
 /* Starts an engine when one is wanted, answers requests that have waited too long. Runs again until one is here. */
 static void watch(struct work_struct *work)
 {
-	char *path = shim_engine_path(), text[128];
+	char *path __free(kfree) = shim_engine_path(), text[128];
 	bool start, lost;
 	int rc;
 
@@ -135,7 +104,6 @@ static void watch(struct work_struct *work)
 	}
 	if (lost)
 		lose_io();
-	kfree(path);
 }
 
 void shim_engine_want(void)
@@ -146,36 +114,30 @@ void shim_engine_want(void)
 
 int shim_engine_attach(struct drbd_shim_rings *rings)
 {
-	int rc = 0;
-
-	mutex_lock(&shim_channel.calls);
-	mutex_lock(&lock);
-	if (here) {
-		rc = -EBUSY;
-	} else {
-		here = true;
-		leaving = false;
-		changed = jiffies;
-		shim_devices_fail(false);
-		shim_channel_set(rings, ++generations);
-		if (holding)
-			module_put(THIS_MODULE);
-		holding = false;
-	}
-	mutex_unlock(&lock);
-	mutex_unlock(&shim_channel.calls);
-	return rc;
+	guard(mutex)(&shim_channel.calls);
+	guard(mutex)(&lock);
+	if (here)
+		return -EBUSY;
+	here = true;
+	leaving = false;
+	changed = jiffies;
+	shim_devices_fail(false);
+	shim_channel_set(rings, ++generations);
+	if (holding)
+		module_put(THIS_MODULE);
+	holding = false;
+	return 0;
 }
 
 /* In release() of the control file, so its reference to the module still counts. */
 void shim_engine_detach(void)
 {
-	mutex_lock(&shim_channel.calls);
-	shim_channel_set(NULL, 0);
-	shim_devices_orphan(generations);
-	mutex_unlock(&shim_channel.calls);
+	scoped_guard(mutex, &shim_channel.calls) {
+		shim_channel_set(NULL, 0);
+		shim_devices_orphan(generations);
+	}
 	shim_requests_orphan();
-	mutex_lock(&lock);
+	guard(mutex)(&lock);
 	here = false;
 	holding = shim_pinned || shim_devices;
 	if (holding)
@@ -188,7 +150,6 @@ void shim_engine_detach(void)
 		pr_warn("the engine is gone, starting another one\n");
 	queue_work(shim_wq, &close_work);
 	mod_delayed_work(shim_wq, &watch_work, next_start - jiffies);
-	mutex_unlock(&lock);
 }
 
 /* Only when the use count has fallen, or `rmmod` right after the answer could still find the module in use. */

@@ -77,53 +77,32 @@ static const struct nla_policy policy[NLA_LAST + 1] = {
 static const struct genl_multicast_group groups[] = { { .name = "events" } };
 
 struct genl_family shim_family __ro_after_init = {
-	.name = "drbd",
-	.version = 2,
-	.hdrsize = sizeof(struct drbd_genlmsghdr),
-	.maxattr = NLA_LAST,
-	.policy = policy,
-	.netnsok = true,
-	.parallel_ops = true,
-	.ops = ops,
-	.n_ops = ARRAY_SIZE(ops),
-	.mcgrps = groups,
-	.n_mcgrps = ARRAY_SIZE(groups),
-	.module = THIS_MODULE,
+	.name = "drbd", .version = 2, .hdrsize = sizeof(struct drbd_genlmsghdr),
+	.maxattr = NLA_LAST, .policy = policy, .netnsok = true, .parallel_ops = true,
+	.ops = ops, .n_ops = ARRAY_SIZE(ops), .mcgrps = groups, .n_mcgrps = ARRAY_SIZE(groups), .module = THIS_MODULE,
 };
 
-/* A reply with an error text; for a dump followed by its end. */
+/* A reply with an error text. Readers of a dump stop at it as well. */
 struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struct nlmsghdr *message, const char *text)
 {
-	bool dump = r->flags & DRBD_SHIM_REQ_DUMP;
 	const struct genlmsghdr *request = nlmsg_data(message);
 	const struct drbd_genlmsghdr *from = (void *)(request + 1);
 	struct sk_buff *skb = genlmsg_new(512, GFP_KERNEL);
 	struct drbd_genlmsghdr *header;
 	struct nlattr *nest;
-	struct nlmsghdr *nlh;
 
 	if (!skb)
 		return NULL;
-	header = genlmsg_put(skb, r->port, r->seq, &shim_family, dump ? NLM_F_MULTI : 0, request->cmd);
-	if (!header)
-		goto free;
+	/* all this fits into 512 bytes */
+	header = genlmsg_put(skb, r->port, r->seq, &shim_family, 0, request->cmd);
 	header->minor = from->minor;
 	header->ret_code = ERR_NOMEM;
 	nest = nla_nest_start_noflag(skb, NLA_CFG_REPLY);
-	if (!nest || nla_put_string(skb, INFO_TEXT, text))
-		goto free;
+	if (nla_put_string(skb, INFO_TEXT, text))
+		pr_debug("no room for: %s\n", text);
 	nla_nest_end(skb, nest);
 	genlmsg_end(skb, header);
-	if (!dump)
-		return skb;
-	nlh = nlmsg_put(skb, r->port, r->seq, NLMSG_DONE, sizeof(int), NLM_F_MULTI);
-	if (!nlh)
-		goto free;
-	*(int *)nlmsg_data(nlh) = 0;
 	return skb;
-free:
-	nlmsg_free(skb);
-	return NULL;
 }
 
 /* Copies the engine's messages to `to`; the lengths in them are right afterwards. */
@@ -134,15 +113,28 @@ int shim_messages_get(u64 addr, u32 bytes, u32 max_message, void *to)
 
 	if (copy_from_user(to, u64_to_user_ptr(addr), bytes))
 		return -EFAULT;
-	for (; bytes; bytes -= step) {
+	for (; bytes; bytes -= step, nlh = (void *)nlh + step) {
 		if (bytes < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN || nlh->nlmsg_len > max_message)
 			return -EINVAL;
 		step = NLMSG_ALIGN(nlh->nlmsg_len);
 		if (step > bytes)
 			return -EINVAL;
-		nlh = (void *)nlh + step;
 	}
 	return 0;
+}
+
+struct sk_buff *shim_messages_skb(u64 addr, u32 bytes)
+{
+	struct sk_buff *skb = bytes && bytes <= DRBD_SHIM_MAX_MESSAGE ? nlmsg_new(bytes, GFP_KERNEL) : NULL;
+	int rc;
+
+	if (!skb)
+		return ERR_PTR(bytes && bytes <= DRBD_SHIM_MAX_MESSAGE ? -ENOMEM : -EINVAL);
+	rc = shim_messages_get(addr, bytes, DRBD_SHIM_MAX_MESSAGE, skb_put(skb, bytes));
+	if (!rc)
+		return skb;
+	nlmsg_free(skb);
+	return ERR_PTR(rc);
 }
 
 SHIM_CALL(shim_multicast)
@@ -151,31 +143,22 @@ SHIM_CALL(shim_multicast)
 	static u32 last_seq = 2;	/* genuine's first one has 3; listeners count what they missed by it */
 	struct sk_buff *skb, *copy;
 	struct net *net;
-	int rc;
 
-	if (arg->reserved || !arg->bytes || arg->bytes > DRBD_SHIM_MAX_MESSAGE)
+	if (arg->reserved)
 		return -EINVAL;
-	skb = nlmsg_new(arg->bytes, GFP_KERNEL);
-	if (!skb)
-		return -ENOMEM;
-	rc = shim_messages_get(arg->data, arg->bytes, DRBD_SHIM_MAX_MESSAGE, skb_put(skb, arg->bytes));
-	if (rc)
-		goto free;
+	skb = shim_messages_skb(arg->data, arg->bytes);
+	if (IS_ERR(skb))
+		return PTR_ERR(skb);
 	nlmsg_hdr(skb)->nlmsg_seq = ++last_seq;
 	rcu_read_lock();
 	for_each_net_rcu(net) {
-		if (!genl_has_listeners(&shim_family, net, 0))
-			continue;
-		copy = skb_copy(skb, GFP_ATOMIC);
-		if (!copy)
-			rc = -ENOMEM;
-		else	/* nobody there any more is no error; who has no room sees ENOBUFS himself */
+		copy = genl_has_listeners(&shim_family, net, 0) ? skb_copy(skb, GFP_ATOMIC) : NULL;
+		if (copy)	/* nobody there any more is no error; who has no room sees ENOBUFS himself */
 			genlmsg_multicast_netns(&shim_family, net, copy, 0, 0, GFP_ATOMIC);
 	}
 	rcu_read_unlock();
-free:
 	nlmsg_free(skb);
-	return rc;
+	return 0;
 }
 
 static int requester_gone(struct notifier_block *nb, unsigned long event, void *data)

@@ -70,19 +70,18 @@ static void lower_put(struct lower *l)
 	struct drbd_shim_event e = {
 		.type = DRBD_SHIM_EV_LOWER_DONE, .op = l->op.role, .device = l->op.device, .tag = l->op.cookie,
 	}, quiet = { .type = DRBD_SHIM_EV_BACKING_QUIET, .op = l->op.role, .device = l->op.device };
-	unsigned long flags;
 
 	if (!atomic_dec_and_test(&l->pending))
 		return;
 	e.error = -blk_status_to_errno(l->status);
-	spin_lock_irqsave(&dev->lock, flags);
-	if (l->op.tag >= 0 && end_slot(dev, l))
-		queue_work(shim_wq, &dev->admit_work);
-	if (l->generation > b->late_generation)
-		b->flying--;
-	else if (!--b->late)
-		shim_emit(&b->quiet, &quiet, 0);
-	spin_unlock_irqrestore(&dev->lock, flags);
+	scoped_guard(spinlock_irqsave, &dev->lock) {
+		if (l->op.tag >= 0 && end_slot(dev, l))
+			queue_work(shim_wq, &dev->admit_work);
+		if (l->generation > b->late_generation)
+			b->flying--;
+		else if (!--b->late)
+			shim_emit(&b->quiet, &quiet, 0);
+	}
 	/* b and dev may be gone from here on */
 	if (l->arena)
 		shim_arena_put(l->arena);
@@ -192,9 +191,8 @@ void shim_lower_work(struct work_struct *work)
 	struct blk_plug plug;
 	LIST_HEAD(list);
 
-	spin_lock_irq(&b->dev->lock);
-	list_splice_init(&b->queue, &list);
-	spin_unlock_irq(&b->dev->lock);
+	scoped_guard(spinlock_irq, &b->dev->lock)
+		list_splice_init(&b->queue, &list);
 	blk_start_plug(&plug);
 	list_for_each_entry_safe(l, next, &list, node)
 		lower_send(l);
@@ -258,6 +256,7 @@ static void lower_fill(struct lower *l, struct shim_device *dev, struct shim_bac
 	}
 	b->flying++;
 	list_add_tail(&l->node, &b->queue);
+	queue_work(b->wq, &b->work);
 }
 
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
@@ -272,19 +271,15 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	l = mempool_alloc(&pool, GFP_NOWAIT | __GFP_NOWARN);
 	if (!l)
 		return -EAGAIN;
-	spin_lock_irq(&dev->lock);
+	guard(spinlock_irq)(&dev->lock);
 	if (op->tag >= 0 && op->tag < dev->max_tags)
 		slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
 	if (slot && (!slot->told || !slot->bio))
 		slot = NULL;
 	rc = lower_check(dev, b, op, slot);
-	if (!rc)
-		lower_fill(l, dev, b, op, slot);
-	spin_unlock_irq(&dev->lock);
-	if (rc) {
+	if (rc)
 		mempool_free(l, &pool);
-		return rc;
-	}
-	queue_work(b->wq, &b->work);
-	return 0;
+	else
+		lower_fill(l, dev, b, op, slot);
+	return rc;
 }

@@ -6,32 +6,27 @@ static char engine[256] = "/usr/sbin/drbdd";
 module_param_string(engine, engine, sizeof(engine), 0644);
 MODULE_PARM_DESC(engine, "program that is started when an engine is needed; none: somebody else does it");
 
-uint shim_engine_wait = 10, shim_open_wait = 30, shim_close_wait = 30, shim_io_wait;
-module_param_named(engine_wait, shim_engine_wait, uint, 0644);
-MODULE_PARM_DESC(engine_wait, "seconds that a request waits for an engine");
-module_param_named(open_wait, shim_open_wait, uint, 0644);
-MODULE_PARM_DESC(open_wait, "seconds that an open waits for the engine's answer");
-module_param_named(close_wait, shim_close_wait, uint, 0644);
-MODULE_PARM_DESC(close_wait, "seconds that the last close waits for the engine");
-module_param_named(io_wait, shim_io_wait, uint, 0644);
-MODULE_PARM_DESC(io_wait, "seconds that I/O waits for another engine; 0: for ever");
+#define SECONDS(name, start, what) \
+	uint shim_##name = start; module_param_named(name, shim_##name, uint, 0644); MODULE_PARM_DESC(name, "seconds " what)
+SECONDS(engine_wait, 10, "that a request waits for an engine");
+SECONDS(open_wait, 30, "that an open waits for the engine's answer");
+SECONDS(close_wait, 30, "that the last close waits for the engine");
+SECONDS(io_wait, 0, "that I/O waits for another engine; 0: for ever");
 
 /* These only the engine reads. */
 static char usermode_helper[80] = "/sbin/drbdadm";
 module_param_string(usermode_helper, usermode_helper, sizeof(usermode_helper), 0644);
 static int enable_faults, fault_rate, fault_devs;
+static bool strict_names = true, allow_oos;
 module_param(enable_faults, int, 0644);
 module_param(fault_rate, int, 0644);
 module_param(fault_devs, int, 0644);
-static bool strict_names = true, allow_oos;
 module_param(strict_names, bool, 0644);
 module_param(allow_oos, bool, 0644);
 
 struct workqueue_struct *shim_wq;
 u64 shim_instance;
 bool shim_io_lost;
-const bool drbd_shim_is_loaded = true;	/* used by drbd_transport_*, which lsmod shows as our users */
-EXPORT_SYMBOL_GPL(drbd_shim_is_loaded);
 
 char *shim_engine_path(void)
 {
@@ -45,8 +40,7 @@ char *shim_engine_path(void)
 
 static int proc_show(struct seq_file *m, void *unused)
 {
-	seq_puts(m, "version: " DRBD_SHIM_VERSION " (api:2/proto:118-124)\n");
-	seq_puts(m, "GIT-hash: " DRBD_SHIM_GIT_HASH "\n");
+	seq_puts(m, "version: " DRBD_SHIM_VERSION " (api:2/proto:118-124)\nGIT-hash: " DRBD_SHIM_GIT_HASH "\n");
 	return 0;
 }
 
@@ -54,7 +48,7 @@ static const struct {
 	int (*init)(void);
 	void (*exit)(void);
 } parts[] = {
-	{ shim_bio_init, shim_bio_exit }, { shim_lower_init, shim_lower_exit }, { shim_devices_init, shim_devices_exit },
+	{ shim_lower_init, shim_lower_exit }, { shim_devices_init, shim_devices_exit },
 	{ shim_control_init, shim_control_exit }, { NULL, shim_engine_exit }, { shim_genl_init, shim_genl_exit },
 };
 

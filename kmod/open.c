@@ -22,7 +22,7 @@ static void tell_count(struct shim_device *dev)
 		.type = DRBD_SHIM_EV_OPEN_COUNT, .device = dev->id, .tag = dev->opens, .flags = dev->writers,
 	};
 
-	shim_emit(&dev->count_event, &e, dev->generation);
+	shim_emit(&dev->events[SHIM_COUNT], &e, dev->generation);
 }
 
 int shim_open(SHIM_OPEN_ARGS)
@@ -43,27 +43,25 @@ int shim_open(SHIM_OPEN_ARGS)
 			(mode & SHIM_MODE_NDELAY ? DRBD_SHIM_OPEN_NDELAY : 0),
 	};
 	get_task_comm(o->e.comm, current);
-	spin_lock_irq(&dev->lock);
-	list_add_tail(&o->node, &dev->openers);
-	if (dev->started)
-		shim_emit(&o->ev, &o->e, dev->generation);
-	spin_unlock_irq(&dev->lock);
+	scoped_guard(spinlock_irq, &dev->lock) {
+		list_add_tail(&o->node, &dev->openers);
+		if (dev->started)
+			shim_emit(&o->ev, &o->e, dev->generation);
+	}
 	rc = wait_event_interruptible_timeout(dev->wait, READ_ONCE(o->answered) || READ_ONCE(dev->dead),
 					      shim_open_wait * HZ);
-	spin_lock_irq(&dev->lock);
+	guard(spinlock_irq)(&dev->lock);
 	shim_event_cancel(&o->ev);
 	if (o->answered) {
 		rc = o->rc;
 		kfree(o);
-	} else {
-		rc = dev->dead ? -ENODEV : rc < 0 ? -EINTR : -EAGAIN;
-		list_del(&o->node);
-		o->e.type = DRBD_SHIM_EV_OPEN_GONE;
-		shim_event_init(&o->ev, opener_free);
-		shim_emit(&o->ev, &o->e, dev->generation);
+		return rc;
 	}
-	spin_unlock_irq(&dev->lock);
-	return rc;
+	list_del(&o->node);
+	o->e.type = DRBD_SHIM_EV_OPEN_GONE;
+	shim_event_init(&o->ev, opener_free);
+	shim_emit(&o->ev, &o->e, dev->generation);
+	return dev->dead ? -ENODEV : rc < 0 ? -EINTR : -EAGAIN;
 }
 
 /* A granted open counts from here, even if a signal has come meanwhile. */
@@ -73,7 +71,7 @@ int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op)
 
 	if (op->error < 0 || op->error > MAX_ERRNO)
 		return -EINVAL;
-	spin_lock_irq(&dev->lock);
+	guard(spinlock_irq)(&dev->lock);
 	list_for_each_entry(o, &dev->openers, node) {
 		if (o->e.id != op->tag)
 			continue;
@@ -88,7 +86,6 @@ int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op)
 		wake_up_all(&dev->wait);
 		break;
 	}
-	spin_unlock_irq(&dev->lock);
 	return 0;
 }
 
@@ -107,24 +104,22 @@ void shim_release(SHIM_RELEASE_ARGS)
 	struct shim_device *dev = disk->private_data;
 	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_LAST_CLOSE, .device = dev->id };
 
-	spin_lock_irq(&dev->lock);
-	dev->opens--;
-	dev->closing = !dev->opens && dev->writers && dev->started;
-	dev->writers = dev->opens && dev->writers;
-	if (dev->closing)
-		shim_emit(&dev->close_event, &e, dev->generation);
-	else
-		tell_count(dev);
-	spin_unlock_irq(&dev->lock);
+	scoped_guard(spinlock_irq, &dev->lock) {
+		dev->opens--;
+		dev->closing = !dev->opens && dev->writers && dev->started;
+		dev->writers = dev->opens && dev->writers;
+		if (dev->closing)
+			shim_emit(&dev->events[SHIM_CLOSE], &e, dev->generation);
+		else
+			tell_count(dev);
+	}
 	if (wait_event_killable_timeout(dev->wait, !READ_ONCE(dev->closing), shim_close_wait * HZ) <= 0)
 		shim_drained(dev);
 }
 
 int shim_drained(struct shim_device *dev)
 {
-	spin_lock_irq(&dev->lock);
-	dev->closing = false;
-	spin_unlock_irq(&dev->lock);
+	WRITE_ONCE(dev->closing, false);
 	wake_up_all(&dev->wait);
 	return 0;
 }

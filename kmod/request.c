@@ -27,11 +27,12 @@ static void set_state(struct shim_request *req, int state)
 	shim_channel_requests();
 }
 
-static void take_out(struct shim_request *req)
+static struct shim_request *take_out(struct shim_request *req)
 {
 	set_state(req, SHIM_HANDED);
 	list_del(&req->node);
 	all_requests--;
+	return req;
 }
 
 /* In the sender's context, never waits for anybody. */
@@ -39,7 +40,6 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 {
 	static u64 last_id;
 	struct shim_request *req = kzalloc(sizeof(*req), GFP_KERNEL);
-	int rc = 0;
 
 	if (!req)
 		return -ENOMEM;
@@ -53,22 +53,21 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 	shim_event_init(&req->gone, gone_told);
 	if (nlh->nlmsg_len <= DRBD_SHIM_MAX_MESSAGE)
 		req->message = kmemdup(nlh, nlh->nlmsg_len, GFP_KERNEL);
-	mutex_lock(&lock);
-	if (!req->message || all_requests >= DRBD_SHIM_MAX_REQUESTS) {
-		rc = -ENOBUFS;
-		shim_request_free(req);
-	} else {
+	scoped_guard(mutex, &lock) {
+		if (!req->message || all_requests >= DRBD_SHIM_MAX_REQUESTS) {
+			shim_request_free(req);
+			return -ENOBUFS;
+		}
 		all_requests++;
 		req->r.id = ++last_id;
 		list_add_tail(&req->node, &requests);
 		set_state(req, SHIM_WAITING);
 	}
-	mutex_unlock(&lock);
-	if (!rc)
-		shim_engine_want();
-	return rc;
+	shim_engine_want();
+	return 0;
 }
 
+/* id 0: the oldest one */
 static struct shim_request *find(int state, u64 id)
 {
 	struct shim_request *req;
@@ -82,22 +81,17 @@ static struct shim_request *find(int state, u64 id)
 ssize_t shim_request_read(char __user *buf, size_t size)
 {
 	struct shim_request *req;
-	ssize_t rc = -EAGAIN;
 
-	mutex_lock(&lock);
+	guard(mutex)(&lock);
 	req = find(SHIM_WAITING, 0);
-	if (req) {
-		rc = sizeof(req->r) + req->r.bytes;
-		if (size < rc)
-			rc = -EINVAL;
-		else if (copy_to_user(buf, &req->r, sizeof(req->r)) ||
-			 copy_to_user(buf + sizeof(req->r), req->message, req->r.bytes))
-			rc = -EFAULT;
-	}
-	if (rc > 0)
-		set_state(req, SHIM_HANDED);
-	mutex_unlock(&lock);
-	return rc;
+	if (!req)
+		return -EAGAIN;
+	if (size < sizeof(req->r) + req->r.bytes)
+		return -EINVAL;
+	if (copy_to_user(buf, &req->r, sizeof(req->r)) || copy_to_user(buf + sizeof(req->r), req->message, req->r.bytes))
+		return -EFAULT;
+	set_state(req, SHIM_HANDED);
+	return sizeof(req->r) + req->r.bytes;
 }
 
 /* A dump that the engine has becomes the caller's; NULL if there is none of this id. */
@@ -105,22 +99,26 @@ struct shim_request *shim_request_take_dump(u64 id)
 {
 	struct shim_request *req;
 
-	mutex_lock(&lock);
+	guard(mutex)(&lock);
 	req = id ? find(SHIM_HANDED, id) : NULL;
-	if (req && !(req->r.flags & DRBD_SHIM_REQ_DUMP))
-		req = NULL;
-	if (req)
-		take_out(req);
-	mutex_unlock(&lock);
-	return req;
+	return req && req->r.flags & DRBD_SHIM_REQ_DUMP ? take_out(req) : NULL;
 }
 
-static int send_reply(const struct drbd_shim_reply *arg, struct sk_buff *skb)
+SHIM_CALL(shim_reply)
 {
-	struct shim_request *req = find(SHIM_HANDED, arg->id);
+	const struct drbd_shim_reply *arg = data;
+	struct shim_request *req;
+	struct sk_buff *skb;
 	int rc;
 
-	if (!req || !arg->id) {
+	if (arg->flags > DRBD_SHIM_REPLY_AT_CLOSE)
+		return -EINVAL;
+	skb = shim_messages_skb(arg->data, arg->bytes);
+	if (IS_ERR(skb))
+		return PTR_ERR(skb);
+	guard(mutex)(&lock);
+	req = arg->id ? find(SHIM_HANDED, arg->id) : NULL;
+	if (!req) {
 		nlmsg_free(skb);
 		return -ENOENT;
 	}
@@ -130,32 +128,8 @@ static int send_reply(const struct drbd_shim_reply *arg, struct sk_buff *skb)
 		return 0;
 	}
 	rc = genlmsg_unicast(req->net, skb, req->r.port);
-	if (rc || !(arg->flags & DRBD_SHIM_REPLY_MORE)) {
-		take_out(req);
-		shim_request_free(req);
-	}
-	return rc;
-}
-
-SHIM_CALL(shim_reply)
-{
-	const struct drbd_shim_reply *arg = data;
-	struct sk_buff *skb;
-	int rc;
-
-	if (arg->flags > DRBD_SHIM_REPLY_AT_CLOSE || !arg->bytes || arg->bytes > DRBD_SHIM_MAX_MESSAGE)
-		return -EINVAL;
-	skb = nlmsg_new(arg->bytes, GFP_KERNEL);
-	if (!skb)
-		return -ENOMEM;
-	rc = shim_messages_get(arg->data, arg->bytes, DRBD_SHIM_MAX_MESSAGE, skb_put(skb, arg->bytes));
-	if (rc) {
-		nlmsg_free(skb);
-		return rc;
-	}
-	mutex_lock(&lock);
-	rc = send_reply(arg, skb);
-	mutex_unlock(&lock);
+	if (rc || !(arg->flags & DRBD_SHIM_REPLY_MORE))
+		shim_request_free(take_out(req));
 	return rc;
 }
 
@@ -167,8 +141,7 @@ static void finish(struct shim_request *req, const char *text)
 	req->answer = NULL;
 	if (skb)
 		genlmsg_unicast(req->net, skb, req->r.port);
-	take_out(req);
-	shim_request_free(req);
+	shim_request_free(take_out(req));
 }
 
 /* With the engine gone and the module's use count down: the sender may unload the module at once. */
@@ -176,10 +149,9 @@ void shim_replies_at_close(void)
 {
 	struct shim_request *req;
 
-	mutex_lock(&lock);
+	guard(mutex)(&lock);
 	while ((req = find(SHIM_CLOSING, 0)))
 		finish(req, NULL);
-	mutex_unlock(&lock);
 }
 
 /* Answers those that have waited for an engine for `older` jiffies. */
@@ -187,11 +159,10 @@ void shim_requests_fail(const char *text, unsigned long older)
 {
 	struct shim_request *req, *next;
 
-	mutex_lock(&lock);
+	guard(mutex)(&lock);
 	list_for_each_entry_safe(req, next, &requests, node)
 		if (req->state == SHIM_WAITING && time_after_eq(jiffies, req->since + older))
 			finish(req, text);
-	mutex_unlock(&lock);
 }
 
 /* The engine is gone: what it had in hand goes to the next one, before newer ones, unless it seems to be the cause. */
@@ -199,7 +170,7 @@ void shim_requests_orphan(void)
 {
 	struct shim_request *req, *next;
 
-	mutex_lock(&lock);
+	guard(mutex)(&lock);
 	list_for_each_entry_safe(req, next, &requests, node) {
 		if (req->state != SHIM_HANDED)
 			continue;
@@ -209,28 +180,22 @@ void shim_requests_orphan(void)
 		else
 			set_state(req, SHIM_WAITING);
 	}
-	mutex_unlock(&lock);
 }
 
-/* A netlink socket was closed. */
+/* A netlink socket was closed. Of requests that it doesn't have the engine knows nothing. */
 void shim_requests_gone(struct net *net, u32 port)
 {
 	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_REQUEST_GONE };
 	struct shim_request *req, *next;
 
-	mutex_lock(&lock);
+	guard(mutex)(&lock);
 	list_for_each_entry_safe(req, next, &requests, node) {
 		if (req->net != net || req->r.port != port)
 			continue;
 		e.id = req->r.id;
-		/* of one that it doesn't have the engine knows nothing */
-		if (req->state == SHIM_HANDED) {
-			take_out(req);
-			shim_emit(&req->gone, &e, 0);	/* frees it when told */
-		} else {
-			take_out(req);
-			shim_request_free(req);
-		}
+		if (req->state != SHIM_HANDED)
+			shim_request_free(take_out(req));
+		else
+			shim_emit(&take_out(req)->gone, &e, 0);	/* frees it when told */
 	}
-	mutex_unlock(&lock);
 }

@@ -48,65 +48,51 @@ static void pump(void)
 /* Gives an event to the engine of `generation` (0: to whichever is there). One that still waits for room is replaced. */
 void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&chan.lock, flags);
-	if (!chan.rings || (generation && generation != chan.generation)) {
-		event_told(ev);
-	} else {
-		ev->e = *e;
-		if (list_empty(&ev->node))
-			list_add_tail(&ev->node, &chan.pending);
-		pump();
-		wake();
-	}
-	spin_unlock_irqrestore(&chan.lock, flags);
+	guard(spinlock_irqsave)(&chan.lock);
+	if (!chan.rings || (generation && generation != chan.generation))
+		return event_told(ev);
+	ev->e = *e;
+	if (list_empty(&ev->node))
+		list_add_tail(&ev->node, &chan.pending);
+	pump();
+	wake();
 }
 
 void shim_event_cancel(struct shim_event *ev)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&chan.lock, flags);
+	guard(spinlock_irqsave)(&chan.lock);
 	list_del_init(&ev->node);
-	spin_unlock_irqrestore(&chan.lock, flags);
 }
 
 /* An engine comes, or goes (NULL, 0). */
 void shim_channel_set(struct drbd_shim_rings *rings, u32 generation)
 {
-	spin_lock_irq(&chan.lock);
+	guard(spinlock_irq)(&chan.lock);
 	chan.rings = rings;
 	chan.generation = generation;
 	chan.event_tail = chan.op_head = 0;
 	chan.greeted = false;
 	while (!list_empty(&chan.pending))
 		event_told(list_first_entry(&chan.pending, struct shim_event, node));
-	spin_unlock_irq(&chan.lock);
 }
 
 /* For poll: is there something that the engine has not taken? Also fills the ring from what had no room. */
 bool shim_channel_readable(void)
 {
-	bool readable;
-
-	spin_lock_irq(&chan.lock);
+	guard(spinlock_irq)(&chan.lock);
 	pump();
-	readable = chan.event_tail != READ_ONCE(chan.rings->event_head) || READ_ONCE(shim_requests);
-	spin_unlock_irq(&chan.lock);
-	return readable;
+	return chan.event_tail != READ_ONCE(chan.rings->event_head) || READ_ONCE(shim_requests);
 }
 
 /* shim_requests has changed, or an engine has come. */
 void shim_channel_requests(void)
 {
-	spin_lock_irq(&chan.lock);
-	if (chan.rings) {
-		WRITE_ONCE(chan.rings->requests, READ_ONCE(shim_requests));
-		if (READ_ONCE(shim_requests))
-			wake();
-	}
-	spin_unlock_irq(&chan.lock);
+	guard(spinlock_irq)(&chan.lock);
+	if (!chan.rings)
+		return;
+	WRITE_ONCE(chan.rings->requests, READ_ONCE(shim_requests));
+	if (READ_ONCE(shim_requests))
+		wake();
 }
 
 static int run_op(const struct drbd_shim_op *op)
@@ -155,8 +141,7 @@ int shim_doorbell(void)
 		pr_warn_ratelimited("op %u of device %u, tag %d: refused (%d)\n", op.type, op.device, op.tag, rc);
 	}
 	smp_store_release(&rings->op_head, chan.op_head);
-	spin_lock_irq(&chan.lock);
+	guard(spinlock_irq)(&chan.lock);
 	pump();
-	spin_unlock_irq(&chan.lock);
 	return 0;
 }

@@ -41,8 +41,9 @@
 #undef pr_fmt
 #define pr_fmt(fmt) "drbd: " fmt
 
-/* Calls of the engine, one a struct drbd_shim_*: `arg` is its copy, which is written back. */
+/* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back. */
 #define SHIM_CALL(name) int name(void *data)
+#define SHIM_DEVICE_CALL(name) int name(struct shim_device *dev, void *data)
 
 /* main.c */
 extern uint shim_engine_wait, shim_open_wait, shim_close_wait, shim_io_wait;
@@ -105,10 +106,12 @@ struct shim_slot {
 	u32 seq;			/* counts its uses, so that a late LOWER can't hit a later bio */
 	u32 room_page, room_pages;
 	u32 flying;			/* LOWERs that name it */
-	bool told, copying, bypass_failed;
+	bool told, copying;
 	bool failed, done, dropped;	/* how those LOWERs have ended */
 	struct shim_event ev;
 };
+
+enum { SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY };
 
 struct shim_device {
 	u32 id, minor, max_tags;
@@ -120,7 +123,6 @@ struct shim_device {
 	struct shim_slot *slots;
 	struct list_head free, busy;
 	struct bio_list waiting;	/* not yet in a slot */
-	struct bio_list failed;		/* failed when bypassing; go before waiting */
 	u32 n_waiting, n_busy, n_copying;
 	struct work_struct admit_work;
 	u32 bio_pages, room_hint;
@@ -135,7 +137,7 @@ struct shim_device {
 	bool writers;
 	struct list_head openers;
 	wait_queue_head_t wait;		/* openers, last close, copying */
-	struct shim_event count_event, close_event, policy_event;
+	struct shim_event events[3];	/* SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY */
 };
 
 extern u32 shim_devices;		/* that exist */
@@ -145,13 +147,13 @@ void shim_devices_exit(void);
 void shim_devices_orphan(u32 generation);
 void shim_devices_fail(bool on);
 SHIM_CALL(shim_device_create);
-SHIM_CALL(shim_device_adopt);
-SHIM_CALL(shim_device_start);
-SHIM_CALL(shim_device_destroy);
+SHIM_DEVICE_CALL(shim_device_adopt);
+SHIM_DEVICE_CALL(shim_device_start);
+SHIM_DEVICE_CALL(shim_device_destroy);
 SHIM_CALL(shim_device_info);
-SHIM_CALL(shim_device_capacity);
-SHIM_CALL(shim_device_limits);
-SHIM_CALL(shim_device_state_arena);
+SHIM_DEVICE_CALL(shim_device_capacity);
+SHIM_DEVICE_CALL(shim_device_limits);
+SHIM_DEVICE_CALL(shim_device_state_arena);
 
 /* open.c */
 int shim_open(SHIM_OPEN_ARGS);
@@ -159,6 +161,9 @@ void shim_release(SHIM_RELEASE_ARGS);
 void shim_openers_retell(struct shim_device *dev);
 int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op);
 int shim_drained(struct shim_device *dev);
+
+/* Mark in bi_opf of a bio that failed when it bypassed the engine. */
+#define SHIM_BYPASS_FAILED REQ_DRV
 
 /* slot.c */
 bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot);
@@ -170,8 +175,8 @@ void shim_wait_copying(struct shim_device *dev);
 int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op);
 
 /* bio.c */
-int shim_bio_init(void);
-void shim_bio_exit(void);
+extern struct bio_set shim_bypass_set;
+int shim_bypass_set_init(void);
 void shim_submit_bio(struct bio *bio);
 int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
 
@@ -189,9 +194,9 @@ struct shim_backing {
 	struct shim_event quiet;
 };
 
-SHIM_CALL(shim_backing_claim);
-SHIM_CALL(shim_backing_info);
-SHIM_CALL(shim_backing_release);
+SHIM_DEVICE_CALL(shim_backing_claim);
+SHIM_DEVICE_CALL(shim_backing_info);
+SHIM_DEVICE_CALL(shim_backing_release);
 
 /* lower.c */
 int shim_lower_init(void);
@@ -206,6 +211,7 @@ int shim_genl_init(void);
 void shim_genl_exit(void);
 struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struct nlmsghdr *message, const char *text);
 int shim_messages_get(u64 addr, u32 bytes, u32 max_message, void *to);
+struct sk_buff *shim_messages_skb(u64 addr, u32 bytes);
 SHIM_CALL(shim_multicast);
 
 /* request.c, dump.c */

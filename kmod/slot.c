@@ -45,7 +45,7 @@ static u16 io_flags(struct bio *bio)
 
 	return (opf & REQ_PREFLUSH ? DRBD_SHIM_PREFLUSH : 0) | (opf & REQ_FUA ? DRBD_SHIM_FUA : 0) |
 		(opf & REQ_SYNC ? DRBD_SHIM_SYNC : 0) | (opf & REQ_META ? DRBD_SHIM_META : 0) |
-		(opf & REQ_RAHEAD ? DRBD_SHIM_RAHEAD : 0) |
+		(opf & REQ_RAHEAD ? DRBD_SHIM_RAHEAD : 0) | (opf & SHIM_BYPASS_FAILED ? DRBD_SHIM_BYPASS_FAILED : 0) |
 		(bio_op(bio) == REQ_OP_WRITE_ZEROES && !(opf & REQ_NOUNMAP) ? DRBD_SHIM_UNMAP : 0);
 }
 
@@ -66,7 +66,7 @@ static void tell(struct shim_device *dev, struct shim_slot *slot)
 	struct bio *bio = slot->bio;
 	struct drbd_shim_event e = {
 		.type = DRBD_SHIM_EV_BIO, .device = dev->id, .tag = slot - dev->slots, .local = local_state(slot),
-		.op = io_kind(bio), .flags = io_flags(bio) | (slot->bypass_failed ? DRBD_SHIM_BYPASS_FAILED : 0),
+		.op = io_kind(bio), .flags = io_flags(bio),
 		.sector = bio->bi_iter.bi_size ? bio->bi_iter.bi_sector : 0, .bytes = bio->bi_iter.bi_size,
 		.offset = slot->room_pages ? (s64)slot->room_page << PAGE_SHIFT : -1,
 	};
@@ -92,8 +92,7 @@ static void copy_bio(struct bio *bio, char *data, bool out)
 /* Moves the oldest waiting bio into a slot; NULL if there is none, or no slot or room for it. device.lock */
 static struct shim_slot *admit_one(struct shim_device *dev)
 {
-	struct bio_list *list = bio_list_empty(&dev->failed) ? &dev->waiting : &dev->failed;
-	struct bio *bio = bio_list_peek(list);
+	struct bio *bio = bio_list_peek(&dev->waiting);
 	struct shim_slot *slot = list_first_entry_or_null(&dev->free, struct shim_slot, node);
 	u32 pages;
 
@@ -102,13 +101,12 @@ static struct shim_slot *admit_one(struct shim_device *dev)
 	pages = io_kind(bio) <= DRBD_SHIM_WRITE ? DIV_ROUND_UP(bio->bi_iter.bi_size, PAGE_SIZE) : 0;
 	if (pages && !room_take(dev, slot, pages))
 		return NULL;
-	bio_list_pop(list);
+	bio_list_pop(&dev->waiting);
 	dev->n_waiting--;
 	dev->n_busy++;
 	slot->bio = bio;
 	slot->seq++;
 	slot->room_pages = pages;
-	slot->bypass_failed = list == &dev->failed;
 	slot->failed = slot->done = slot->dropped = false;
 	slot->start = bio_start_io_acct(bio);
 	slot->copying = pages && op_is_write(bio_op(bio));
@@ -122,7 +120,7 @@ void shim_admit(struct shim_device *dev)
 {
 	struct shim_slot *slot;
 
-	spin_lock_irq(&dev->lock);
+	guard(spinlock_irq)(&dev->lock);
 	while ((slot = admit_one(dev))) {
 		if (slot->copying) {
 			spin_unlock_irq(&dev->lock);
@@ -136,7 +134,6 @@ void shim_admit(struct shim_device *dev)
 		if (dev->started)
 			tell(dev, slot);
 	}
-	spin_unlock_irq(&dev->lock);
 }
 
 void shim_admit_work(struct work_struct *work)
@@ -144,24 +141,13 @@ void shim_admit_work(struct work_struct *work)
 	shim_admit(container_of(work, struct shim_device, admit_work));
 }
 
-/* A read's data are brought from the arena into its bio. */
-static int bring(struct shim_device *dev, struct bio *bio, s64 offset)
-{
-	struct shim_arena *arena = dev->arenas[DRBD_SHIM_DATA_ARENA];
-
-	if (offset < 0 || offset > arena->bytes || bio->bi_iter.bi_size > arena->bytes - offset)
-		return -EINVAL;
-	copy_bio(bio, arena->addr + offset, false);
-	return 0;
-}
-
 int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 {
+	struct shim_arena *arena = dev->arenas[DRBD_SHIM_DATA_ARENA];
 	struct shim_slot *slot;
 	unsigned long start;
 	struct bio *bio;
 	bool admit;
-	int rc = 0;
 
 	if (op->flags || op->error < 0 || op->error > MAX_ERRNO || op->tag < 0 || op->tag >= dev->max_tags)
 		return -EINVAL;
@@ -170,15 +156,16 @@ int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 	bio = READ_ONCE(slot->told) ? slot->bio : NULL;
 	if (!bio)
 		return -ENOENT;
-	if (bio_op(bio) == REQ_OP_READ && !op->error)
-		rc = bring(dev, bio, op->offset);
-	if (rc)
-		return rc;
-	spin_lock_irq(&dev->lock);
-	start = slot->start;
-	slot->bio = NULL;
-	admit = shim_slot_put(dev, slot);
-	spin_unlock_irq(&dev->lock);
+	if (bio_op(bio) == REQ_OP_READ && !op->error) {
+		if (op->offset < 0 || op->offset > arena->bytes || bio->bi_iter.bi_size > arena->bytes - op->offset)
+			return -EINVAL;
+		copy_bio(bio, arena->addr + op->offset, false);
+	}
+	scoped_guard(spinlock_irq, &dev->lock) {
+		start = slot->start;
+		slot->bio = NULL;
+		admit = shim_slot_put(dev, slot);
+	}
 	bio_end_io_acct(bio, start);
 	bio->bi_status = errno_to_blk_status(-op->error);
 	bio_endio(bio);
@@ -204,9 +191,11 @@ void shim_bios_retell(struct shim_device *dev)
 
 static struct bio *take_one(struct shim_device *dev)
 {
-	struct bio *bio = bio_list_pop(&dev->failed) ? : bio_list_pop(&dev->waiting);
 	struct shim_slot *slot;
+	struct bio *bio;
 
+	guard(spinlock_irq)(&dev->lock);
+	bio = bio_list_pop(&dev->waiting);
 	if (bio) {
 		dev->n_waiting--;
 		return bio;
@@ -229,11 +218,6 @@ void shim_bios_fail(struct shim_device *dev)
 	struct bio *bio;
 
 	shim_wait_copying(dev);
-	do {
-		spin_lock_irq(&dev->lock);
-		bio = take_one(dev);
-		spin_unlock_irq(&dev->lock);
-		if (bio)
-			bio_io_error(bio);
-	} while (bio);
+	while ((bio = take_one(dev)))
+		bio_io_error(bio);
 }
