@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Several views in one process that exchange effects: just enough of a control layer to replay the spec's traces. */
 import type { Effect, Notified } from '../../../src/state/effects.ts';
-import type { Event } from '../../../src/state/events.ts';
+import type { Change, Event } from '../../../src/state/events.ts';
 import { receiveState } from '../../../src/state/receive-state.ts';
 import type { Decider } from '../../../src/state/receive-state.ts';
 import { stateWordOf } from '../../../src/state/state-word.ts';
-import { Cs, Cstate, Disk, Repl, Role, UuidFlag, cstateNames, diskNames, replNames, roleNames } from '../../../src/state/states.ts';
+import { Cs, Cstate, Disk, MdFlag, Repl, Role, UuidFlag, cstateNames, diskNames, replNames, roleNames } from '../../../src/state/states.ts';
 import { step } from '../../../src/state/step.ts';
 import type { Live, MdFacts, PeerDeviceRow, View } from '../../../src/state/types.ts';
 import {
@@ -91,6 +91,7 @@ export class Node {
         return;
       case 'ping': cluster.soon(() => this.give({ kind: 'pinged', token: effect.token })); return;
       case 'sendTwopc': cluster.packets.push(`${this.id}>${effect.nodeId} ${effect.packet.kind}`);
+        if (effect.packet.kind === 'prepare') cluster.words.push(`${effect.packet.mask.toString(16)} ${effect.packet.val.toString(16)}`);
         return cluster.deliver(this.id, effect.nodeId, (peer) => peer.give({ kind: 'twopc', from: this.id, packet: effect.packet }));
       case 'sendTwopcReply': cluster.packets.push(`${this.id}>${effect.nodeId} ${effect.packet.kind}`);
         return cluster.deliver(this.id, effect.nodeId, (peer) => peer.give({ kind: 'twopcReply', from: this.id, packet: effect.packet }));
@@ -155,6 +156,11 @@ export class Node {
   receive(from: number, vnr: number, word: number): void {
     for (const action of receiveState(this.view, from, vnr, word, this.decider(from, vnr))) {
       if (action.do === 'event') this.give(action.event);
+      if (action.do === 'verifyFinished') this.set('verify-done', [{ set: 'repl', vnr, nodeId: from, repl: Repl.established }]);
+      if (action.do === 'startResyncAsTarget') {
+        this.set('resync-after-behind', [{ set: 'disk', vnr, disk: Disk.inconsistent }]);
+        this.set('start-resync', [{ set: 'repl', vnr, nodeId: from, repl: Repl.syncTarget }]);
+      }
       if (action.do === 'resyncFinished') {
         this.give({ kind: 'change', request: 0, tag: 'resync-finished', flags: Cs.verbose, changes: [
           { set: 'resyncActive', vnr, nodeId: from, value: false }, { set: 'repl', vnr, nodeId: from, repl: Repl.established },
@@ -163,15 +169,21 @@ export class Node {
     }
   }
 
+  /** A local transaction. */
+  set(tag: string, changes: readonly Change[], flags: number = Cs.verbose): number {
+    return this.give({ kind: 'change', request: 0, tag, flags, changes });
+  }
+
   /** Newer data = the current UUID that the test calls so; Inconsistent loses. */
   decider(from: number, vnr: number): Decider {
     const pd = (): PeerDeviceRow => findPeerDevice(this.view, vnr, from)!;
     const device = findDevice(this.view, vnr)!;
     const compare = (pdsk: Disk): { repl: Repl } | { how: 'disconnect' } => {
+      const good = device.disk === Disk.negotiating ? (device.md!.flags & MdFlag.consistent) !== 0 : device.disk > Disk.inconsistent;
       if (this.cluster.splitBrain) return { how: 'disconnect' };
-      if ((pd().peerCurrentUuid | 1n) === (device.currentUuid | 1n) && (device.disk > Disk.inconsistent) === (pdsk > Disk.inconsistent)) return { repl: Repl.established };
-      if (device.disk === Disk.inconsistent && pdsk === Disk.inconsistent) return { repl: Repl.established };
-      if (device.disk === Disk.inconsistent) return { repl: Repl.wfBitMapT };
+      if ((pd().peerCurrentUuid | 1n) === (device.currentUuid | 1n) && good === (pdsk > Disk.inconsistent)) return { repl: Repl.established };
+      if (!good && pdsk === Disk.inconsistent) return { repl: Repl.established };
+      if (!good) return { repl: Repl.wfBitMapT };
       if (pdsk === Disk.inconsistent) return { repl: Repl.wfBitMapS };
       return { repl: (device.currentUuid | 1n) > (pd().peerCurrentUuid | 1n) ? Repl.wfBitMapS : Repl.wfBitMapT };
     };
@@ -183,6 +195,8 @@ export class Cluster {
   readonly nodes: Node[];
   readonly lines: string[] = [];
   readonly packets: string[] = [];
+  /** mask and val of each PREPARE, hexadecimal. */
+  readonly words: string[] = [];
   readonly queue: (() => void)[] = [];
   readonly links = new Set<string>();
   /** Pairs that cannot reach each other. */
@@ -274,6 +288,17 @@ export class Cluster {
     this.run(0);
   }
 
+  own(n: number): string[] { return this.lines.filter((line) => line.startsWith(`${n} `)).map((line) => line.slice(2)); }
+
+  /** Both steps of an attach. */
+  attach(n: number, flags: number, uuid: bigint, peers: readonly number[]): number {
+    const change = (disk: Disk) => ({ kind: 'clusterChange', request: 7, tag: 'attach', flags: Cs.verbose | Cs.serialize, transient: true,
+      change: { what: 'disk', vnr: 0, disk } }) as const;
+    this.request(n, change(Disk.attaching));
+    this.nodes[n]!.give({ kind: 'deviceFacts', vnr: 0, facts: { md: md(flags, peers), currentUuid: uuid } });
+    return this.request(n, change(Disk.negotiating));
+  }
+
   connect(a: number, b: number): void {
     for (const [x, y] of [[a, b], [b, a]] as const) this.nodes[x]!.give({ kind: 'connect', request: 3, nodeId: y, discardMyData: false, tentative: false });
     this.run();
@@ -315,5 +340,5 @@ export class Cluster {
     return [`${roleNames[view.resource.role]}/${diskNames[view.devices[0]!.disk]}`, ...peers].join(' ');
   }
 
-  mark(): void { this.lines.length = 0; this.packets.length = 0; }
+  mark(): void { this.lines.length = this.packets.length = this.words.length = 0; }
 }
