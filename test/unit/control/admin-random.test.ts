@@ -89,8 +89,12 @@ class Story {
     if (this.#diskless(pair.b)) await this.#attach(pair.b);
     for (const m of [pair.a, pair.b]) {
       await pair.cluster.admin(m.setup.plain(Cmd.RESUME_SYNC, this.#peer(m)));
-      await pair.cluster.admin(m.setup.connect('r0', 1 - m.id));
     }
+    // A peer that died with an update unread has other settings.
+    for (const m of [pair.a, pair.b]) {
+      await pair.cluster.admin(m.setup.with(Cmd.CHG_NET_OPTS, { resourceName: 'r0', peerNodeId: 1 - m.id }, netConf, { wireProtocol: 3 }));
+    }
+    for (const m of [pair.a, pair.b]) await pair.patient(() => m.setup.connect('r0', 1 - m.id));
     const before = writers.done;
     await pair.until('writes go on', () => writers.done > before + 5);
     writers.stopped = true;

@@ -36,11 +36,12 @@ export class Pair {
   }
 
   inSync(): boolean {
-    return this.#all(({ resource: { view, worker, devices } }) => worker.idle
+    return this.#all(({ resource: { view, worker, devices, io } }) => worker.idle
       && view.connections.every((c) => c.cstate === Cstate.connected)
       && view.devices.every((d) => d.disk === Disk.upToDate)
       && view.peerDevices.every((pd) => pd.repl === Repl.established && pd.pdsk === Disk.upToDate)
-      && [...devices.values()].every((d) => d.disk!.bitmap.weight[0] === 0));
+      && [...devices.values()].every((d) => d.disk!.bitmap.weight[0] === 0)
+      && io.requests.writes === 0);
   }
 
   until(what: string, holds: () => boolean, limitMs = 60_000): Promise<void> { return this.cluster.until(what, holds, limitMs); }
