@@ -6,6 +6,7 @@ import { VNR_NONE } from '../wire/header.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { Cmd, getU64 } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
+import { peersInSync } from './peers-in-sync.ts';
 
 /** Commands that ConnectionIo.packet takes; the caller checks sizes by their schemas. */
 export const IO_COMMANDS: readonly number[] = [
@@ -53,7 +54,12 @@ function blockPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, view:
       const error = checkRange(peer, sector, high, Infinity);
       return error !== '' ? error : c.writes.outOfSync(peer, sector, high);
     }
-    case Cmd.PEERS_IN_SYNC: return peersInSync(c, peer, sector, low, view.getUint32(at + 16));
+    case Cmd.PEERS_IN_SYNC: {
+      const size = view.getUint32(at + 16);
+      const error = checkRange(peer, sector, size, Infinity);
+      if (error === '') peersInSync(peer, sector, size, low);
+      return error;
+    }
     default: return requestOrAck(c, peer, command, sector, high, low, view, at);
   }
 }
@@ -155,16 +161,6 @@ function numberPacket(c: ConnectionIo, command: number, value: number, view: Dat
     case Cmd.FLUSH_REQUESTS_ACK: return c.resource.flushRequests.answer(c.nodeId, value, view.getUint32(at + 8));
     default: return 'unexpected packet';
   }
-}
-
-/** P_PEERS_IN_SYNC: the nodes in mask have what the sender has there. */
-function peersInSync(c: ConnectionIo, peer: PeerDeviceIo, sector: number, mask: number, size: number): string {
-  const error = checkRange(peer, sector, size, Infinity);
-  if (error !== '') return error;
-  for (const other of c.resource.connectionList) {
-    if ((mask & (1 << other.nodeId)) !== 0) peer.device.bits.clear(other.peers[peer.device.index], sector, size);
-  }
-  return '';
 }
 
 const isRequest = (command: number): boolean =>

@@ -4,6 +4,7 @@ import { BitmapExchange } from './bitmap-exchange.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import type { DeviceIo } from './device-io.ts';
 import { peerDeviceFacts } from './env.ts';
+import { PeersInSync } from './peers-in-sync.ts';
 import { Progress } from './progress.ts';
 import { ResyncTarget } from './resync-target.ts';
 import { Route, routeWrite } from './routing.ts';
@@ -16,6 +17,7 @@ export class PeerDeviceIo {
   readonly progress: Progress;
   readonly target: ResyncTarget;
   readonly bitmapExchange: BitmapExchange;
+  readonly inSync: PeersInSync;
   /** Statistics, io.md 14.1: requests, requests, answers owed; sectors. */
   apPending = 0;
   rsPending = 0;
@@ -37,6 +39,7 @@ export class PeerDeviceIo {
     this.progress = new Progress(this);
     this.target = new ResyncTarget(this);
     this.bitmapExchange = new BitmapExchange(this);
+    this.inSync = new PeersInSync(this);
   }
 
   /** Next sequence number of this direction. @spec wire.md 7.2 */
@@ -111,6 +114,7 @@ export class PeerDeviceIo {
   connectionDown(): void {
     this.bitmapExchange.cancel();
     this.target.cancel();
+    this.inSync.stop();
     this.sent = this.received = this.unacked = 0;
     this.lastRepl = Repl.off;
   }

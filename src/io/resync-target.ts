@@ -64,6 +64,7 @@ export class ResyncTarget {
     if (now !== Repl.syncTarget) {
       this.stopTimer();
       if (!isSync(now as Repl)) this.inFlight = this.sectorsIn = 0;
+      if (isSyncTarget(before as Repl) && now === Repl.established && this.doneTold) this.peer.inSync.finish(this.peer.device.sectors);
       return;
     }
     this.position = this.lastPosition = 0;
@@ -210,6 +211,7 @@ export class ResyncTarget {
 
   private begin(): void {
     this.plan = makePlan(this.peer.facts.cPlanAhead);
+    this.peer.inSync.begin();
     this.inFlight = this.sectorsIn = 0;
     this.roundMs = this.peer.device.resource.env.clock.nowMs();
     this.otherSectors = this.nonResyncSectors();
@@ -405,7 +407,14 @@ export class ResyncTarget {
     this.peer.rsPending--;
     assert(this.peer.rsPending >= 0, 'more resync replies than requests');
     this.sectorsIn += sectors;
+    if (this.peer.facts.repl === Repl.syncTarget) this.peer.inSync.progress(this.finishedSector());
     if (this.sectorsIn >= this.inFlight) this.allCameBack();
+  }
+
+  /** All requests before it are over. */
+  private finishedSector(): number {
+    const { head } = this.list;
+    return head < 0 ? this.position * SECTORS_PER_BLOCK : this.peer.device.resource.peerRequests.sector[head];
   }
 
   /** Next round early, as far as c-max-rate allows. @spec uuid.md 7.6 last */
