@@ -27,7 +27,7 @@ export function changedObjects(a: View, b: View): Notified[] {
     const row = pdAt(b, d, c);
     const before = pdAt(a, d, c);
     // resync_active alone is not told.
-    if (peerDeviceChanged({ ...before, resyncActive: row.resyncActive }, row)) {
+    if (row !== before && peerDeviceChanged({ ...before, resyncActive: row.resyncActive }, row)) {
       changed.push({ object: 'peerDevice', vnr: row.vnr, nodeId: row.nodeId, info: peerDeviceInfo(row, device.disk) });
     }
   }));

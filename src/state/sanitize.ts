@@ -264,6 +264,19 @@ function runRules<Subject>(rules: readonly Rule<Subject>[], subject: Subject, me
   for (const rule of rules) if (rule.when(subject, memory)) rule.then(subject, memory);
 }
 
+/** Something that concerns every volume has changed. */
+const concernsAll = ({ old, flags, resource, connections }: Draft): boolean =>
+  (flags & Cs.forceRecalc) !== 0 || resource.role !== old.resource.role || connections.some((c, n) => c !== old.connections[n]);
+
+/**
+ * Can a rule of this volume act? What a transaction has left is legal, so something must have changed; or an answer is
+ * awaited; or a better sync source may have come up.
+ */
+const stirred = (draft: Draft, d: number): boolean =>
+  draft.devices[d] !== draft.old.devices[d] || draft.devices[d]!.disk === Disk.negotiating
+  || somePeer(draft, d, (pd, c) => pd !== draft.old.peerDevices[draft.index(d, c)] || isSyncTarget(pd.repl)
+    || (pd.uuidFlags & UuidFlag.gotStable) !== 0);
+
 /** Makes the draft legal. */
 export function sanitize(draft: Draft): void {
   const memory: Memory = { maybeCrashedPrimary: false, connectedPrimaries: 0, lacksQuorum: false, allHaveDataAccess: true,
@@ -271,13 +284,16 @@ export function sanitize(draft: Draft): void {
   const at = new Cell(draft);
   const connections = draft.connections.length;
   for (let c = 0; c < connections; c++) runRules(connectionRules, at.at(0, c), memory);
+  const all = concernsAll(draft);
   for (let d = 0; d < draft.devices.length; d++) {
     memory.haveGoodPeer = false;
     memory.lostConnection = false;
-    runRules(deviceRules, at.at(d, 0), memory);
-    for (let c = 0; c < connections; c++) runRules(firstPass, at.at(d, c), memory);
-    selectSyncTarget(draft, d);
-    for (let c = 0; c < connections; c++) runRules(secondPass, at.at(d, c), memory);
+    if (all || stirred(draft, d)) {
+      runRules(deviceRules, at.at(d, 0), memory);
+      for (let c = 0; c < connections; c++) runRules(firstPass, at.at(d, c), memory);
+      selectSyncTarget(draft, d);
+      for (let c = 0; c < connections; c++) runRules(secondPass, at.at(d, c), memory);
+    }
     runRules(deviceTail, at.at(d, 0), memory);
   }
   runRules(resourceRules, draft, memory);

@@ -152,8 +152,8 @@ function stickies(old: View, now: View, out: Effect[]): void {
     const before = old.connections[c]!;
     const standAlone = connection.cstate === Cstate.standAlone;
     if ((before.cstate === Cstate.standAlone) !== standAlone) stick({ kind: 'standAlone', nodeId: connection.nodeId, standAlone });
-    const pdsk = now.devices.map((_, d) => pdAt(now, d, c).pdsk);
     if (before.suspFen !== connection.suspFen || now.devices.some((_, d) => pdAt(old, d, c).pdsk !== pdAt(now, d, c).pdsk)) {
+      const pdsk = now.devices.map((_, d) => pdAt(now, d, c).pdsk);
       stick({ kind: 'fencing', nodeId: connection.nodeId, suspFen: connection.suspFen, pdsk });
     }
   });
