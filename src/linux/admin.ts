@@ -13,11 +13,14 @@ export class ShimAdmin implements Admin {
   private readonly shim: ShimChannel;
   private readonly netns: ShimNetns;
   private readonly buffer = new Uint8Array(headerBytes + shimMaxMessage);
+  private readonly cleanUp: () => void;
   private handler: AdminHandler | null = null;
 
-  constructor(shim: ShimChannel, netns: ShimNetns) {
+  /** `cleanUp` runs when the engine leaves in order, before its last reply is given. */
+  constructor(shim: ShimChannel, netns: ShimNetns, cleanUp: () => void) {
     this.shim = shim;
     this.netns = netns;
+    this.cleanUp = cleanUp;
     this.family = shim.family;
     shim.requestSink = {
       requests: () => this.readAll(),
@@ -53,6 +56,7 @@ export class ShimAdmin implements Admin {
   leave(lastId: number, messages: Uint8Array): void {
     this.shim.call('leaving', Ioctls.leaving, (view) => view.setUint32(0, 1, true));
     this.send(lastId, messages, ReplyFlag.atClose);
+    this.cleanUp();
     this.shim.close();
   }
 

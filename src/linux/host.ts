@@ -54,17 +54,22 @@ export function attachHost(options: HostOptions): LinuxHost {
   const netns = new ShimNetns(`${options.runFolder}/netns`);
   const log = new LinuxLog(options.logToStderr);
   log.kernel = shim;
+  const journal = new FileJournal(options.runFolder, shim.instance);
+  const cleanUp = () => {
+    journal.remove();
+    netns.releaseAll();
+  };
   return {
     turn,
     shim,
     log,
     clock: turn.clock,
     random: new LinuxRandom(),
-    admin: new ShimAdmin(shim, netns),
+    admin: new ShimAdmin(shim, netns, cleanUp),
     block: new ShimBlockFrontend(shim, options.arenas),
     net: new LinuxNet(turn, netns),
     helper: new SpawnerHelper(options.spawnerFd, (line) => log.line(LogLevel.info, `drbd helper: ${line}`)),
-    journal: new FileJournal(options.runFolder, shim.instance),
+    journal,
     crypto: new LinuxCrypto(),
   };
 }

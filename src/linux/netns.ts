@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { Netns } from '../host/net.ts';
 import type { NetnsTable } from './net.ts';
 
@@ -31,6 +31,18 @@ export class ShimNetns implements NetnsTable {
     const known = this.fds.get(netns) ?? this.keep(netns, `${this.folder}/${netns}`);
     // An invalid descriptor lets the socket fail with EBADF instead of ending up in another namespace.
     return known < 0 ? 0x7fffffff : known;
+  }
+
+  /** No request and no socket needs one any more: also what earlier engines have kept. */
+  releaseAll(): void {
+    for (const fd of this.fds.values()) closeSync(fd);
+    this.fds.clear();
+    if (!existsSync(this.folder)) return;
+    for (const name of readdirSync(this.folder)) {
+      spawnSync('umount', [`${this.folder}/${name}`], { stdio: 'ignore' });
+      rmSync(`${this.folder}/${name}`, { force: true });
+    }
+    rmSync(this.folder, { recursive: true });
   }
 
   private keep(inode: Netns, path: string): number {

@@ -5,7 +5,7 @@ import type { Framing, Stream, StreamHandler } from '../host/net.ts';
 import type { EarlyPacket, Path } from '../conn/transport-class.ts';
 import { HEADER_BYTES, putHeader } from '../wire/header.ts';
 import { PInitialData, PInitialMeta } from '../wire/packets/empty.ts';
-import { fixedBytesTable } from '../wire/packets.ts';
+import { fixedBytesTable, packetName } from '../wire/packets.ts';
 
 export type Kind = 'data' | 'control';
 
@@ -68,30 +68,34 @@ export interface FirstPacket {
   cancel(): void;
 }
 
-/** Waits for the first packet on a stream that we accepted. Ends once: with the socket's kind, or null when it is closed. */
+/**
+ * Waits for the first packet on a stream that we accepted. Ends once: with the socket's kind, or null when it is closed;
+ * then `trouble` says what is wrong with the peer, '' for an end that may happen any time.
+ */
 export function classify(
-  clock: Clock, stream: Stream, path: Path, timeoutMs: number, done: (socket: Socket, kind: Kind | null) => void,
+  clock: Clock, stream: Stream, path: Path, timeoutMs: number,
+  done: (socket: Socket, kind: Kind | null, trouble: string) => void,
 ): FirstPacket {
   const socket = new Socket(stream, path, false);
   let timer: Timer | null = null;
-  const end = (kind: Kind | null): void => {
+  const end = (kind: Kind | null, trouble = ''): void => {
     timer?.cancel();
     timer = null;
     if (kind === null) socket.close();
-    done(socket, kind);
+    done(socket, kind, trouble);
   };
   timer = clock.timer('first packet of an accepted socket', timeoutMs, () => end(null));
   stream.start(FRAMING, {
     packet(command) {
       const kind = KIND_OF.get(command) ?? null;
       if (kind !== null) stream.setHandler(socket.handler);
-      end(kind);
+      end(kind, kind === null ? `unexpected ${packetName(command)} (0x${command.toString(16).padStart(4, '0')})` : '');
     },
     sent: () => {},
     writable: () => {},
-    closed() {
+    closed(cause) {
       socket.alive = false;
-      end(null);
+      end(null, cause === 'protocol' ? 'wrong magic value or length' : '');
     },
   });
   return {

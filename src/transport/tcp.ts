@@ -204,8 +204,9 @@ class Attempt {
   #accepted(stream: Stream, path: Path): void {
     if (this.#unclassified.size >= UNCLASSIFIED_MAX) return stream.close(0);
     const timeoutMs = FIRST_PACKET_PING_TIMEOUTS * this.#conf.pingTimeoutMs;
-    const first: FirstPacket = classify(this.#host.clock, stream, path, timeoutMs, (socket, kind) => {
+    const first: FirstPacket = classify(this.#host.clock, stream, path, timeoutMs, (socket, kind, trouble) => {
       this.#unclassified.delete(first);
+      if (trouble !== '') this.#events.trouble(`Error receiving initial packet from ${showAddress(stream.remote)}: ${trouble}`);
       if (kind !== null) this.#incoming(socket, kind);
     });
     this.#unclassified.add(first);

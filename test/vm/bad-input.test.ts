@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Cluster } from './lib/cluster.ts';
-import { bootInstalled, installed, resourceFile, resourceStatus, takeDown, waitConnection } from './lib/drbd.ts';
+import {
+  bootInstalled, enginePids, installed, pairOnOneNode, resourceStatus, takeDown, waitConnection, type ResourceStatus,
+} from './lib/drbd.ts';
 import type { Guest } from './lib/guest.ts';
 import { waitFor } from './lib/wait.ts';
 
@@ -17,133 +19,212 @@ interface RawExchange {
 const REPOSITORY = join(import.meta.dirname, '../..');
 const FIXTURE = join(REPOSITORY, 'test/fixtures/genl/genuine-9.2.18.json.gz');
 const NODE = join(REPOSITORY, 'node_modules/.bin/node');
+const BAD_PEER = join(REPOSITORY, 'test/vm/programs/bad-peer.py');
+const { raw: RAW } = JSON.parse(gunzipSync(readFileSync(FIXTURE)).toString()) as { raw: RawExchange[] };
 /** Length, type, flags, sequence number and port of a netlink message differ from run to run. */
 const NL_HEADER_DIGITS = 32;
+const NL_HEADER_BYTES = 16;
+const REQUEST_HEADER_BYTES = 28;
+const NLMSG_ERROR = 2;
+const NO_ERROR = 101;
 
 /** Genuine DRBD repeats the error of such a dump for ever; one is enough. */
 const firstOnly = ({ label, replies }: RawExchange) => (label.endsWith('unknown-resource') ? replies.slice(0, 1) : replies);
 
+/** errno (negative) or DRBD's code of an answer. */
+function codeOf(answer: string): number {
+  const message = Buffer.from(answer, 'hex');
+  if (message.readUInt16LE(4) === NLMSG_ERROR) return message.readInt32LE(NL_HEADER_BYTES);
+  return message.readInt32LE(REQUEST_HEADER_BYTES - 4);
+}
+
+function withLength(message: Buffer, bytes: number): Buffer {
+  message.writeUInt32LE(bytes, 0);
+  return message;
+}
+
+/** What happens with a connection whatever the peer does. */
+const USUAL = /conn\( | peer\( | pdsk\( | repl\( |Handshake to peer|Feature flags|Connection closed|Terminating|sender terminated/;
+
 describe.skipIf(!installed)('bad input', { sequential: true }, () => {
   let cluster: Cluster;
-  let n1: Guest;
-  let n2: Guest;
+  let guest: Guest;
 
   beforeAll(async () => {
-    cluster = await bootInstalled(2, { disksMiB: [64, 64, 1], memoryMiB: 512 });
-    [n1, n2] = cluster.guests as [Guest, Guest];
+    cluster = await bootInstalled(1, { disksMiB: [64, 64, 1], memoryMiB: 768 });
+    guest = cluster.guests[0]!;
   });
   afterAll(() => cluster?.destroy());
-  beforeEach(({ task }) => Promise.all(cluster.guests.map((guest) => guest.startOfTest(task.name))));
+  beforeEach(({ task }) => guest.startOfTest(task.name));
 
   const sendRaw = async (requests: { request: string; replies: number }[]): Promise<string[][]> => {
     const script = join(REPOSITORY, 'test/vm/lib/raw-genl.ts');
-    return JSON.parse(await n1.run([NODE, script], { input: JSON.stringify(requests), timeoutMs: 300_000 }));
+    return JSON.parse(await guest.run([NODE, script], { input: JSON.stringify(requests), timeoutMs: 300_000 }));
   };
-  const unload = async (guests: Guest[]) => {
-    for (const guest of guests) {
-      await takeDown(guest);
-      await guest.expectCleanKernelLog();
-    }
+  const unload = async () => {
+    await takeDown(guest);
+    await guest.expectCleanKernelLog();
   };
 
   test('hand-made requests are answered as genuine DRBD answers them', async () => {
-    const { raw } = JSON.parse(gunzipSync(readFileSync(FIXTURE)).toString()) as { raw: RawExchange[] };
-    await n1.run('modprobe drbd');
-    const answers = await sendRaw(raw.map((item) => ({ request: item.request, replies: firstOnly(item).length })));
+    await guest.run('modprobe drbd');
+    const answers = await sendRaw(RAW.map((item) => ({ request: item.request, replies: firstOnly(item).length })));
     const body = (message: string) => message.slice(NL_HEADER_DIGITS);
-    const seen = raw.map((item, i) => `${item.label}: ${answers[i]!.map(body).join(' ')}`);
-    expect(seen).toEqual(raw.map((item) => `${item.label}: ${firstOnly(item).map(body).join(' ')}`));
-    await unload([n1]);
+    const seen = RAW.map((item, i) => `${item.label}: ${answers[i]!.map(body).join(' ')}`);
+    expect(seen).toEqual(RAW.map((item) => `${item.label}: ${firstOnly(item).map(body).join(' ')}`));
+    await unload();
   });
 
   test('truncated and oversized attributes change nothing', async () => {
-    await n1.run('modprobe drbd && drbdsetup new-resource r0 0');
-    const { raw } = JSON.parse(gunzipSync(readFileSync(FIXTURE)).toString()) as { raw: RawExchange[] };
-    const source = Buffer.from(raw.find(({ label }) => label === 'new-minor-raw')!.request, 'hex');
-    const requests = [];
-    for (let cut = 28; cut < source.length; cut += 4) {
-      const message = Buffer.from(source.subarray(0, cut));
-      message.writeUInt32LE(cut, 0);
-      requests.push({ request: message.toString('hex'), replies: 1 });
+    await guest.run('modprobe drbd && drbdsetup new-resource r0 0');
+    const source = Buffer.from(RAW.find(({ label }) => label === 'new-minor-raw')!.request, 'hex');
+    const messages: Buffer[] = [];
+    for (let cut = NL_HEADER_BYTES + 4; cut < source.length; cut += 4) {
+      messages.push(withLength(Buffer.from(source.subarray(0, cut)), cut));
     }
-    const attribute = source.readUInt16LE(28);
-    for (const length of [0, 3, attribute + 4, 0x7fff, 0xffff]) {
+    const attribute = source.readUInt16LE(REQUEST_HEADER_BYTES);
+    const attributeLengths: [number, number][] = [0, 3, attribute + 4, 0x7fff, 0xffff].map((length) => [REQUEST_HEADER_BYTES, length]);
+    for (const length of [0, 3, 0x7fff, 0xffff]) attributeLengths.push([REQUEST_HEADER_BYTES + 4, length]);
+    for (const [at, length] of attributeLengths) {
       const message = Buffer.from(source);
-      message.writeUInt16LE(length, 28);
-      requests.push({ request: message.toString('hex'), replies: 1 });
+      message.writeUInt16LE(length, at);
+      messages.push(message);
     }
-    const answers = await sendRaw(requests);
-    expect(answers.filter((list) => list.length !== 1)).toEqual([]);
-    expect((await resourceStatus(n1))?.devices).toEqual([]);
-    await n1.run('drbdsetup down r0');
-    await unload([n1]);
+    for (const bytes of [0xfff0, 0x30000]) {
+      const message = Buffer.concat([source.subarray(0, REQUEST_HEADER_BYTES), Buffer.alloc(bytes, 'a')]);
+      message.writeUInt16LE(Math.min(bytes, 0xfff0), REQUEST_HEADER_BYTES);
+      message.writeUInt16LE(0x8002, REQUEST_HEADER_BYTES + 2);
+      messages.push(withLength(message, message.length));
+    }
+    const answers = await sendRaw(messages.map((message) => ({ request: message.toString('hex'), replies: 1 })));
+    const codes = answers.map((list) => list.map(codeOf));
+    expect(codes.filter((list) => list.length !== 1 || list[0] === 0 || list[0] === NO_ERROR), JSON.stringify(codes)).toEqual([]);
+    expect((await resourceStatus(guest))?.devices).toEqual([]);
+    await guest.run('drbdsetup down r0');
+    await unload();
   });
 
   test('attach of what cannot be attached', async () => {
-    await n1.run('modprobe drbd && drbdsetup new-resource r0 0 && drbdsetup new-minor r0 0 0 && drbdsetup new-minor r0 1 1');
-    const attach = (minor: number, disk: string) => n1.exec(`drbdsetup attach ${minor} ${disk} ${disk} internal`);
-    expect((await attach(0, '/dev/nosuchdisk')).stderr).toMatch(/Can not open device/);
-    expect((await attach(0, '/dev/vda')).stderr).toMatch(/\(119\) No valid meta-data signature found/);
-    await n1.run('dd if=/dev/urandom of=/dev/vda bs=4096 seek=$(($(blockdev --getsize64 /dev/vda) / 4096 - 1)) count=1');
-    expect((await attach(0, '/dev/vda')).stderr).toMatch(/\(119\) No valid meta-data signature found/);
-    expect((await attach(0, '/dev/vdc')).stderr).toMatch(/\((111|112|119)\)/);
-    await n1.run('drbdmeta --force 0 v09 /dev/vda internal create-md 1');
-    expect((await attach(0, '/dev/vda')).code).toBe(0);
-    expect((await attach(0, '/dev/vda')).stderr).toMatch(/\(124\)/);
-    expect((await attach(1, '/dev/vda')).stderr).toMatch(/\(10[45]\)|\(11[56]\)/);
-    await n1.run('mkfs.ext4 -q /dev/vdb && mkdir -p /mnt/busy && mount /dev/vdb /mnt/busy');
-    expect((await attach(1, '/dev/vdb')).stderr).toMatch(/\(104\) Can not open backing device/);
-    await n1.run('umount /mnt/busy; drbdsetup down r0');
-    await n1.run('drbdmeta 0 v09 /dev/vda internal apply-al');
-    await unload([n1]);
+    await guest.run('modprobe drbd && drbdsetup new-resource r0 0 && drbdsetup new-minor r0 0 0 && drbdsetup new-minor r0 1 1');
+    const attach = async (minor: number, disk: string, options = '') =>
+      (await guest.exec(`drbdsetup attach ${minor} ${disk} ${disk} internal ${options}`)).stderr;
+    const createMd = (disk: string, version = 'v09', peers = '1') =>
+      guest.run(`drbdmeta --force 0 ${version} ${disk} internal create-md ${peers}`, { timeoutMs: 120_000 });
+    const lastBlock = (disk: string) => `$(($(blockdev --getsize64 ${disk}) / 4096 - 1))`;
+
+    expect(await attach(0, '/dev/nosuchdisk')).toMatch(/Can not open device/);
+    for (const blank of ['/dev/vda', '/dev/vdc']) {
+      expect(await attach(0, blank)).toMatch(/\(119\) No valid meta-data signature found.*Meta data magic not found/s);
+    }
+    await guest.run(`dd if=/dev/urandom of=/dev/vda bs=4096 seek=${lastBlock('/dev/vda')} count=1 status=none`);
+    expect(await attach(0, '/dev/vda')).toMatch(/\(119\).*Meta data magic not found/s);
+    await createMd('/dev/vda', 'v08', '');
+    expect(await attach(0, '/dev/vda')).toMatch(/\(119\).*Found old meta data magic/s);
+
+    await guest.run('wipefs -qa /dev/vda; dd if=/dev/zero of=/dev/vda bs=1M status=none 2> /dev/null; true');
+    await createMd('/dev/vda');
+    expect(await attach(0, '/dev/vda', '--size=1G')).toMatch(/\(111\) Low\.dev\. smaller than requested DRBD-dev\. size/);
+    expect(await attach(0, '/dev/vda')).toBe('');
+    expect(await attach(0, '/dev/vda')).toMatch(/\(124\) Device is attached to a disk/);
+    expect(await attach(1, '/dev/vda')).toMatch(/\(104\) Can not open backing device/);
+    await guest.run(`dd if=/dev/vda of=/dev/vdb bs=4096 iflag=direct skip=${lastBlock('/dev/vda')} seek=${lastBlock('/dev/vdb')} count=1`);
+    expect(await attach(1, '/dev/vdb')).toMatch(/\(165\).*Found unclean meta data/s);
+    await guest.run('mkfs.ext4 -qF /dev/vdb && mkdir -p /mnt/busy && mount /dev/vdb /mnt/busy');
+    expect(await attach(1, '/dev/vdb')).toMatch(/\(104\) Can not open backing device/);
+    await guest.run('umount /mnt/busy');
+    const disks = (await resourceStatus(guest))?.devices.map((device) => device['disk-state']);
+    expect(disks).toEqual(['Inconsistent', 'Diskless']);
+    await guest.run('drbdsetup down r0 && drbdmeta 0 v09 /dev/vda internal apply-al');
+
+    await guest.run('drbdsetup new-resource r9 9 && drbdsetup new-minor r9 0 0');
+    expect(await attach(0, '/dev/vda')).toMatch(/\(119\).*ambiguous node id/s);
+    await guest.run('drbdsetup down r9 && drbdmeta 0 v09 /dev/vda internal apply-al');
+    await unload();
   });
 
-  const upBoth = async (files: [string, string]) => {
-    for (const [i, guest] of cluster.guests.entries()) {
-      await guest.writeFile('/etc/drbd.d/r0.res', files[i]!);
-      await guest.run('modprobe drbd && drbdadm --force create-md r0 && drbdadm up r0', { timeoutMs: 120_000 });
-    }
+  const up = async (addresses: Parameters<typeof pairOnOneNode>[0]) => {
+    await guest.writeFile('/etc/drbd.d/pair.res', pairOnOneNode(addresses));
+    await guest.run('modprobe drbd && drbdadm --force create-md all && drbdadm up all', { timeoutMs: 120_000 });
   };
+  const waitBoth = (state: string) => Promise.all(['r0', 'r1'].map((name) => waitConnection(guest, state, { name })));
+  const DIRECT = { r0: ['127.0.0.1', '127.0.0.2'], r1: ['127.0.0.2', '127.0.0.1'] } as const;
 
   test('a wrong shared secret', async () => {
-    const secret = (word: string) => resourceFile({ disks: ['/dev/vda'], net: `cram-hmac-alg sha256; shared-secret ${word};` });
-    await upBoth([secret('one'), secret('two')]);
-    await Promise.all(cluster.guests.map((guest) =>
-      waitFor('a refusal in the log', () => guest.kernelLog.lines.some((line) => /Authentication of peer failed/.test(line)))));
-    await n2.writeFile('/etc/drbd.d/r0.res', secret('one'));
-    await n2.run('drbdadm adjust r0');
-    await n1.run('drbdadm adjust r0');
-    await Promise.all(cluster.guests.map((guest) => waitConnection(guest, 'Connected')));
-    await unload(cluster.guests);
+    await up({ ...DIRECT, net: { r0: 'cram-hmac-alg sha256; shared-secret one;', r1: 'cram-hmac-alg sha256; shared-secret two;' } });
+    await waitBoth('StandAlone');
+    await guest.mark('refused');
+    expect(guest.kernelLog.lines.filter((line) => /Authentication of peer failed/.test(line)).length).toBeGreaterThan(0);
+    const right = 'cram-hmac-alg sha256; shared-secret one;';
+    await guest.writeFile('/etc/drbd.d/pair.res', pairOnOneNode({ ...DIRECT, net: { r0: right, r1: right } }));
+    await guest.run('drbdadm adjust all');
+    await waitBoth('Connected');
+    await unload();
   });
 
+  const disksAndRoles = (status: ResourceStatus | undefined) => ({ role: status?.role, devices: status?.devices });
+  /** What the engine said since `from` about r0, without what it says of any connection that comes and goes. */
+  const complaints = (from: number) =>
+    guest.kernelLog.lines.slice(from).filter((line) => /drbd r0/.test(line) && !USUAL.test(line));
+
   test('a peer that speaks garbage', async () => {
-    await n1.writeFile('/etc/drbd.d/r0.res', resourceFile({ disks: ['/dev/vda'] }));
-    await n1.run('modprobe drbd && drbdadm --force create-md r0 && drbdadm up r0', { timeoutMs: 120_000 });
-    const before = n1.kernelLog.lines.length;
-    for (const source of ['/dev/urandom', '/dev/zero']) {
-      await n2.exec(`timeout 5 dd if=${source} bs=64k count=16 status=none > /dev/tcp/10.99.0.1/7789`);
+    await up({ r0: ['127.0.0.1', '127.0.0.2'], r1: ['127.0.0.4', '127.0.0.3'] });
+    await waitBoth('Connecting');
+    const engine = await enginePids(guest);
+    const before = disksAndRoles(await resourceStatus(guest));
+    const settled = async (from: number, lines: RegExp[]) => {
+      await waitConnection(guest, 'Connecting', { name: 'r0' });
+      await guest.mark('garbage is over');
+      const said = complaints(from);
+      expect(said).toHaveLength(lines.length);
+      said.forEach((line, i) => expect(line).toMatch(lines[i]!));
+      expect(disksAndRoles(await resourceStatus(guest))).toEqual(before);
+      expect(await enginePids(guest)).toEqual(engine);
+    };
+
+    let from = guest.kernelLog.lines.length;
+    await guest.run(`python3 ${BAD_PEER} first`);
+    const wrong = /Error receiving initial packet from ipv4:127\.0\.0\.2:\d+: wrong magic value or length/;
+    await settled(from, [wrong, wrong, wrong, /Error receiving initial packet .*unexpected P_PING/]);
+
+    from = guest.kernelLog.lines.length;
+    await guest.run(`python3 ${BAD_PEER} features`);
+    await settled(from, [/[Ww]rong magic value/]);
+
+    await guest.run('mkfifo /run/garbage');
+    const between = guest.stream(`exec python3 ${BAD_PEER} between <> /run/garbage`);
+    await between.line(/ready/);
+    for (const stream of ['data', 'control']) {
+      await waitBoth('Connected');
+      from = guest.kernelLog.lines.length;
+      const events = guest.stream('exec drbdsetup events2 r0');
+      await events.line(/exists -/);
+      await guest.run(`echo ${stream} > /run/garbage`);
+      await events.line(/change connection .*connection:ProtocolError/);
+      await events.line(/change connection .*connection:Connecting/);
+      await events.stop();
+      const said = complaints(from);
+      expect(said, said.join('\n')).toHaveLength(1);
+      expect(said[0]).toMatch(/[Ww]rong magic value/);
     }
-    await waitConnection(n1, 'Connecting');
-    await n1.mark('garbage is over');
-    expect(n1.kernelLog.lines.slice(before).filter((line) => /drbd/.test(line)).length).toBeLessThan(20);
-    expect((await resourceStatus(n1))?.devices[0]?.['disk-state']).toBe('Inconsistent');
-    await n2.writeFile('/etc/drbd.d/r0.res', resourceFile({ disks: ['/dev/vda'] }));
-    await n2.run('modprobe drbd && drbdadm --force create-md r0 && drbdadm up r0', { timeoutMs: 120_000 });
-    await Promise.all(cluster.guests.map((guest) => waitConnection(guest, 'Connected')));
-    await unload(cluster.guests);
+    await waitBoth('Connected');
+    await between.stop();
+    expect(disksAndRoles(await resourceStatus(guest))).toEqual(before);
+    expect(await enginePids(guest)).toEqual(engine);
+    await unload();
   });
 
   test('a port that is in use', async () => {
-    const listen = "import socket, time; s = socket.create_server(('n1', 7789)); print('taken'); time.sleep(600)";
-    const squatter = n1.stream(`exec python3 -uc "${listen}"`);
+    const listen = "import socket, time; s = socket.create_server(('127.0.0.1', 7789)); print('taken'); time.sleep(600)";
+    const squatter = guest.stream(`exec python3 -uc "${listen}"`);
     await squatter.line(/taken/);
-    await upBoth([resourceFile({ disks: ['/dev/vda'] }), resourceFile({ disks: ['/dev/vda'] })]);
-    await waitConnection(n1, 'Connecting');
+    const from = guest.kernelLog.lines.length;
+    await up(DIRECT);
+    await waitBoth('Connecting');
     await waitFor('address and errno in the log', () =>
-      n1.kernelLog.lines.some((line) => /10\.99\.0\.1:7789.*(-98|EADDRINUSE)|(-98|EADDRINUSE).*10\.99\.0\.1:7789/.test(line)));
+      complaints(from).some((line) => /Failed to listen on ipv4:127\.0\.0\.1:7789.*err=-98/.test(line)));
     await squatter.stop();
-    await Promise.all(cluster.guests.map((guest) => waitConnection(guest, 'Connected')));
-    await unload(cluster.guests);
+    await waitBoth('Connected');
+    expect(complaints(from).filter((line) => /Failed to listen/.test(line))).toHaveLength(1);
+    await unload();
   });
 });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Cluster } from './lib/cluster.ts';
 import { bootInstalled, enginePids, installed, takeDown } from './lib/drbd.ts';
-import type { Guest } from './lib/guest.ts';
+import type { Guest, Stream } from './lib/guest.ts';
 import { waitFor } from './lib/wait.ts';
 
 const ROUNDS = 20;
@@ -71,19 +71,20 @@ describe.skipIf(!installed)('loading and unloading', { sequential: true }, () =>
     await guest.expectCleanKernelLog();
   });
 
-  test(`${ROUNDS} rounds of load, use, unload under a listener`, async () => {
+  test(`${ROUNDS} rounds of load, use, unload, while the listeners of all rounds stay`, async () => {
+    const listeners: Stream[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       await guest.run('modprobe drbd');
-      const events = guest.stream('drbdsetup events2');
+      const events = guest.stream('exec drbdsetup events2');
+      listeners.push(events);
       await events.line(/^exists -$/);
-      await guest.run('drbdsetup new-resource r0 0');
-      expect(await guest.run('drbdsetup status')).toMatch(/^r0 role:Secondary/);
+      expect(await guest.run('drbdsetup new-resource r0 0 && drbdsetup status')).toMatch(/^r0 role:Secondary/);
       await guest.run('drbdsetup down r0');
       await takeDown(guest);
-      expect(await enginePids(guest)).toEqual([]);
       await events.line(/^destroy resource name:r0/);
-      await events.stop();
+      expect(await enginePids(guest)).toEqual([]);
     }
+    for (const events of listeners) await events.stop();
     await guest.expectCleanKernelLog();
   });
 

@@ -91,10 +91,10 @@ describe('first packets', () => {
   };
 
   it.each([
-    ['garbage', [1, 2, 3, 4, 5, 6, 7, 8]],
-    ['a ping', [0x83, 0x74, 0x02, 0x67, 0, 0x13, 0, 0]],
-    ['nothing', []],
-  ])('%s: that socket is closed, the attempt goes on', (_name, bytes) => {
+    ['garbage', [1, 2, 3, 4, 5, 6, 7, 8], ['wrong magic value or length']],
+    ['a ping', [0x83, 0x74, 0x02, 0x67, 0, 0x13, 0, 0], ['unexpected P_PING (0x0013)']],
+    ['nothing', [], []],
+  ])('%s: that socket is closed and told of once, the attempt goes on', (_name, bytes, told) => {
     const { world, fabric, engine } = setup(2);
     const [server, peer] = [engine(), engine()];
     const { streams } = server.connect(path(address(1), address(2)));
@@ -108,6 +108,7 @@ describe('first packets', () => {
     });
     world.runFor(3000);
     expect([...fabric.streams].filter((stream) => stream.local.address === '10.0.0.1')).toEqual([]);
+    expect(server.troubles.map((text) => text.replace(/^Error receiving initial packet from ipv4:10\.0\.0\.2:\d+: /, ''))).toEqual(told);
     const both = peer.connect(path(address(2), address(1)));
     expect(world.runUntil(() => streams.length === 1 && both.streams.length === 1, 40_000)).toBe(true);
   });

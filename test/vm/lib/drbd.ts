@@ -52,6 +52,24 @@ export function resourceFile(options: ResourceFileOptions = {}): string {
   return `resource ${name} {\n${options.options ?? ''}\n${net}\n${on(1)}\n${on(2)}\n}\n`;
 }
 
+export interface PairOptions {
+  /** Own and peer's address. */
+  r0: readonly [string, string];
+  r1: readonly [string, string];
+  net?: { r0: string; r1: string };
+}
+
+/** Two resources of n1, one on /dev/vda and one on /dev/vdb, that are each other's peers. */
+export function pairOnOneNode({ r0, r1, net }: PairOptions): string {
+  const one = (name: 'r0' | 'r1', minor: number, disk: string, [own, peer]: readonly [string, string]) => {
+    const on = (host: string, id: number, address: string) =>
+      `  on ${host} { node-id ${id}; address ${address}:7789; volume 0 { device minor ${minor}; disk ${disk}; meta-disk internal; } }\n`;
+    return `resource ${name} {\n  net { protocol C; connect-int 2; ${net?.[name] ?? ''} }\n` +
+      `${on('n1', minor, own)}${on(`peer-of-${name}`, 1 - minor, peer)}}\n`;
+  };
+  return one('r0', 0, '/dev/vda', r0) + one('r1', 1, '/dev/vdb', r1);
+}
+
 /** Guests with the installation over their root. */
 export function bootInstalled(count: 1 | 2, options: GuestOptions = {}): Promise<Cluster> {
   return Cluster.boot(count, { layer: { image: engineDisk() }, disksMiB: [128, 64], memoryMiB: 768, ...options });
