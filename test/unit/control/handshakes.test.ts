@@ -9,12 +9,14 @@ import type { ClusterOptions } from '../../../src/sim/cluster.ts';
 import { Cstate, Disk, Repl } from '../../../src/state/states.ts';
 import { Nodes } from './nodes.ts';
 
+const SEED = Number(process.env.SEED ?? 1);
+
 let n: Nodes;
 afterEach(({ task }) => { if (task.result?.state === 'fail' && process.env.DUMP) console.log(n.log()); });
 
 /** Both have written alone. `changes`: blocks each. */
 async function splitBrain(options: Partial<ClusterOptions>, changes: readonly [number, number] = [3, 3]): Promise<void> {
-  n = new Nodes(1, options);
+  n = new Nodes(SEED, options);
   await n.upToDate();
   await n.ok(n.at(0).setup.disconnect('r0', 1));
   await n.ok(n.at(1).setup.disconnect('r0', 0, true));
@@ -93,7 +95,7 @@ describe('a disk', () => {
   const detach = (id: number) => n.at(id).setup.with(Cmd.DETACH, {}, detachParms, {}, n.cluster.minor(id, 0));
 
   it('detached and attached at the Secondary gets what it has missed', async () => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
     await n.ok(detach(1));
@@ -106,7 +108,7 @@ describe('a disk', () => {
   });
 
   it('detached under a write gets that write when it comes back', async () => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
     for (let round = 0; round < 5; round++) {
@@ -122,7 +124,7 @@ describe('a disk', () => {
   });
 
   it('detached at the Primary leaves it working on the peer\'s data', async () => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
     expect(await n.write(0, 1, 11)).toBe(0);
@@ -139,7 +141,7 @@ describe('a disk', () => {
   });
 
   it('that fails at the Primary does not hurt the application', async () => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
     n.at(0).node.disks.get('/dev/disk0')!.faults.writeErrorChance = 1;
@@ -150,7 +152,7 @@ describe('a disk', () => {
   });
 
   it('of the whole node is replaced by a fresh one', async () => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
     for (const block of [1, 50, 51]) expect(await n.write(0, block, block)).toBe(0);
@@ -164,7 +166,7 @@ describe('a disk', () => {
 
 describe('invalidate', () => {
   it.each([true, false])('makes a node a target, with reset-bitmap %s', async (resetBitmap) => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
     expect(await n.write(0, 5, 55)).toBe(0);
@@ -174,7 +176,7 @@ describe('invalidate', () => {
   });
 
   it('of the peer makes it a target', async () => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     const { io } = n.at(0).resource.peerDevice(0, 1);
     const before = io.sent;
@@ -187,7 +189,7 @@ describe('invalidate', () => {
 
 describe('a volume', () => {
   it('that is added on a connected resource becomes Established', async () => {
-    n = new Nodes(1);
+    n = new Nodes(SEED);
     await n.upToDate();
     for (const { id, node, setup } of n.members) {
       createSuperBlock(node.addDisk('/dev/disk1', 20_480), 1);

@@ -4,9 +4,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Cstate, Disk, Role } from '../../../src/state/states.ts';
 import { BLOCK_SECTORS, Nodes } from './nodes.ts';
 
+const SEED = Number(process.env.SEED ?? 1);
+
 let n: Nodes;
 
-beforeEach(() => { n = new Nodes(1); });
+beforeEach(() => { n = new Nodes(SEED); });
 afterEach(({ task }) => { if (task.result?.state === 'fail' && process.env.DUMP) console.log(n.log()); });
 
 const role = (id: number): Role => n.at(id).resource.view.resource.role;
