@@ -225,7 +225,9 @@ function peerActivity(draft: Draft): PeerActivity {
 
 /** 5.1.1: peers that need not flush any more, or a target that starts. Which nodes must flush is computed by who sends. */
 function flushTargets({ old, connections, peerDevices }: Draft): 'none' | 'lost' | 'starts' {
-  if (old.peerDevices.some((pd, i) => pd !== peerDevices[i] && !isSyncTarget(pd.repl) && isSyncTarget(peerDevices[i]!.repl))) return 'starts';
+  const starts = old.peerDevices.some((pd, i) =>
+    pd !== peerDevices[i] && !isSyncTarget(pd.repl) && isSyncTarget(peerDevices[i]!.repl));
+  if (starts) return 'starts';
   const lost = old.connections.some((c, n) => c.cstate === Cstate.connected && connections[n]!.cstate !== Cstate.connected)
     || old.peerDevices.some((pd, i) => pd !== peerDevices[i] && pd.pdsk === Disk.upToDate && peerDevices[i]!.pdsk !== Disk.upToDate);
   return lost ? 'lost' : 'none';

@@ -16,7 +16,7 @@ import { Cs, Cstate, Disk, Role } from './states.ts';
 import { begin, end, judge, logRefusal, transact } from './transaction.ts';
 import type { Step } from './transaction.ts';
 import {
-  TWOPC_TIMER, abortAll, clearTwopc, endPacket, newTwopc, reachImmediately, repliesReady, replyValue, sendEnd, sendPrepare,
+  TWOPC_TIMER, abortAll, clearTwopc, endPacket, newTwopc, reachImmediately, refusedCommit, repliesReady, replyValue, sendEnd, sendPrepare,
   setTwopc, whoDeclined,
 } from './twopc-common.ts';
 import type { Twopc, TwopcPrepare } from './twopc-types.ts';
@@ -257,7 +257,7 @@ function commitRun(step: Step, operation: number, run: ChangeRun): Progress {
   const phase: Phase = 'commit';
   const verdict = transact(step, { flags, tag: run.tag, members: twopc.reachableNodes },
     (draft) => applyChange(draft, run.change, phase, ownTwopc(step, operation)));
-  if (verdict.rc < Ss.success) step.effects.push(logLine(`FATAL: cluster-wide state change ${packet.tid} is committed, but refused here`, LEVEL.err));
+  if (verdict.rc < Ss.success) step.effects.push(logLine(refusedCommit(packet.tid), LEVEL.err));
   clearTwopc(step);
   if (twopc.prepared !== 0n && !applyAfter) sendCommit();
   return over(run, verdict.rc < Ss.success ? verdict.rc : Ss.success, verdict.reason);

@@ -9,7 +9,7 @@ import { Mask, connOf } from './state-word.ts';
 import { Cstate, Role } from './states.ts';
 import type { Step } from './transaction.ts';
 import {
-  TWOPC_TIMER, abortAll, clearTwopc, connectPeer, newTwopc, repliesReady, replyValue, sendEnd, sendPrepare, setTwopc,
+  TWOPC_TIMER, abortAll, clearTwopc, connectPeer, newTwopc, refusedCommit, repliesReady, replyValue, sendEnd, sendPrepare, setTwopc,
 } from './twopc-common.ts';
 import type { Twopc, TwopcEnd, TwopcPacket, TwopcPrepare, TwopcPrepareResize, TwopcReply, WaitingPrepare } from './twopc-types.ts';
 import { bit, complement, connectedMask, findConnection, hasNode, patched } from './view.ts';
@@ -228,7 +228,7 @@ function conclude(step: Step, from: number, packet: TwopcEnd): void {
     priIncapable: packet.priIncapable } : {}) });
   if (commits && twopc.packet.kind === 'prepare') {
     const result = participantChange(step, twopc.packet, step.view.twopc!, from, 'commit', packet);
-    if (result.rc < Ss.success) step.effects.push(logLine(`FATAL: cluster-wide state change ${packet.tid} is committed, but refused here`, 3, -1, from));
+    if (result.rc < Ss.success) step.effects.push(logLine(refusedCommit(packet.tid), 3, -1, from));
   } else if (!commits && connectPeer(step.view, twopc) >= 0) step.view = abortConnect(step.view, twopc.packet.initiator);
   const reach = connectedMask(step.view) & packet.nodesToReach;
   const rest = packet.nodesToReach & ~(reach | bit(step.view.resource.nodeId));

@@ -21,6 +21,9 @@ export const newTwopc = (side: Twopc['side'], packet: TwopcPrepare | TwopcPrepar
   priIncapable: false,
 });
 
+/** What the others have done fails here. */
+export const refusedCommit = (tid: number): string => `FATAL: cluster-wide state change ${tid} is committed, but refused here`;
+
 /** Connected peers, plus the target of a connect while it is still there. */
 export function reachImmediately(view: View, target: number, isConnect: boolean): NodeMask {
   const mask = connectedMask(view);

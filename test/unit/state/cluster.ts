@@ -181,7 +181,8 @@ export class Node {
     const compare = (pdsk: Disk): { repl: Repl } | { how: 'disconnect' } => {
       const good = device.disk === Disk.negotiating ? (device.md!.flags & MdFlag.consistent) !== 0 : device.disk > Disk.inconsistent;
       if (this.cluster.splitBrain) return { how: 'disconnect' };
-      if ((pd().peerCurrentUuid | 1n) === (device.currentUuid | 1n) && good === (pdsk > Disk.inconsistent)) return { repl: Repl.established };
+      if ((pd().peerCurrentUuid | 1n) === (device.currentUuid | 1n)
+        && good === (pdsk > Disk.inconsistent)) return { repl: Repl.established };
       if (!good && pdsk === Disk.inconsistent) return { repl: Repl.established };
       if (!good) return { repl: Repl.wfBitMapT };
       if (pdsk === Disk.inconsistent) return { repl: Repl.wfBitMapS };
@@ -279,7 +280,8 @@ export class Cluster {
       const peers = ids.filter((id) => id !== node.id);
       node.give({ kind: 'addDevice', vnr: 0, minor: 1000, options: defaultDeviceOptions, intentionalDiskless: false, wantBitmap: [] });
       for (const nodeId of peers) {
-        node.give({ kind: 'addConnection', nodeId, name: `n${nodeId}`, options: { ...defaultConnectionOptions, ...options }, wantBitmap: [] });
+        node.give({ kind: 'addConnection', nodeId, name: `n${nodeId}`,
+          options: { ...defaultConnectionOptions, ...options }, wantBitmap: [] });
       }
       node.give({ kind: 'clusterChange', request: 1, tag: 'attach', flags: Cs.verbose | Cs.serialize, transient: true, change: { what: 'disk', vnr: 0, disk: Disk.attaching } });
       node.give({ kind: 'deviceFacts', vnr: 0, facts: { md: md(flags[n]!, peers), currentUuid: uuids[n]! } });
@@ -300,7 +302,8 @@ export class Cluster {
   }
 
   connect(a: number, b: number): void {
-    for (const [x, y] of [[a, b], [b, a]] as const) this.nodes[x]!.give({ kind: 'connect', request: 3, nodeId: y, discardMyData: false, tentative: false });
+    for (const [x, y] of [[a, b],
+      [b, a]] as const) this.nodes[x]!.give({ kind: 'connect', request: 3, nodeId: y, discardMyData: false, tentative: false });
     this.run();
   }
 
@@ -312,8 +315,10 @@ export class Cluster {
     return node.done.get(event.request) ?? -999;
   }
 
-  primary(n: number, force = false): number { return this.request(n, { kind: 'setRole', request: 9, tag: 'primary', role: Role.primary, force }); }
-  secondary(n: number): number { return this.request(n, { kind: 'setRole', request: 9, tag: 'secondary', role: Role.secondary, force: false }); }
+  primary(n: number, force = false): number { return this.request(n,
+    { kind: 'setRole', request: 9, tag: 'primary', role: Role.primary, force }); }
+  secondary(n: number): number { return this.request(n,
+    { kind: 'setRole', request: 9, tag: 'secondary', role: Role.secondary, force: false }); }
   disconnect(a: number, b: number, force = false): number {
     return this.request(a, { kind: 'disconnect', request: 8, tag: 'disconnect', nodeId: b, force });
   }

@@ -22,7 +22,8 @@ const volumes = [0, 1] as const;
 function populated(quorum: number, onNoData: 'io-error' | 'suspend-io', fencing: 0 | 1 | 2): View {
   const options = { ...defaultResourceOptions, quorum, onNoDataAccessible: onNoData };
   const events: Event[] = [];
-  for (const vnr of volumes) events.push({ kind: 'addDevice', vnr, minor: vnr, options: defaultDeviceOptions, intentionalDiskless: false, wantBitmap: [] });
+  for (const vnr of volumes) events.push({ kind: 'addDevice', vnr, minor: vnr,
+    options: defaultDeviceOptions, intentionalDiskless: false, wantBitmap: [] });
   for (const nodeId of nodes) {
     events.push({ kind: 'addConnection', nodeId, name: `n${nodeId}`, options: { ...defaultConnectionOptions, fencing }, wantBitmap: [] });
     events.push({ kind: 'connectionFacts', nodeId, facts: { agreedVersion: 124, agreedFeatures: 96 } });
@@ -65,15 +66,18 @@ const other: fc.Arbitrary<Event> = fc.oneof(
   fc.record({ kind: fc.constant('goDiskless' as const), vnr }),
   fc.record({ kind: fc.constant('peerDeviceFacts' as const), vnr, nodeId: node, facts: fc.record({ uuidsReceived: fc.boolean(),
     uuidFlags: fc.constantFrom(0, UuidFlag.stable, UuidFlag.stable | UuidFlag.gotStable), peerCurrentUuid: fc.constantFrom(0x10n, 0x20n) }) }),
-  fc.record({ kind: fc.constant('deviceFacts' as const), vnr, facts: fc.record({ newCurUuid: fc.boolean(), exposedUuid: fc.constantFrom(0n, 0x10n, 0x20n) }) }),
+  fc.record({ kind: fc.constant('deviceFacts' as const), vnr,
+    facts: fc.record({ newCurUuid: fc.boolean(), exposedUuid: fc.constantFrom(0n, 0x10n, 0x20n) }) }),
   fc.record({ kind: fc.constant('ioError' as const), vnr, error: fc.constantFrom<'read' | 'meta'>('read', 'meta') }),
   fc.record({ kind: fc.constant('openCount' as const), vnr, openCount: fc.nat({ max: 2 }), writable: fc.boolean() }),
   fc.constant<Event>({ kind: 'emptyTwopc' }),
   fc.constantFrom<Event>({ kind: 'timer', name: 'twopc' }, { kind: 'timer', name: 'operation 1' }, { kind: 'timer', name: 'back-off 1' },
     { kind: 'workDone', token: 1 }, { kind: 'pinged', token: 1 }, { kind: 'helperDone', token: 1, exit: 5 }),
-  fc.record({ kind: fc.constant('twopc' as const), from: node, packet: fc.record({ kind: fc.constant('prepare' as const), tid: fc.constantFrom(1, 2),
+  fc.record({ kind: fc.constant('twopc' as const),
+    from: node, packet: fc.record({ kind: fc.constant('prepare' as const), tid: fc.constantFrom(1, 2),
     vnr: fc.constantFrom(-1, 0), initiator: node, target: fc.constantFrom(-1, 0, 2), nodesToReach: mask, mask: word, val: word, hasReachable: fc.boolean() }) }),
-  fc.record({ kind: fc.constant('twopc' as const), from: node, packet: fc.record({ kind: fc.constantFrom<'commit' | 'abort'>('commit', 'abort'),
+  fc.record({ kind: fc.constant('twopc' as const),
+    from: node, packet: fc.record({ kind: fc.constantFrom<'commit' | 'abort'>('commit', 'abort'),
     tid: fc.constantFrom(1, 2), vnr: fc.constantFrom(-1, 0), initiator: node, target: fc.constantFrom(-1, 0, 2), nodesToReach: mask,
     primaryNodes: mask, reachableNodes: mask, hasReachable: fc.boolean(), priIncapable: fc.boolean(), diskfulPrimaryNodes: mask, newSizeSectors: fc.constant(0) }) }),
 );
@@ -117,7 +121,8 @@ describe('random events', () => {
       const draft = new Draft(now, live, Cs.forceRecalc);
       sanitize(draft);
       // Rows that look at edges (S26..S31, S35, S41) may raise a disk once; a second pass is the measure.
-      const settled: View = { ...now, resource: draft.resource, connections: draft.connections, devices: draft.devices, peerDevices: draft.peerDevices };
+      const settled: View = { ...now, resource: draft.resource,
+        connections: draft.connections, devices: draft.devices, peerDevices: draft.peerDevices };
       const second = new Draft(settled, live, Cs.forceRecalc);
       sanitize(second);
       const third: View = { ...settled, resource: second.resource, devices: second.devices, peerDevices: second.peerDevices };
@@ -130,10 +135,12 @@ describe('random events', () => {
 
   it('rows that a step does not change are the same objects', () => {
     const start = populated(0, 'io-error', 0);
-    const { view: now } = step(start, { kind: 'change', request: 0, tag: 't', flags: Cs.hard, changes: [{ set: 'disk', vnr: 1, disk: Disk.inconsistent }] }, live);
+    const { view: now } = step(start,
+      { kind: 'change', request: 0, tag: 't', flags: Cs.hard, changes: [{ set: 'disk', vnr: 1, disk: Disk.inconsistent }] }, live);
     expect(now.devices[0]).toBe(start.devices[0]);
     expect(now.connections).toEqual(start.connections);
-    for (let i = 0; i < now.peerDevices.length; i++) if (now.peerDevices[i]!.vnr === 0) expect(now.peerDevices[i]).toBe(start.peerDevices[i]);
+    for (let i = 0; i < now.peerDevices.length; i++) if (now.peerDevices[i]!.vnr === 0) expect(now.peerDevices[i])
+      .toBe(start.peerDevices[i]);
   });
 });
 

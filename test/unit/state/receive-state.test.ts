@@ -88,7 +88,8 @@ describe('steps 2 to 4', () => {
 
 describe('steps 6 to 8: ends and starts that the peer tells', () => {
   const source = { repl: Repl.syncSource, pdsk: Disk.inconsistent, lastRepl: Repl.syncTarget } as const;
-  it.each([[Repl.syncSource, Disk.inconsistent], [Repl.pausedSyncS, Disk.consistent]])('6: a source in %i with pdsk %i has finished', (repl, pdsk) => {
+  it.each([[Repl.syncSource, Disk.inconsistent], [Repl.pausedSyncS, Disk.consistent]])('6: a source in %i with pdsk %i has finished',
+    (repl, pdsk) => {
     const actions = receive(viewOf({ peers: [{ ...source, repl, pdsk }] }), {});
     expect(actions[0]).toEqual({ do: 'resyncFinished', pdsk: Disk.upToDate });
     expect(facts(actions)).toEqual({ lastRepl: Repl.established });
@@ -215,7 +216,8 @@ describe('step 11: attach', () => {
   it('the peer attaches the same data as ours', () => {
     const equal = answers({ repl: Repl.established });
     expect(set(receive(viewOf({ peers: [{ pdsk: Disk.negotiating }] }), { disk: Disk.negotiating }, equal), 'pdsk')).toBe(Disk.upToDate);
-    expect(set(receive(viewOf({ device: { disk: Disk.outdated }, peers: [{ pdsk: Disk.negotiating }] }), { disk: Disk.negotiating }, equal),
+    expect(set(receive(viewOf({ device: { disk: Disk.outdated }, peers: [{ pdsk: Disk.negotiating }] }),
+      { disk: Disk.negotiating }, equal),
       'pdsk')).toBe(Disk.negotiating);
   });
   it('its state may overtake the COMMIT: then nothing changes yet', () => {
@@ -237,7 +239,8 @@ describe('step 11: refusals', () => {
     expect(eventOf(actions, 'handshakeState')!.state.conn).toBe(Repl.off);
     expect(eventOf(actions, 'lost')).toBeUndefined();
   });
-  it.each([['disconnect', Cstate.disconnecting], ['retry', Cstate.protocolError]] as const)('%s while connected ends the connection', (how, cstate) => {
+  it.each([['disconnect', Cstate.disconnecting], ['retry', Cstate.protocolError]] as const)('%s while connected ends the connection',
+    (how, cstate) => {
     const actions = receive(viewOf({ peers: [{ considerResync: true }] }), {}, answers({ how }));
     expect(eventOf(actions, 'lost')).toMatchObject({ cstate });
     expect(change(actions)).toBeUndefined();
@@ -351,7 +354,8 @@ describe('steps 17 to 20: while connected', () => {
   it('19: the peer does not know yet that a resync is wanted', () => {
     const wants = answers({ repl: Repl.wfBitMapT });
     expect(sent(receive(viewOf({ peers: [{ considerResync: true }] }), {}, wants))).toBe('uuids state');
-    expect(sent(receive(viewOf({ peers: [{ repl: Repl.wfBitMapS, pdsk: Disk.outdated }] }), { disk: Disk.outdated }))).toBe('uuids state');
+    expect(sent(receive(viewOf({ peers: [{ repl: Repl.wfBitMapS, pdsk: Disk.outdated }] }), { disk: Disk.outdated })))
+      .toBe('uuids state');
   });
   it.each<[string, Parts, Partial<StateWord>]>([
     ['the peer knows', { peers: [{ considerResync: true }] }, { conn: Repl.wfBitMapS }],

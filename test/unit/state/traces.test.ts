@@ -258,7 +258,8 @@ describe('traces', () => {
     expect(cluster.disconnect(0, 1)).toBe(Ss.success);
     expect(cluster.packets.filter((p) => p.endsWith('prepare'))).toEqual(['0>1 prepare', '0>2 prepare']);
     expect(cluster.state(1)).toContain('Secondary/Outdated');
-    expect(cluster.state(2)).toBe(third.replace('1:Connected/Secondary/Established/UpToDate', '1:Connected/Secondary/Established/Outdated'));
+    expect(cluster.state(2))
+      .toBe(third.replace('1:Connected/Secondary/Established/UpToDate', '1:Connected/Secondary/Established/Outdated'));
   });
 
   it('10.14 Ahead and Behind', () => {

@@ -45,7 +45,8 @@ describe('a participant', () => {
 
   it('row 7: busy with another initiator: retry', () => {
     const asked = step(three(), { kind: 'twopc', from: 2, packet: prepare() }, live);
-    expect(replies(step(asked.view, { kind: 'twopc', from: 1, packet: prepare({ initiator: 1, tid: 5 }) }, live).effects)).toEqual(['1 retry']);
+    expect(replies(step(asked.view, { kind: 'twopc', from: 1, packet: prepare({ initiator: 1, tid: 5 }) }, live).effects))
+      .toEqual(['1 retry']);
   });
 
   it('row 6: the same initiator again over the same connection: retry; over another: waits for the end', () => {
@@ -86,11 +87,13 @@ describe('a participant', () => {
     expect(step(asked.view, { kind: 'timer', name: 'twopc' }, live).view.twopc).toBeNull();
     const lost = step(asked.view, { kind: 'lost', nodeId: 2, cstate: Cstate.networkFailure, tag: 'x' }, live);
     expect(lost.view.twopc).toBeNull();
-    expect(lost.effects).toContainEqual(expect.objectContaining({ kind: 'sendTwopc', nodeId: 1, packet: expect.objectContaining({ kind: 'abort' }) }));
+    expect(lost.effects)
+      .toContainEqual(expect.objectContaining({ kind: 'sendTwopc', nodeId: 1, packet: expect.objectContaining({ kind: 'abort' }) }));
   });
 
   it('refuses what it does not know', () => {
-    expect(replies(step(three(), { kind: 'twopc', from: 2, packet: prepare({ mask: Mask.susp, val: Mask.susp, target: 0 }) }, live).effects)).toEqual(['2 no']);
+    expect(replies(step(three(), { kind: 'twopc',
+      from: 2, packet: prepare({ mask: Mask.susp, val: Mask.susp, target: 0 }) }, live).effects)).toEqual(['2 no']);
   });
 
   it('takes nothing from strangers or in its own name', () => {
