@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { Netns } from '../host/net.ts';
 import type { NetnsTable } from './net.ts';
@@ -39,7 +38,7 @@ export class ShimNetns implements NetnsTable {
     this.fds.clear();
     if (!existsSync(this.folder)) return;
     for (const name of readdirSync(this.folder)) {
-      spawnSync('umount', [`${this.folder}/${name}`], { stdio: 'ignore' });
+      run('umount', [`${this.folder}/${name}`]);
       rmSync(`${this.folder}/${name}`, { force: true });
     }
     rmSync(this.folder, { recursive: true });
@@ -53,7 +52,7 @@ export class ShimNetns implements NetnsTable {
     if (!existsSync(kept)) {
       mkdirSync(this.folder, { recursive: true, mode: 0o700 });
       writeFileSync(kept, '', { mode: 0o600 });
-      spawnSync('mount', ['--bind', `/proc/${process.pid}/fd/${fd}`, kept], { stdio: 'ignore' });
+      run('mount', ['--bind', `/proc/${process.pid}/fd/${fd}`, kept]);
     }
     return fd;
   }
@@ -69,4 +68,9 @@ function openExactly(path: string, inode: number): number {
     return -1;
   }
   return -1;
+}
+
+/** Loaded when it is needed: that is seldom, and a start is not to wait for it. */
+function run(program: string, args: string[]): void {
+  process.getBuiltinModule('node:child_process').spawnSync(program, args, { stdio: 'ignore' });
 }

@@ -70,9 +70,16 @@ export function pairOnOneNode({ r0, r1, net }: PairOptions): string {
   return one('r0', 0, '/dev/vda', r0) + one('r1', 1, '/dev/vdb', r1);
 }
 
+/**
+ * drbdadm gives drbdsetup 5 s. An emulated CPU needs nearly that for the very first run of a program of 120 MB, as a
+ * machine on which it was just installed does not.
+ */
+const SETUP = '/usr/lib/drbdd/node /usr/lib/drbdd/start.cjs --help > /dev/null';
+
 /** Guests with the installation over their root. */
 export function bootInstalled(count: 1 | 2, options: GuestOptions = {}): Promise<Cluster> {
-  return Cluster.boot(count, { layer: { image: engineDisk() }, disksMiB: [128, 64], memoryMiB: 768, ...options });
+  const layer = { image: engineDisk() };
+  return Cluster.boot(count, { layer, disksMiB: [128, 64], memoryMiB: 768, setup: SETUP, ...options });
 }
 
 /** Process ids of the engine in a guest; empty when none runs. */
