@@ -68,7 +68,9 @@ export class EngineJournal {
   /** With everything below it. */
   remove(key: JournalKey): void { this.#write({ key: key.join('/') }); }
 
-  sticky(resource: { readonly name: string }, fact: Sticky): void { this.put([resource.name, ...stickyKey(fact)], fact); }
+  sticky(resource: { readonly name: string }, fact: Sticky): void {
+    this.put([resource.name, ...stickyKey(fact)], fact);
+  }
 
   /** A resource has another name. */
   rename(before: string, after: string): void {
@@ -122,10 +124,13 @@ function stickyKey(fact: Sticky): JournalKey {
 interface Change { readonly key: string; readonly value?: JournalValue }
 
 const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-const unhex = (text: string): Uint8Array => Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+const unhex = (text: string): Uint8Array =>
+  Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 
-const encode = (change: Change): Uint8Array => new TextEncoder().encode(JSON.stringify(change, (_, value: unknown) =>
-  typeof value === 'bigint' ? { u64: value.toString(16) } : value instanceof Uint8Array ? { bytes: hex(value) } : value));
+const encode = (change: Change): Uint8Array => new TextEncoder().encode(JSON.stringify(change, (_, value: unknown) => {
+  if (typeof value === 'bigint') return { u64: value.toString(16) };
+  return value instanceof Uint8Array ? { bytes: hex(value) } : value;
+}));
 
 /** null: no record of ours. */
 function decode(record: Uint8Array): Change | null {

@@ -39,7 +39,8 @@ export class Notifier {
   notify(resource: Resource, object: Notified, more: boolean): void {
     const event = changed(resource, object);
     if (event === null || this.#muted.has(resource)) return;
-    this.#admin.multicast(encodeNotification({ type: this.#admin.family, seq: 0, portid: 0 }, { ...event, continues: more }));
+    const envelope = { type: this.#admin.family, seq: 0, portid: 0 };
+    this.#admin.multicast(encodeNotification(envelope, { ...event, continues: more }));
   }
 
   resourceCreated(resource: Resource): void { this.#tell(resource, ofResource(Notify.create, resource)); }
@@ -51,7 +52,8 @@ export class Notifier {
 
   /** With its peer devices, as connectionCreated: parents first. */
   deviceCreated(device: Device): void {
-    this.#tell(device.resource, ofDevice(Notify.create, device), ...peersOf(device).map((pd) => ofPeerDevice(Notify.create, pd)));
+    this.#tell(device.resource, ofDevice(Notify.create, device),
+      ...peersOf(device).map((pd) => ofPeerDevice(Notify.create, pd)));
   }
   connectionCreated(connection: Connection): void {
     this.#tell(connection.resource, ofConnection(Notify.create, connection),
@@ -60,23 +62,31 @@ export class Notifier {
 
   /** Children first. */
   deviceDestroyed(device: Device): void {
-    this.#tell(device.resource, ...peersOf(device).map((pd) => ofPeerDevice(Notify.destroy, pd)), ofDevice(Notify.destroy, device));
+    this.#tell(device.resource, ...peersOf(device).map((pd) => ofPeerDevice(Notify.destroy, pd)),
+      ofDevice(Notify.destroy, device));
   }
   connectionDestroyed(connection: Connection): void {
-    this.#tell(connection.resource, ...[...connection.peerDevices.values()].map((pd) => ofPeerDevice(Notify.destroy, pd)),
+    const peerDevices = [...connection.peerDevices.values()];
+    this.#tell(connection.resource, ...peerDevices.map((pd) => ofPeerDevice(Notify.destroy, pd)),
       ofConnection(Notify.destroy, connection));
   }
 
-  pathCreated(connection: Connection, path: NamedPath): void { this.#tell(connection.resource, ofPath(Notify.create, connection, path)); }
+  pathCreated(connection: Connection, path: NamedPath): void {
+    this.#tell(connection.resource, ofPath(Notify.create, connection, path));
+  }
   /** Behind what the worker has still to tell, so that listeners see the order of causes. */
   pathChanged(connection: Connection, path: NamedPath): void {
     const event = ofPath(Notify.change, connection, path);
     connection.resource.worker.flush(() => this.#tell(connection.resource, event));
   }
-  pathDestroyed(connection: Connection, path: NamedPath): void { this.#tell(connection.resource, ofPath(Notify.destroy, connection, path)); }
+  pathDestroyed(connection: Connection, path: NamedPath): void {
+    this.#tell(connection.resource, ofPath(Notify.destroy, connection, path));
+  }
 
   /** Progress of a resync: statistics are new, the state is not. */
-  peerDeviceChanged(peerDevice: PeerDevice): void { this.#tell(peerDevice.device.resource, ofPeerDevice(Notify.change, peerDevice)); }
+  peerDeviceChanged(peerDevice: PeerDevice): void {
+    this.#tell(peerDevice.device.resource, ofPeerDevice(Notify.change, peerDevice));
+  }
 
   /** Everything of a resource as it is now, as one change: what listeners know may be out of date. */
   everythingChanged(resource: Resource): void {
@@ -117,7 +127,8 @@ const ofConnection = (type: Lifecycle, connection: Connection): Notification =>
   ({ kind: 'connection', type, resourceName: connection.resource.name, connection: connectionNow(connection) });
 
 const ofPath = (type: Lifecycle, connection: Connection, path: NamedPath): Notification =>
-  ({ kind: 'path', type, resourceName: connection.resource.name, connection: named(connection), path: pathShown(path) });
+  ({ kind: 'path', type, resourceName: connection.resource.name, connection: named(connection),
+    path: pathShown(path) });
 
 const ofPeerDevice = (type: Lifecycle, peerDevice: PeerDevice): Notification =>
   ({ kind: 'peerDevice', type, resourceName: peerDevice.device.resource.name, connection: named(peerDevice.connection),
@@ -141,7 +152,8 @@ function changed(resource: Resource, object: Notified): Notification | null {
     }
     case 'connection': {
       const connection = resource.connections.get(object.nodeId);
-      return connection ? { kind: 'connection', type, resourceName, connection: connectionShown(connection, object.info) } : null;
+      if (!connection) return null;
+      return { kind: 'connection', type, resourceName, connection: connectionShown(connection, object.info) };
     }
     case 'peerDevice': {
       const connection = resource.connections.get(object.nodeId);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Counters as dumps and notifications show them, at this moment. @spec io.md 14.1 */
-import type { ConnectionStatistics, DeviceStatistics, PeerDeviceStatistics, ResourceStatistics } from '../genl/info-attrs.ts';
+import type { ConnectionStatistics, DeviceStatistics, PeerDeviceStatistics,
+  ResourceStatistics } from '../genl/info-attrs.ts';
 import { MDF_PEER } from '../meta/flags.ts';
 import { hasBitmap } from '../meta/super-block.ts';
 import { isSyncOrVerify, isSyncTarget } from '../state/states.ts';

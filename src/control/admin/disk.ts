@@ -80,5 +80,6 @@ function resyncAfterError(engine: Engine, device: Device, resyncAfter: number): 
 export function* outdate(call: Call): Steps<Reply> {
   const { device: { resource, vnr } } = call;
   return changeReply(yield* call.ask(resource, (request) => ({ kind: 'clusterChange', request, tag: 'outdate',
-    flags: Cs.verbose | Cs.waitComplete | Cs.serialize, transient: true, change: { what: 'disk', vnr, disk: Disk.outdated } })));
+    flags: Cs.verbose | Cs.waitComplete | Cs.serialize, transient: true,
+    change: { what: 'disk', vnr, disk: Disk.outdated } })));
 }

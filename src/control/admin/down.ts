@@ -40,7 +40,10 @@ function* takeApart(call: Call, resource: Resource): Steps<Reply | null> {
     return { code: reply.code, texts: [...reply.texts ?? [], what, ...openers] };
   };
   const role = changeReply(yield* setRole(call, resource, Role.secondary, 'down', false));
-  if (fails(role)) return because({ ...role, texts: [...role.texts ?? [], ...openerTexts(resource, role.code)] }, 'failed to demote');
+  if (fails(role)) {
+    const texts = [...role.texts ?? [], ...openerTexts(resource, role.code)];
+    return because({ code: role.code, texts }, 'failed to demote');
+  }
   for (const connection of [...resource.connections.values()]) {
     const ended = changeReply(yield* tryDisconnect(call, connection, 'down', false));
     if (fails(ended)) return because(ended, 'failed to disconnect');

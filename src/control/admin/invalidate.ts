@@ -19,6 +19,10 @@ import { untilHolds, withIoSuspended } from './waits.ts';
 const BITMAP_RESYNC_PROTOCOL = 120;
 const ATTEMPTS = 4;
 const EVERY_SLOT = -1;
+/** How a side begins: with all bits set, or with the bitmap as it is. */
+interface Side { readonly full: Repl; readonly byBitmap: Repl; readonly tag: string }
+const TARGET: Side = { full: Repl.startingSyncT, byBitmap: Repl.wfBitMapT, tag: 'invalidate' };
+const SOURCE: Side = { full: Repl.startingSyncS, byBitmap: Repl.wfBitMapS, tag: 'invalidate-remote' };
 const VWS = Cs.verbose | Cs.waitComplete | Cs.serialize;
 
 export function* invalidate(call: Call): Steps<Reply> {
@@ -49,7 +53,7 @@ function* becomeTarget(call: Call, device: Device, chosen: Connection | undefine
         reply = refusal(Err.APV_TOO_LOW);
         continue;
       }
-      ended = yield* startSync(call, device, connection.nodeId, resetBitmap, Repl.startingSyncT, Repl.wfBitMapT, 'invalidate');
+      ended = yield* startSync(call, device, connection.nodeId, resetBitmap, TARGET);
       if (ended.rc >= Ss.success) return changeReply(ended);
       reply = changeReply(ended);
     }
@@ -63,18 +67,18 @@ function* becomeTarget(call: Call, device: Device, chosen: Connection | undefine
   return reply;
 }
 
-/** Quietly first, then with reasons in the log; the answer comes when the bits are set, or the bitmap exchange began. */
-function* startSync(call: Call, device: Device, nodeId: number, resetBitmap: boolean, full: Repl, byBitmap: Repl,
-  tag: string): Steps<Ended> {
+/** Quietly first, then with reasons in the log. Ends when the bits are set, or the bitmap exchange has begun. */
+function* startSync(call: Call, device: Device, nodeId: number, resetBitmap: boolean, side: Side): Steps<Ended> {
   const { resource, vnr } = device;
+  const { full, byBitmap, tag } = side;
   const change = (flags: number, repl: Repl): Steps<Ended> => call.ask(resource, (request) => ({ kind: 'clusterChange',
     request, tag, flags, transient: (flags & Cs.verbose) !== 0, change: { what: 'repl', nodeId, vnr, repl } }));
   if (!resetBitmap) return yield* change(VWS | Cs.clusterWide, byBitmap);
   let ended = yield* change(Cs.serialize, full);
   if (ended.rc < Ss.success && ended.rc !== Ss.needConnection) ended = yield* change(Cs.serialize | Cs.verbose, full);
   if (ended.rc < Ss.success) return ended;
-  yield* untilHolds(resource, 'bits of a full sync', () =>
-    call.gone || !resource.devices.has(vnr) || !resource.connections.has(nodeId) || resource.peerDeviceRow(vnr, nodeId).repl !== full);
+  yield* untilHolds(resource, 'bits of a full sync', () => call.gone || !resource.devices.has(vnr)
+    || !resource.connections.has(nodeId) || resource.peerDeviceRow(vnr, nodeId).repl !== full);
   return ended;
 }
 
@@ -90,7 +94,7 @@ export function* invalidatePeer(call: Call): Steps<Reply> {
 
 function* becomeSource(call: Call, device: Device, { nodeId }: Connection, resetBitmap: boolean): Steps<Reply> {
   const { resource, vnr } = device;
-  const ended = yield* startSync(call, device, nodeId, resetBitmap, Repl.startingSyncS, Repl.wfBitMapS, 'invalidate-remote');
+  const ended = yield* startSync(call, device, nodeId, resetBitmap, SOURCE);
   if (ended.rc !== Ss.needConnection || resource.view.resource.role !== Role.primary) return changeReply(ended);
   const alone = yield* call.ask(resource, (request) => ({ kind: 'change', request, tag: 'invalidate-remote', flags: VWS,
     changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.inconsistent }] }));

@@ -37,7 +37,8 @@ export function renameResource(resource: Resource, name: string): void {
   for (const each of all) engine.resources.set(each.name, each);
 }
 
-export function addDevice(resource: Resource, vnr: number, minor: number, conf: DeviceConf, block: BlockDevice): Device {
+export function addDevice(resource: Resource, vnr: number, minor: number, conf: DeviceConf,
+  block: BlockDevice): Device {
   const device = new Device(resource, vnr, minor, conf, block);
   insertSorted(resource.devices, vnr, device);
   resource.engine.devicesByMinor.set(minor, device);
@@ -65,7 +66,8 @@ export function addConnection(resource: Resource, nodeId: number, netConf: NetCo
   const connection = new Connection(resource, nodeId, netConf);
   resource.connections.set(nodeId, connection);
   for (const device of resource.devices.values()) addPeerDevice(connection, device);
-  resource.dispatch({ kind: 'addConnection', nodeId, name: netConf.name, options: connectionOptions(netConf), wantBitmap: [] });
+  const options = connectionOptions(netConf);
+  resource.dispatch({ kind: 'addConnection', nodeId, name: netConf.name, options, wantBitmap: [] });
   resource.engine.host.admin.transportUse(transportClassName(netConf), true);
   return connection;
 }
@@ -81,7 +83,8 @@ export function removeConnection(connection: Connection): void {
 }
 
 function addPeerDevice(connection: Connection, device: Device): void {
-  const peerDevice = new PeerDevice(connection, device, connection.io.peers[device.io.index]!, PEER_DEVICE_CONF_DEFAULTS);
+  const io = connection.io.peers[device.io.index]!;
+  const peerDevice = new PeerDevice(connection, device, io, PEER_DEVICE_CONF_DEFAULTS);
   insertSorted(connection.peerDevices, device.vnr, peerDevice);
 }
 

@@ -44,7 +44,8 @@ export function* connect(call: Call): Steps<Reply> {
   if (discardMyData && resource.view.resource.role === Role.primary) return refusal(Err.DISCARD_IMPOSSIBLE);
   const noSlot = allocateBitmapSlots(connection);
   if (noSlot !== '') return refusal(Err.INVALID_REQUEST, noSlot);
-  return changeReply(yield* call.ask(resource, (request) => ({ kind: 'connect', request, nodeId, discardMyData, tentative })));
+  return changeReply(yield* call.ask(resource, (request) =>
+    ({ kind: 'connect', request, nodeId, discardMyData, tentative })));
 }
 
 export function* disconnect(call: Call): Steps<Reply> {
@@ -63,7 +64,8 @@ export function* deletePeer(call: Call): Steps<Reply> {
   return OK;
 }
 
-export const tryDisconnect = (call: Call, { resource, nodeId }: Connection, tag: string, force: boolean): Steps<Ended> =>
+export const tryDisconnect = (call: Call, { resource, nodeId }: Connection, tag: string,
+  force: boolean): Steps<Ended> =>
   call.ask(resource, (request) => ({ kind: 'disconnect', request, tag, nodeId, force }));
 
 /** A connection that was told to disconnect goes, with its paths and peer devices. */

@@ -27,9 +27,11 @@ export function* suspendIo(call: Call): Steps<Reply> {
   return changeReply(ended);
 }
 
-const quiet = (resource: Resource): boolean =>
-  [...resource.devices.values()].every(({ io }) => io.lowerPending === 0) &&
-  [...resource.connections.values()].every(({ peerDevices }) => [...peerDevices.values()].every(({ io }) => io.apPending === 0));
+function quiet(resource: Resource): boolean {
+  const peerDevices = [...resource.connections.values()].flatMap((connection) => [...connection.peerDevices.values()]);
+  return [...resource.devices.values()].every(({ io }) => io.lowerPending === 0)
+    && peerDevices.every(({ io }) => io.apPending === 0);
+}
 
 export function* resumeIo(call: Call): Steps<Reply> {
   const { device } = call;

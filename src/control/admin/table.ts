@@ -17,7 +17,8 @@ import { pauseSync, resumeIo, resumeSync, suspendIo } from './suspend.ts';
 import { newCurrentUuidCommand } from './uuid.ts';
 import { startVerify } from './verify.ts';
 
-const notBuilt = (what: string): Handler => () => refusal(Err.INVALID_REQUEST, `${what} is not supported by this version`);
+const notBuilt = (what: string): Handler => () =>
+  refusal(Err.INVALID_REQUEST, `${what} is not supported by this version`);
 
 export const handlers: ReadonlyMap<Cmd, Handler> = new Map<Cmd, Handler>([
   [Cmd.NEW_RESOURCE, newResource],

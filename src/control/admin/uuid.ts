@@ -45,7 +45,8 @@ export function* newCurrentUuidCommand(call: Call): Steps<Reply> {
     yield* call.ask(resource, (request) => ({ kind: 'change', request, tag: 'new-c-uuid', flags: Cs.verbose,
       changes: [{ set: 'disk', vnr, disk: Disk.upToDate }] }));
     for (const pd of peers) {
-      resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId: pd.connection.nodeId, facts: { considerResync: true } });
+      const { nodeId } = pd.connection;
+      resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { considerResync: true } });
       send.uuids(pd, UuidFlag.resync);
       send.currentState(pd);
     }

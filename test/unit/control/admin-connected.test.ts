@@ -2,7 +2,8 @@
 /** Commands on a connected pair, as in the captures of genuine DRBD (vectors/genl 57 to 98). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Err } from '../../../src/genl/codes.ts';
-import { detachParms, disconnectParms, forgetPeerParms, invalidateParms, newCUuidParms, renameResourceParms } from '../../../src/genl/command-attrs.ts';
+import { detachParms, disconnectParms, forgetPeerParms, invalidateParms, newCUuidParms,
+  renameResourceParms } from '../../../src/genl/command-attrs.ts';
 import { diskConf, netConf, pathParms, resourceOpts } from '../../../src/genl/config-attrs.ts';
 import { Cmd } from '../../../src/genl/ops.ts';
 import { applyActivityLog } from '../../../src/sim/apply-al.ts';
@@ -79,7 +80,8 @@ describe('commands on a connected pair', () => {
     expect(a.resource.devices.get(0)!.disk!.conf.alExtents).toBe(511);
     expect(await pair.answer(a.setup.with(Cmd.CHG_DISK_OPTS, {}, diskConf, { resyncAfter: 4711 }, 0))).toBe(Err.RESYNC_AFTER);
     expect(await pair.answer(a.setup.with(Cmd.CHG_DISK_OPTS, {}, diskConf, { resyncAfter: 0 }, 0))).toBe(Err.RESYNC_AFTER_CYCLE);
-    expect(await pair.answer(a.setup.with(Cmd.RESOURCE_OPTS, { resourceName: 'r0' }, resourceOpts, { autoPromote: false, onNoQuorum: 0 }))).toBe(101);
+    const resourceOptions = { autoPromote: false, onNoQuorum: 0 };
+    expect(await pair.answer(a.setup.with(Cmd.RESOURCE_OPTS, { resourceName: 'r0' }, resourceOpts, resourceOptions))).toBe(101);
     expect(a.resource.view.resource.options.autoPromote).toBe(false);
     expect(await pair.answer(a.setup.with(Cmd.RESOURCE_OPTS, { resourceName: 'r0' }, resourceOpts, { cpuMask: 'zz' }))).toBe(162);
     expect(await pair.answer(a.setup.peerDeviceOptions('r0', 1, 0, { cMaxRate: 0 }))).toBe(101);
@@ -113,7 +115,8 @@ describe('commands on a connected pair', () => {
     await pair.until('in sync', idle);
     expect(await pair.answer(b.setup.plain(Cmd.INVALIDATE, {}, 100))).toBe(1);
     await pair.until('in sync again', idle);
-    expect(await pair.answer(b.setup.with(Cmd.INVALIDATE, {}, invalidateParms, { resetBitmap: false, syncFromPeerNodeId: 0 }, 100))).toBe(1);
+    const byBitmap = { resetBitmap: false, syncFromPeerNodeId: 0 };
+    expect(await pair.answer(b.setup.with(Cmd.INVALIDATE, {}, invalidateParms, byBitmap, 100))).toBe(1);
     await pair.until('in sync by bitmap', idle);
     expect(pair.difference()).toBe(-1);
   });
@@ -140,7 +143,8 @@ describe('commands on a connected pair', () => {
     expect(pair.sent()[0]).toEqual(['destroy path r0:1']);
     expect(await pair.answer(a.setup.plain(Cmd.DEL_PEER, connection))).toBe(101);
     expect(pair.sent()[0]).toEqual(['destroy peer-device r0:1/0 +', 'destroy connection r0:1']);
-    const forget = (forgetPeerNodeId: number) => a.setup.with(Cmd.FORGET_PEER, { resourceName: 'r0' }, forgetPeerParms, { forgetPeerNodeId });
+    const forget = (forgetPeerNodeId: number) =>
+      a.setup.with(Cmd.FORGET_PEER, { resourceName: 'r0' }, forgetPeerParms, { forgetPeerNodeId });
     expect(await pair.answer(forget(1))).toBe(101);
     expect(await pair.answer(forget(0))).toBe(Err.INVALID_PEER_NODE_ID);
     expect(await pair.answer(forget(32))).toBe(Err.INVALID_PEER_NODE_ID);

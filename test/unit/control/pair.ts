@@ -29,7 +29,8 @@ export class Pair {
   async upToDate(): Promise<void> {
     await this.cluster.up(0);
     await this.cluster.up(1);
-    await this.until('connected', () => this.#all(({ resource: { view } }) => view.peerDevices.every((pd) => pd.repl === Repl.established)));
+    await this.until('connected', () => this.#all(({ resource: { view } }) =>
+      view.peerDevices.every((pd) => pd.repl === Repl.established)));
     await this.ok(this.a.setup.primary('r0', true));
     await this.until('first sync', () => this.inSync());
     this.sent();
@@ -98,8 +99,10 @@ export class Pair {
 
   /** First sector that differs between the disks, -1 when none does. */
   difference(volume = 0): number {
-    const [a, b] = [this.a, this.b].map((m) => m.node.disks.get(`/dev/disk${volume}`)!) as [never, never] as { tag(n: number): number }[];
-    for (let s = 0; s < this.kernel(this.a, volume).capacity; s++) if (a!.tag(s) !== b!.tag(s)) return s;
+    const diskOf = (m: SimMember) => m.node.disks.get(`/dev/disk${volume}`)!;
+    const a = diskOf(this.a);
+    const b = diskOf(this.b);
+    for (let s = 0; s < this.kernel(this.a, volume).capacity; s++) if (a.tag(s) !== b.tag(s)) return s;
     return -1;
   }
 

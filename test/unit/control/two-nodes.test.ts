@@ -53,7 +53,8 @@ describe('two nodes', () => {
     await cluster.until('quiet', () => a.resource.worker.idle && b.resource.worker.idle);
     events.a.length = events.b.length = 0;
     expect((await cluster.admin(a.setup.disconnect('r0', 1))).code).toBe(101);
-    await cluster.until('StandAlone and Connecting', () => events.a.at(-1)!.includes('StandAlone') && events.b.at(-1)!.includes('Connecting'));
+    await cluster.until('StandAlone and Connecting', () =>
+      events.a.at(-1)!.includes('StandAlone') && events.b.at(-1)!.includes('Connecting'));
     expect(events.a).toEqual(['change connection r0:1 Disconnecting Unknown +', 'change peer-device r0:1/0 Off DUnknown',
       'change path r0:1', 'call helper r0:1 disconnected', 'response helper r0:1 disconnected',
       'change connection r0:1 StandAlone Unknown']);
