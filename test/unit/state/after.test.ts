@@ -48,7 +48,7 @@ const toPeer2 = { nodeId: 2 };
 
 const cases: readonly Case[] = [
   { row: 'W3', from: repl(Repl.syncTarget), to: {}, look: count('sendUuids', { flags: 0 }), is: 1, unless: { from: repl(Repl.verifyT) } },
-  { row: 'W4', from: initial(Role.secondary), to: { ...primary, peers: [{}, {}] }, look: has('sendState', toPeer2), is: true,
+  { row: 'W4', from: initial(Role.secondary), to: { ...primary, peers: [{}, {}] }, look: count('sendState'), is: 1,
     unless: { from: { ...initial(Role.secondary), peers: [{}, {}] } } },
   { row: 'W5', from: { peers: [off] }, to: {}, look: has('clearBitmapUuid'), is: true,
     unless: { to: { peers: [{ peerCurrentUuid: 0x20n }] } } },
@@ -168,6 +168,7 @@ const cases: readonly Case[] = [
   { row: 'W40', from: disk(Disk.failed), to: disk(Disk.diskless), look: has('limits'), is: true, unless: { from: disk(Disk.diskless) } },
   { row: 'W41', from: primary, to: {}, look: has('sendState', { vnr: -1, word: Role.secondary }), is: true,
     unless: { to: { connections: [{ cstate: Cstate.connecting }] } } },
+  { row: 'W41', from: primary, to: {}, look: has('sendState', { vnr: -1 }), is: true, unless: { from: {} } },
   { row: 'W42', from: { connections: [{ peerRole: Role.primary }] }, to: flushes(123), look: has('sendFlushRequests'), is: true,
     unless: { to: flushes(122) } },
   { row: 'W43', from: gone(Cstate.standAlone), to: gone(Cstate.unconnected), look: has('startConnecting'), is: true,

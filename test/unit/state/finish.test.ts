@@ -139,7 +139,9 @@ const cases: readonly Case[] = [
       { pdsk: Disk.outdated }] } } },
   { row: 'F31', from: { ...primary, peers: [offPeer] }, to: { ...primary, ...pdsk(Disk.diskless) }, look: newCurUuid, is: true,
     unless: { to: { ...primary, ...pdsk(Disk.diskless), device: { md: otherBase } } } },
-  { row: 'F32', from: primary, to: { ...primary, ...disk(Disk.failed) }, look: newCurUuid, is: true,
+  { row: 'F32', from: { ...primary, ...disk(Disk.negotiating) }, to: { ...primary, ...disk(Disk.failed) }, look: newCurUuid, is: true,
+    unless: { from: { ...primary, ...disk(Disk.detaching) } } },
+  { row: 'F32', from: { ...primary, ...disk(Disk.negotiating) }, to: { ...primary, ...disk(Disk.failed) }, look: newCurUuid, is: true,
     unless: { to: { ...primary, ...disk(Disk.failed), ...pdsk(Disk.consistent) } } },
   { row: 'F33', from: {}, to: pdsk(Disk.inconsistent), look: has('clearGotNegAck'), is: true, unless: { to: {} } },
   { row: 'F33', from: repl(Repl.syncTarget), to: repl(Repl.established, { syncSrcCrashedPrimary: true }),
@@ -196,6 +198,10 @@ const cases: readonly Case[] = [
       look: ({ draft }) => draft.peerDevices[1]!.unstableResync, is: true,
     unless: { to: { ...disk(Disk.inconsistent), connections: [{ cstate: Cstate.timeout, peerRole: Role.unknown }, {}],
       peers: [offPeer, { repl: Repl.pausedSyncT, uuidFlags: UuidFlag.stable }] } } },
+  { row: 'F54', from: { connections: [{ peerRole: Role.primary }, {}] }, to: { ...disk(Disk.inconsistent),
+    connections: [{ cstate: Cstate.timeout, peerRole: Role.unknown }, {}], peers: [offPeer, { repl: Repl.syncTarget }] },
+    look: ({ draft }) => draft.peerDevices[1]!.unstableResync, is: true, unless: { from: { connections: [{}, {}] } } },
+  { row: 'F56', from: suspended, to: {}, look: has('completionResumed'), is: true, unless: { to: suspended } },
   { row: 'F56', from: suspended, to: {}, look: has('completionResumed', { restart: true }), is: true, unless: { to: suspended } },
 ];
 
