@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { Disk, Role } from '../state/states.ts';
+import type { ConnectionIo } from './connection-io.ts';
 import type { DeviceIo } from './device-io.ts';
 import { Cmd } from './packet-out.ts';
 import { NODES_MAX } from './request-pool.ts';
@@ -13,10 +14,9 @@ const VERSION = 123;
  */
 export class FlushRequests {
   private readonly resource: ResourceIo;
-  /** As target: current sequence, Primaries asked, and per Primary who has answered for it. */
+  /** As target: current sequence, and per Primary the nodes whose answer for it is missing. */
   private sequence = 0;
-  private askedMask = 0;
-  private readonly answered = new Int32Array(NODES_MAX);
+  private readonly pending = new Int32Array(NODES_MAX);
   /** As Primary, per target: dagtag to pass, its sequence, whom we have told; sequence 0: nothing to do. */
   private readonly waitDagtag = new Float64Array(NODES_MAX);
   private readonly waitSequence = new Float64Array(NODES_MAX);
@@ -26,14 +26,14 @@ export class FlushRequests {
     this.resource = resource;
   }
 
-  /** We became SyncTarget. */
+  /** We became SyncTarget or PausedSyncT of somebody: who is connected with good data now has to answer. */
   ask(): void {
     this.sequence++;
-    this.askedMask = 0;
-    this.answered.fill(0);
+    this.pending.fill(0);
+    const upToDate = this.nodes((c) => c.anyDisk(Disk.upToDate));
     for (const c of this.resource.connectionList) {
-      if (!c.up || c.facts.peerRole !== Role.primary || c.link === null || c.link.version < VERSION) continue;
-      this.askedMask |= 1 << c.nodeId;
+      if (!speaks(c) || c.facts.peerRole !== Role.primary) continue;
+      this.pending[c.nodeId] = upToDate | 1 << c.nodeId;
       c.notify(Cmd.FLUSH_REQUESTS, null, this.sequence, 0);
     }
   }
@@ -41,13 +41,9 @@ export class FlushRequests {
   /** Is an answer missing for the end of this device's resync? */
   outstanding(device: DeviceIo): boolean {
     for (const primary of this.resource.connectionList) {
-      if ((this.askedMask & (1 << primary.nodeId)) === 0 || !primary.up) continue;
-      if (primary.facts.peerRole !== Role.primary) continue;
-      for (const c of this.resource.connectionList) {
-        if (!c.up || c.link === null || c.link.version < VERSION) continue;
-        if (c !== primary && c.peers[device.index].facts.pdisk !== Disk.upToDate) continue;
-        if ((this.answered[primary.nodeId] & (1 << c.nodeId)) === 0) return true;
-      }
+      if (this.pending[primary.nodeId] === 0 || !primary.up || primary.facts.peerRole !== Role.primary) continue;
+      const due = this.nodes((c) => c === primary || c.peers[device.index].facts.pdisk === Disk.upToDate);
+      if ((this.pending[primary.nodeId] & due) !== 0) return true;
     }
     return false;
   }
@@ -56,9 +52,15 @@ export class FlushRequests {
   answer(from: number, sequence: number, primary: number): string {
     if (primary >= NODES_MAX) return 'no such node';
     if (sequence !== this.sequence) return '';
-    this.answered[primary] |= 1 << from;
+    this.pending[primary] &= ~(1 << from);
     for (const c of this.resource.connectionList) for (const peer of c.peers) peer.target.checkDone();
     return '';
+  }
+
+  private nodes(which: (c: ConnectionIo) => boolean): number {
+    let mask = 0;
+    for (const c of this.resource.connectionList) if (speaks(c) && which(c)) mask |= 1 << c.nodeId;
+    return mask;
   }
 
   /** P_FLUSH_REQUESTS at a Primary. */
@@ -90,14 +92,15 @@ export class FlushRequests {
   /** The connection is gone, with all that it waited for. */
   forgetNode(node: number): void {
     this.waitSequence[node] = 0;
-    this.askedMask &= ~(1 << node);
+    this.pending[node] = 0;
+    for (let primary = 0; primary < NODES_MAX; primary++) this.pending[primary] &= ~(1 << node);
   }
 
   private tell(target: number): void {
     const { resource } = this;
     for (const c of resource.connectionList) {
       const bit = 1 << c.nodeId;
-      if (!c.up || c.link === null || c.link.version < VERSION || (this.toldMask[target] & bit) !== 0) continue;
+      if (!speaks(c) || (this.toldMask[target] & bit) !== 0) continue;
       if (c.lastPeerAckDagtag < this.waitDagtag[target]) continue;
       this.toldMask[target] |= bit;
       if (c.nodeId === target) c.notify(Cmd.FLUSH_REQUESTS_ACK, null, this.waitSequence[target], resource.nodeId);
@@ -105,3 +108,5 @@ export class FlushRequests {
     }
   }
 }
+
+const speaks = (c: ConnectionIo): boolean => c.up && c.link !== null && c.link.version >= VERSION;

@@ -61,6 +61,7 @@ export class ResyncTarget {
   }
 
   replChanged(before: number, now: number): void {
+    if (isSyncTarget(now as Repl) && !isSyncTarget(before as Repl)) this.begin();
     if (now !== Repl.syncTarget) {
       this.stopTimer();
       if (!isSync(now as Repl)) this.inFlight = this.sectorsIn = 0;
@@ -69,7 +70,6 @@ export class ResyncTarget {
     }
     this.position = this.lastPosition = 0;
     this.doneTold = this.toBehind = false;
-    if (!isSyncTarget(before as Repl)) this.begin();
     this.soon();
   }
 
@@ -212,6 +212,7 @@ export class ResyncTarget {
   private begin(): void {
     this.plan = makePlan(this.peer.facts.cPlanAhead);
     this.peer.inSync.begin();
+    this.doneTold = false;
     this.inFlight = this.sectorsIn = 0;
     this.roundMs = this.peer.device.resource.env.clock.nowMs();
     this.otherSectors = this.nonResyncSectors();
