@@ -313,6 +313,7 @@ function* readoptSteps(device: Device, conf: DiskConf, adopted: AdoptedDevice): 
   }
   device.io.attach(disk);
   device.io.sectors = device.capacity;
+  yield* setFullSyncSlots(device, disk);
   disk.al.setUpdates(!disk.alDisabled);
   pushMd(device);
   reconsiderLimits(device);

@@ -79,12 +79,15 @@ export class ActivityLog {
   #starving = false;
   #transaction = false;
   #updates = true;
+  /** Some extent became active while nothing was written. */
+  #unlogged = false;
   #ringLeft = 0;
   #ringJob: MdJob | null = null;
   #layout: MdLayout;
   readonly #pumpJob: Job;
   readonly #bitmapJob: MdJob;
   readonly #blockJob: MdJob;
+  readonly #restated: MdJob = { done: () => {} };
 
   constructor(options: ActivityLogOptions) {
     assert(options.extents >= alExtentsMin && options.extents <= alExtentsLimit(options.layout.alSize4k),
@@ -113,9 +116,13 @@ export class ActivityLog {
     return this.#transaction;
   }
 
-  /** al-updates. While off nothing is written and extents become active at once. */
+  /**
+   * al-updates. While off nothing is written and extents become active at once. Those are restated when it is on again,
+   * before the next write goes on.
+   */
   setUpdates(enabled: boolean): void {
     this.#updates = enabled;
+    if (this.#stale) this.#queuePump();
   }
 
   /**
@@ -125,7 +132,7 @@ export class ActivityLog {
   begin(first: number, last: number, token: number): boolean {
     assert(first >= 0 && last >= first && last - first < alUpdatesPerTransaction, 'bad extent range');
     assert(token >= 0, 'bad token');
-    if (!this.#starving && this.slots.allCommitted(first, last)) {
+    if (!this.#starving && !this.#stale && this.slots.allCommitted(first, last)) {
       for (let extent = first; extent <= last; extent++) this.slots.get(this.slots.find(extent));
       this.hits += last - first + 1;
       return true;
@@ -178,6 +185,7 @@ export class ActivityLog {
   shrink(): void {
     assert(this.idle, 'activity log shrunk while in use');
     this.slots.clear();
+    this.#unlogged = false;
   }
 
   /** The log moved or changed its stripes. Only with no transaction in flight; `rewriteRing` must follow. */
@@ -188,9 +196,19 @@ export class ActivityLog {
 
   /** Writes al_size_4k consecutive transactions without changes, so that every block of the ring is of this layout. */
   rewriteRing(job: MdJob): void {
+    this.#restate(this.#layout.alSize4k, job);
+  }
+
+  /** The log on disk lacks extents that are active. */
+  get #stale(): boolean {
+    return this.#updates && this.#unlogged;
+  }
+
+  /** So many transactions without changes: each says what a part of the slots holds. */
+  #restate(transactions: number, job: MdJob): void {
     assert(!this.#transaction, 'ring rewritten under a transaction');
     this.#transaction = true;
-    this.#ringLeft = this.#layout.alSize4k;
+    this.#ringLeft = transactions;
     this.#ringJob = job;
     this.#writeBlock();
   }
@@ -200,6 +218,7 @@ export class ActivityLog {
   }
 
   #pump(): void {
+    if (this.#stale && !this.#transaction) this.#restate(Math.ceil(this.slots.count / alContextPerTransaction), this.#restated);
     while (!this.#transaction && this.#waiting.size > 0) {
       const before = this.#staged.size;
       while (this.#waiting.size > 0 && this.#fill()) this.#stageHead();
@@ -255,6 +274,7 @@ export class ActivityLog {
 
   #startTransaction(): void {
     if (!this.#updates) {
+      this.#unlogged = true;
       this.#commit(0);
       return;
     }
@@ -306,6 +326,7 @@ export class ActivityLog {
     const job = this.#ringJob;
     assert(job !== null, 'no ring rewrite');
     this.#ringJob = null;
+    this.#unlogged = false;
     this.#commit(errno);
     job.done(errno);
   }
@@ -316,7 +337,7 @@ export class ActivityLog {
     this.#evictedCount = 0;
     this.#transaction = false;
     this.#deliver(errno);
-    if (this.#waiting.size > 0) this.#queuePump();
+    if (this.#waiting.size > 0 || this.#stale) this.#queuePump();
   }
 
   #deliver(errno: number): void {

@@ -159,6 +159,22 @@ describe('activity log (io.md 8)', () => {
     expect(active).toEqual([1]);
   });
 
+  it('on again: what became active meanwhile is in the log before the next write goes on', () => {
+    for (const held of [false, true]) {
+      const { s, active } = make({ extents: 1237 });
+      s.log.setUpdates(false);
+      s.log.begin(7, 8, 1);
+      s.clock.endTurn();
+      if (!held) s.log.complete(7, 8);
+      s.log.setUpdates(true);
+      expect(s.log.begin(7, 7, 2)).toBe(false);
+      settle(s);
+      expect(active).toEqual([1, 2]);
+      expect(extentsOnDisk(s, s.disk.durable)).toEqual(new Set([7, 8]));
+      expect(s.log.begin(8, 8, 3)).toBe(true);
+    }
+  });
+
   it('rewrites the whole ring, also striped', () => {
     const { s } = make({ alStripes: 2, alStripeSize4k: 8, extents: 1237 });
     s.log.begin(3, 3, 1);
