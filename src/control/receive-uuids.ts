@@ -131,7 +131,8 @@ function exposeNewer(pd: PeerDevice): void {
   const { resource, vnr } = device;
   const row = deviceRowOf(pd);
   const { repl, pdsk, peerCurrentUuid } = rowOf(pd);
-  if (row.disk >= Disk.inconsistent || repl < Repl.established || pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, row.exposedUuid)) return;
+  const shown = row.disk < Disk.inconsistent && repl >= Repl.established && pdsk === Disk.upToDate;
+  if (!shown || uuidEq(peerCurrentUuid, row.exposedUuid)) return;
   if (resource.view.resource.role === Role.primary) {
     if (!resource.connectionRow(nodeId).options.allowTwoPrimaries || !row.newCurUuid) return;
     resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: false } });
