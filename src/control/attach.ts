@@ -113,29 +113,38 @@ function* settle(device: Device, disk: Disk): Steps<Answer> {
 
 function claim(device: Device, conf: DiskConf, pid: number, router: DiskRouter): DiskClaims | Answer {
   const { host } = device.resource.engine;
+  const cannotOpen = (path: string, code: number, errno: number): Answer => {
+    device.log.line(LogLevel.err, `open("${path}") failed with -${errno}`);
+    return refuse(code);
+  };
   const file = host.block.openBacking(conf.backingDev, pid);
-  if (typeof file === 'number') {
-    device.log.line(LogLevel.err, `open("${conf.backingDev}") failed with -${file}`);
-    return refuse(Err.OPEN_DISK);
-  }
+  if (typeof file === 'number') return cannotOpen(conf.backingDev, Err.OPEN_DISK, file);
   const internal = mdKind(conf.metaDevIdx) === 'internal';
   const mdFile = internal ? file : host.block.openBacking(conf.metaDev, pid);
   if (typeof mdFile === 'number') {
     file.close();
-    device.log.line(LogLevel.err, `open("${conf.metaDev}") failed with -${mdFile}`);
-    return refuse(Err.OPEN_MD_DISK);
+    return cannotOpen(conf.metaDev, Err.OPEN_MD_DISK, mdFile);
   }
   const files = internal ? [file] : [file, mdFile];
-  const failed = (code: number, ...lowers: LowerDevice[]): Answer => {
+  const giveBackOpen = (...lowers: LowerDevice[]): void => {
     for (const lower of lowers) lower.release();
     for (const each of files) each.close();
-    return refuse(code);
   };
+  // Genuine DRBD opens exclusively: a disk that somebody has claimed cannot be opened.
   const lower = device.block.claim(file, 'data', router);
-  if (typeof lower === 'number') return failed(Err.BDCLAIM_DISK);
+  if (typeof lower === 'number') {
+    giveBackOpen();
+    return cannotOpen(conf.backingDev, Err.OPEN_DISK, lower);
+  }
   const mdLower = internal ? lower : device.block.claim(mdFile, 'meta', router);
-  if (typeof mdLower === 'number') return failed(Err.BDCLAIM_MD_DISK, lower);
-  return withArea(device, lower, mdLower, files) ?? failed(Err.NOMEM, ...new Set([lower, mdLower]));
+  if (typeof mdLower === 'number') {
+    giveBackOpen(lower);
+    return cannotOpen(conf.metaDev, Err.OPEN_MD_DISK, mdLower);
+  }
+  const claims = withArea(device, lower, mdLower, files);
+  if (claims !== null) return claims;
+  giveBackOpen(...new Set([lower, mdLower]));
+  return refuse(Err.NOMEM);
 }
 
 function withArea(device: Device, lower: LowerDevice, mdLower: LowerDevice, files: readonly BackingFile[]): DiskClaims | null {
