@@ -5,7 +5,7 @@ import { OK, refusal } from '../../genl/reply.ts';
 import type { Reply } from '../../genl/reply.ts';
 import type { Change } from '../../state/events.ts';
 import { Ss } from '../../state/ss.ts';
-import { Cs, Repl } from '../../state/states.ts';
+import { Cs, Cstate, Repl } from '../../state/states.ts';
 import type { Resource } from '../resource.ts';
 import { makeNewCurrentUuid } from '../uuids.ts';
 import { changeReply } from './call.ts';
@@ -27,8 +27,10 @@ export function* suspendIo(call: Call): Steps<Reply> {
   return changeReply(ended);
 }
 
+/** No local I/O, and no answer to come: a write that is kept for a lost peer may wait as long as the suspension. */
 function quiet(resource: Resource): boolean {
-  const peerDevices = [...resource.connections.values()].flatMap((connection) => [...connection.peerDevices.values()]);
+  const connected = [...resource.connections.values()].filter((connection) => connection.cstate() === Cstate.connected);
+  const peerDevices = connected.flatMap((connection) => [...connection.peerDevices.values()]);
   return [...resource.devices.values()].every(({ io }) => io.lowerPending === 0)
     && peerDevices.every(({ io }) => io.apPending === 0);
 }
