@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** The same life-cycle over real sockets, as far as the addon is built. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -73,5 +75,47 @@ describe.skipIf(!built)('over loopback', () => {
     await new Promise((resolve) => { squatter.close(resolve); });
     await until(() => a.connected && b.connected, () => a.lines.join('\n'));
     for (const peer of [a, b]) peer.turn(() => peer.conn.destroy());
+  });
+
+  const badPeer = (port: number, what: string) => spawn('python3',
+    [new URL('../../vm/programs/bad-peer.py', import.meta.url).pathname, what],
+    { env: { ...process.env, PORT: `${port}` }, stdio: ['pipe', 'pipe', 'inherit'] });
+
+  it('a peer that speaks garbage is told of in one line, and the connection stands where it stood', { timeout: 40_000 }, async () => {
+    const port = PORT + 2;
+    const a = new Peer(machine, 0, 1, CONF, local(1, port), local(2, port));
+    const told = (from: number) => a.lines.slice(from).filter((line) => /magic|unexpected|Unexpected|[Ee]rror rec/.test(line));
+    a.connect();
+    await until(() => a.cstate() === Cstate.connecting, () => a.lines.join('\n'));
+    const [code] = await once(badPeer(port, 'first'), 'exit');
+    expect(code).toBe(0);
+    await until(() => told(0).length >= 4, () => a.lines.join('\n'));
+    const wrong = expect.stringMatching(/Error receiving initial packet from ipv4:127.0.0.2:\d+: wrong magic value or length/);
+    expect(told(0)).toEqual([wrong, wrong, wrong, expect.stringMatching(/unexpected P_PING/)]);
+    const from = a.lines.length;
+    expect((await once(badPeer(port, 'features'), 'exit'))[0]).toBe(0);
+    await until(() => a.cstate() === Cstate.connecting && told(from).length > 0, () => a.lines.join('\n'));
+    expect(told(from)).toEqual([expect.stringMatching(/Wrong magic value or size in a packet header/)]);
+    a.turn(() => a.conn.destroy());
+  });
+
+  it.each(['data', 'control'])('garbage within an established connection ends it, on the %s stream', { timeout: 40_000 }, async (kind) => {
+    const port = PORT + 3;
+    const between = badPeer(port, 'between');
+    await once(between.stdout, 'data');
+    const a = new Peer(machine, 0, 1, CONF, local(1, port), local(2, port));
+    const b = new Peer(machine, 1, 0, CONF, local(4, port), local(3, port));
+    const lines = (): string => [...a.lines, '---', ...b.lines].join('\n');
+    a.connect();
+    b.connect();
+    await until(() => a.connected && b.connected, lines);
+    const from = a.lines.length;
+    between.stdin.write(`${kind}\n`);
+    await until(() => a.lines.slice(from).some((line) => /ProtocolError/.test(line)), lines);
+    await until(() => a.connected && b.connected && a.lines.slice(from).some((line) => /-> Connected/.test(line)), lines);
+    expect(a.lines.slice(from).filter((line) => /magic/.test(line))).toHaveLength(1);
+    between.stdin.end();
+    for (const peer of [a, b]) peer.turn(() => peer.conn.destroy());
+    await once(between, 'exit');
   });
 });

@@ -8,7 +8,7 @@ bad-peer.py between   hands bytes on between that node and the one at 127.0.0.4:
 """
 import os, select, socket, struct, sys
 
-PORT = 7789
+PORT = int(os.environ.get('PORT', 7789))
 NODE, NODES_PEER, OTHERS_PEER, OTHER = ('127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4')
 MAGIC, INITIAL_META, INITIAL_DATA, FEATURES = 0x83740267, 0xfff1, 0xfff2, 0xfffe
 header = lambda command, length: struct.pack('>IHH', MAGIC, command, length)
