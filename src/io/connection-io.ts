@@ -131,12 +131,15 @@ export class ConnectionIo {
   pump(): void {
     if (!this.up || this.link === null) return;
     this.writes.flushAcks();
-    for (const peer of this.peers) if (peer.bitmapExchange.exclusive && !peer.bitmapExchange.pump()) return;
+    const { peers } = this;
+    for (let i = 0; i < peers.length; i++) {
+      if (peers[i].bitmapExchange.exclusive && !peers[i].bitmapExchange.pump()) return;
+    }
     if (!this.notices.flush(this.link.data)) return;
-    for (const peer of this.peers) if (!peer.bitmapExchange.pump()) return;
+    for (let i = 0; i < peers.length; i++) if (!peers[i].bitmapExchange.pump()) return;
     this.sender.pump();
     this.source.pump();
-    for (const peer of this.peers) peer.target.pump();
+    for (let i = 0; i < peers.length; i++) peers[i].target.pump();
   }
 
   entryQueued(slot: number): void {

@@ -445,7 +445,9 @@ export class PeerWrites {
     if ((p.flags[slot] & PeerFlag.NO_DISK) === 0) {
       device.bits.settlePeerAck(sector, size, mask, nodeId);
       if ((p.flags[slot] & PeerFlag.IN_ACT_LOG) !== 0) device.alComplete(sector, size);
-      for (const other of resource.connectionList) {
+      const { connectionList } = resource;
+      for (let i = 0; i < connectionList.length; i++) {
+        const other = connectionList[i];
         if (other === this.connection || (mask & (1 << other.nodeId)) !== 0) continue;
         const peer = other.peers[device.index];
         if (isSourceFor(peer.facts.repl)) other.queueOutOfSync(peer, sector, size);

@@ -236,15 +236,17 @@ export class Requests {
     if (next < 0) this.tlTail = prev;
     else p.tlPrev[next] = prev;
     p.local[slot] &= ~Rq.IN_TL;
-    for (const connection of this.resource.connectionList) connection.entryGone(slot, next);
+    const { connectionList } = this.resource;
+    for (let i = 0; i < connectionList.length; i++) connectionList[i].entryGone(slot, next);
   }
 
   /** Mask of the nodes with all these bits. */
   nodesWith(slot: number, bits: number): number {
     let mask = 0;
-    for (const connection of this.resource.connectionList) {
-      const words = this.pool.net[connection.nodeId] as Uint16Array;
-      if ((words[slot] & bits) === bits) mask |= 1 << connection.nodeId;
+    const { connectionList } = this.resource;
+    for (let i = 0; i < connectionList.length; i++) {
+      const { nodeId } = connectionList[i];
+      if (((this.pool.net[nodeId] as Uint16Array)[slot] & bits) === bits) mask |= 1 << nodeId;
     }
     return mask;
   }
@@ -252,7 +254,9 @@ export class Requests {
   /** Nodes that got the write on their present connection: a peer forgets all of the one before. */
   private knownTo(slot: number): number {
     let mask = this.nodesWith(slot, Net.SENT);
-    for (const connection of this.resource.connectionList) {
+    const { connectionList } = this.resource;
+    for (let i = 0; i < connectionList.length; i++) {
+      const connection = connectionList[i];
       const sentMs = this.pool.sentMs[connection.nodeId] as Float64Array;
       if (connection.link === null || sentMs[slot] < connection.upSinceMs) mask &= ~(1 << connection.nodeId);
     }

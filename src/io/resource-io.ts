@@ -168,7 +168,8 @@ export class ResourceIo {
 
   /** A dagtag of a lost or advanced Primary: resync reads that waited for it. */
   dagtagMoved(nodeId: number): void {
-    for (const connection of this.connectionList) connection.source.dagtagMoved(nodeId);
+    const { connectionList } = this;
+    for (let i = 0; i < connectionList.length; i++) connectionList[i].source.dagtagMoved(nodeId);
   }
 
   private releaseSuspended(): void {
@@ -179,10 +180,11 @@ export class ResourceIo {
   }
 
   private run(): void {
-    for (const device of this.devices) if (!device.removed) device.runWork();
+    const { devices, connectionList } = this;
+    for (let i = 0; i < devices.length; i++) if (!devices[i].removed) devices[i].runWork();
     if (!this.sendersAwake) return;
     this.sendersAwake = false;
-    for (const connection of this.connectionList) connection.pump();
+    for (let i = 0; i < connectionList.length; i++) connectionList[i].pump();
     this.checkDrained();
   }
 }

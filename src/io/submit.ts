@@ -38,7 +38,9 @@ function submitWrite(device: DeviceIo, slot: number): void {
   requests.append(slot);
   let limit = Infinity;
   let targets = 0;
-  for (const connection of resource.connectionList) {
+  const { connectionList } = resource;
+  for (let i = 0; i < connectionList.length; i++) {
+    const connection = connectionList[i];
     const { facts } = connection.peers[device.index];
     const route = connection.up ? routeWrite(facts.pdisk, facts.repl) : Route.nothing;
     if (route === Route.nothing) continue;

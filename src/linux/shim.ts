@@ -105,7 +105,8 @@ export class ShimChannel implements ShimSink {
   op(type: number, op: number, flags: number, device: number): number {
     if (this.pending() >= Ring.ops) this.makeRoom();
     const at = (this.opTail & (Ring.ops - 1)) * wordsPerEntry;
-    this.ops.fill(0, at, at + wordsPerEntry);
+    // What lies behind is reserved: nobody ever writes there.
+    for (let word = at + OpWord.tag; word <= at + OpWord.role; word++) this.ops[word] = 0;
     this.ops[at + OpWord.type] = type | op << 8 | flags << 16;
     this.ops[at + OpWord.device] = device;
     this.opTail = (this.opTail + 1) >>> 0;
