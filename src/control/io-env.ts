@@ -46,6 +46,10 @@ export class ControlIoEnv implements IoEnv {
     resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);
   }
   resyncDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
+  resyncIdle(vnr: number, nodeId: number): void {
+    const pd = this.#resource.connections.get(nodeId)?.peerDevices.get(vnr);
+    if (pd) resync.becameIdle(pd);
+  }
   syncTargetToBehind(vnr: number, nodeId: number): void { resync.toBehind(this.#resource.peerDevice(vnr, nodeId)); }
   aheadDrained(nodeId: number): void { resync.aheadDrained(this.#resource.connections.get(nodeId)!); }
   resyncProgress(vnr: number, nodeId: number): void {

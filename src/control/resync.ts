@@ -161,6 +161,16 @@ function newGeneration(device: Device): void {
   if (device.resource.deviceRow(device.vnr).newCurUuid) uuids.newCurrentUuid(device, false);
 }
 
+/** It stands still with nothing on its way: the one sync target is chosen again. @spec state.md 3.4, 7.8 */
+export function becameIdle(pd: PeerDevice): void {
+  const { resource, vnr } = pd.device;
+  const { nodeId } = pd.connection;
+  const { resyncActive, repl } = rowOf(pd);
+  if (!resyncActive || repl === Repl.syncTarget) return;
+  const changes: Change[] = [{ set: 'resyncActive', vnr, nodeId, value: false }];
+  resource.dispatch({ kind: 'change', request: 0, tag: 'resync-inactive', flags: Cs.verbose, changes });
+}
+
 /** The source has gone Ahead: we are Behind when its P_STATE comes. */
 export function toBehind(pd: PeerDevice): void {
   pd.log.info('peer pulled ahead during resync');

@@ -43,6 +43,7 @@ export class ResyncTarget {
   private resyncSectors = 0;
   private readonly job: Job;
   private readonly doneJob: Job;
+  private readonly idleJob: Job;
   private readonly onTimer = (): void => {
     this.timer = null;
     this.round();
@@ -53,6 +54,7 @@ export class ResyncTarget {
     this.list = new PeerList(peer.device.resource.peerRequests);
     this.job = { name: 'resync', queued: false, run: () => this.round() };
     this.doneJob = { name: 'resync done', queued: false, run: () => this.tellDone() };
+    this.idleJob = { name: 'resync idle', queued: false, run: () => this.tellIdle() };
   }
 
   /** Nothing is on its way: resync_active may be dropped. */
@@ -64,6 +66,7 @@ export class ResyncTarget {
     if (isSyncTarget(now as Repl) && !isSyncTarget(before as Repl)) this.begin();
     if (now !== Repl.syncTarget) {
       this.stopTimer();
+      if (before === Repl.syncTarget && this.idle) this.idleSoon();
       if (!isSync(now as Repl)) this.inFlight = this.sectorsIn = 0;
       if (isSyncTarget(before as Repl) && now === Repl.established && this.doneTold) this.peer.inSync.finish(this.peer.device.sectors);
       return;
@@ -402,6 +405,7 @@ export class ResyncTarget {
     if (this.unsent === slot) this.unsent = this.nextUnsent(slot);
     if (p.offset[slot] >= 0) device.arena.free(p.offset[slot], p.size[slot]);
     this.list.remove(slot);
+    if (this.idle && this.peer.facts.repl !== Repl.syncTarget) this.idleSoon();
     device.intervals.remove(iv);
     device.conflicts.release(p.sector[slot], sectors);
     p.release(slot);
@@ -464,6 +468,15 @@ export class ResyncTarget {
     if (slot < 0 || p.sector[slot] !== sector || p.size[slot] !== size || p.device[slot] !== device.index ||
       p.node[slot] !== connection.nodeId) return -1;
     return (device.intervals.flags[p.interval[slot]] & IvFlag.SENT) !== 0 ? slot : -1;
+  }
+
+  private idleSoon(): void {
+    if (!this.idleJob.queued) this.peer.device.resource.env.clock.soon(this.idleJob);
+  }
+
+  private tellIdle(): void {
+    const { device, connection, facts } = this.peer;
+    if (this.idle && facts.repl !== Repl.syncTarget && !device.removed) device.resource.env.resyncIdle(device.vnr, connection.nodeId);
   }
 
   private soon(): void {

@@ -155,6 +155,7 @@ export class Side implements IoEnv {
   }
   resyncDone(): void { this.events.push('resyncDone'); this.onResyncDone(); }
   onResyncDone: () => void = () => {};
+  resyncIdle(): void {}
   syncTargetToBehind(): void { this.events.push('behind'); }
   aheadDrained(): void { this.events.push('aheadDrained'); }
   resyncProgress(): void { this.events.push('progress'); }
