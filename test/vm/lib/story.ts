@@ -88,7 +88,7 @@ async function configure({ cluster, n1, n2, tell }: Scene): Promise<void> {
   }
   tell.say('create-md r0 on both (v09, internal), then up r0');
   await Promise.all(cluster.guests.map((guest) => guest.run('drbdadm up r0', LONG)));
-  await Promise.all(cluster.guests.map((guest) => guest.run('drbdadm wait-connect-resource r0', LONG)));
+  await Promise.all(cluster.guests.map((guest) => guest.run('drbdadm wait-connect r0', LONG)));
   await n1.run('drbdadm primary --force r0');
   tell.show((await n1.run('drbdadm status r0 --verbose --statistics')).trim());
   check(/exists resource name:r0/.test(await n1.run('drbdsetup events2 --now')), 'events2 --now shows the resource');
@@ -105,7 +105,7 @@ async function configure({ cluster, n1, n2, tell }: Scene): Promise<void> {
 async function fullSync({ n1, n2, tell }: Scene): Promise<void> {
   const onStatus = (status: ResourceStatus) => tell.progress('first full sync', percentInSync(status));
   await waitHealthy(n1, { timeoutMs: 240_000, onStatus });
-  await n2.run('drbdadm wait-sync-resource r0', LONG);
+  await n2.run('drbdadm wait-sync r0', LONG);
   await n1.run('mkfs.ext4 -q /dev/drbd0', LONG);
   await mount(n1);
   sums = await writeFiles(n1, 'first', 6);
