@@ -29,7 +29,7 @@ async function withDevice(): Promise<void> {
   await cluster.admin(member.setup.newMinor('r0', 0, 0));
 }
 
-describe('requests of administrators', () => {
+describe('requests of administrators', { timeout: 30_000 }, () => {
   it('wait for the command that runs on their resource; dumps do not', async () => {
     await withDevice();
     const order: string[] = [];

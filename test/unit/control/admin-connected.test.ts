@@ -20,7 +20,7 @@ const peerDevice = { resourceName: 'r0', peerNodeId: 1, volume: 0 };
 const connection = { resourceName: 'r0', peerNodeId: 1 };
 const idle = (): boolean => pair.inSync();
 
-describe('commands on a connected pair', () => {
+describe('commands on a connected pair', { timeout: 30_000 }, () => {
   it('pause and resume the resync', async () => {
     await pair.upToDate();
     const { a } = pair;

@@ -16,7 +16,7 @@ async function settle(writers: Writers): Promise<void> {
   expect(pair.difference()).toBe(-1);
 }
 
-describe('an engine that dies under I/O', () => {
+describe('an engine that dies under I/O', { timeout: 30_000 }, () => {
   it('on the Primary without a peer', async () => {
     await pair.upToDate();
     const { a } = pair;

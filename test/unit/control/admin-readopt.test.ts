@@ -37,7 +37,7 @@ function config(): unknown {
       ({ peerNodeId, netConf, paths, peerDevices: peerDevices.map((pd) => pd.opts) })) };
 }
 
-describe('take-over by a new engine', () => {
+describe('take-over by a new engine', { timeout: 30_000 }, () => {
   it('keeps configuration, role, disks, and connects again', async () => {
     const { setup } = member;
     await cluster.admin(setup.primary('r0', true));

@@ -36,7 +36,7 @@ async function upToDate(): Promise<void> {
   await cluster.until('first sync', () => disk(b) === Disk.upToDate && settled());
 }
 
-describe('two nodes', () => {
+describe('two nodes', { timeout: 30_000 }, () => {
   it('connect', async () => {
     await up();
     expect([disk(a), disk(b)]).toEqual([Disk.inconsistent, Disk.inconsistent]);
