@@ -90,7 +90,7 @@ async function configure({ cluster, n1, n2, tell }: Scene): Promise<void> {
   await Promise.all(cluster.guests.map((guest) => guest.run('drbdadm up r0', LONG)));
   await Promise.all(cluster.guests.map((guest) => guest.run('drbdadm wait-connect r0', LONG)));
   await n1.run('drbdadm primary --force r0');
-  tell.show((await n1.run('drbdadm status r0 --verbose --statistics')).trim());
+  tell.show((await n1.run('drbdadm status r0 --verbose && drbdsetup status r0 --verbose --statistics')).trim());
   check(/exists resource name:r0/.test(await n1.run('drbdsetup events2 --now')), 'events2 --now shows the resource');
   const shown = await n1.run('drbdsetup show r0');
   check(shown.includes('node-id') && shown.includes('10.99.0.2'), 'drbdsetup show prints the configuration', shown);
