@@ -235,7 +235,7 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
   pd.sent = null;
   const row = resource.deviceRow(vnr);
   const needed = row.newCurUuid && !resource.view.resource.suspended && !row.primaryLostQuorum
-    && device.io.apBio(1) > 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));
+    && resource.io.requests.tlHead >= 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));
   const write = (): void => {
     sizes.reconsiderLimits(device);
     const { disk } = device;
