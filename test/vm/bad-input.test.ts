@@ -61,11 +61,13 @@ describe.skipIf(!installed)('bad input', { sequential: true }, () => {
   beforeAll(async () => {
     cluster = await bootInstalled(1, { disksMiB: [64, 64, 1], memoryMiB: 768 });
     guest = cluster.guests[0]!;
+    await guest.run('for i in 2 3 4; do ip addr add 127.0.0.$i/8 dev lo; done');
   });
   afterAll(() => cluster?.destroy());
   beforeEach(({ task }) => guest.startOfTest(task.name));
   /** Only after a failure there is something to do. */
-  afterEach(() => guest.run('test ! -e /proc/drbd || { for r in r0 r1 r9; do drbdsetup down $r; done; rmmod drbd_transport_tcp; rmmod drbd; }'));
+  afterEach(() => guest.run('test ! -e /proc/drbd || ' +
+    '{ for r in r0 r1 r9; do drbdsetup down $r; done; rmmod drbd_transport_tcp; rmmod drbd; }'));
 
   const sendRaw = async (requests: { request: string; replies: number }[]): Promise<string[][]> => {
     const script = join(REPOSITORY, 'test/vm/lib/raw-genl.ts');

@@ -20,7 +20,7 @@ while True:
     if now < 40 and not low: low = 1; print('low', flush=True)
 `;
 
-describe.skipIf(!installed)('little memory', { sequential: true }, () => {
+describe.skipIf(!installed || !process.env.TEST_ALL)('little memory (with TEST_ALL=1)', { sequential: true }, () => {
   let cluster: Cluster;
 
   beforeAll(async () => {

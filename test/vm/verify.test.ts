@@ -7,21 +7,31 @@ import {
 import type { Guest } from './lib/guest.ts';
 import { waitFor } from './lib/wait.ts';
 
-const SECONDS = 60;
+/** Of one run; it is repeated until all troubles have happened. */
+const SECONDS = process.env.TEST_ALL ? 60 : 15;
 const FIO = [
   'fio --name=verify --filename=/dev/drbd0 --ioengine=libaio --direct=1 --rw=randwrite --bsrange=4k-1M',
   `--size=96M --time_based --runtime=${SECONDS} --verify=crc32c --verify_backlog=256 --verify_fatal=1`,
   '--iodepth=32 --iodepth_batch_submit=1 --iodepth_low=1 --output-format=json',
 ].join(' ');
 
-async function killEngine(guest: Guest): Promise<void> {
+async function killEngine(guest: Guest, other: Guest): Promise<void> {
   const before = await enginePids(guest);
   expect(before.length).toBeGreaterThan(0);
   await guest.run(`kill -9 ${before.join(' ')}`);
   await waitFor('a new engine', async () => (await enginePids(guest)).some((pid) => !before.includes(pid)));
+  await waitConnection(guest, 'Connected');
+  await waitConnection(other, 'Connected');
 }
 
-describe.skipIf(!installed)('data under trouble', { sequential: true }, () => {
+async function partAndMeet(guest: Guest): Promise<void> {
+  await guest.run('drbdadm disconnect r0');
+  await waitConnection(guest, 'StandAlone');
+  await guest.run('drbdadm connect r0');
+  await waitConnection(guest, 'Connected');
+}
+
+describe.skipIf(!installed || !process.env.TEST_ALL)('data under trouble (with TEST_ALL=1)', { sequential: true }, () => {
   let cluster: Cluster;
 
   beforeAll(async () => {
@@ -32,20 +42,22 @@ describe.skipIf(!installed)('data under trouble', { sequential: true }, () => {
 
   test('fio verifies through disconnects and the death of each engine; the disks end up equal', async () => {
     const [n1, n2] = cluster.guests as [Guest, Guest];
-    await bringUp(cluster, resourceFile({ disks: ['/dev/vda'] }), 1);
-    let over = false;
-    const fio = n1.exec(FIO, { timeoutMs: 600_000 }).finally(() => (over = true));
-    const troubles = [() => killEngine(n1), () => killEngine(n2)];
-    while (!over) {
-      await n1.run('drbdadm disconnect r0');
-      await waitConnection(n1, 'StandAlone');
-      await n1.run('drbdadm connect r0');
-      await waitConnection(n1, 'Connected');
-      await troubles.shift()?.();
-    }
-    const { stdout, stderr, code } = await fio;
-    expect(code, stderr + stdout.slice(-2000)).toBe(0);
-    expect(troubles).toEqual([]);
+    await bringUp(cluster, resourceFile({ disks: ['/dev/vda'], net: 'connect-int 2;' }), 1);
+    let troubled = false;
+    const load = (async () => {
+      do {
+        const { stdout, stderr, code } = await n1.exec(FIO, { timeoutMs: 600_000 });
+        if (code !== 0) throw new Error(`fio: ${code}\n${stderr}${stdout.slice(-2000)}\n${n1.logTail()}`);
+      } while (!troubled);
+    })();
+    const troubles = async () => {
+      await partAndMeet(n1);
+      await killEngine(n1, n2);
+      await partAndMeet(n2);
+      await killEngine(n2, n1);
+      await partAndMeet(n1);
+    };
+    await Promise.all([load, troubles().finally(() => { troubled = true; })]);
     await Promise.all(cluster.guests.map((guest) => waitHealthy(guest)));
     for (const guest of cluster.guests) await takeDown(guest);
     const { sizeSectors } = await dumpMetaData(n1, 0, '/dev/vda');
