@@ -118,7 +118,7 @@ const key = (a: Address): string => `${a.address}:${a.port}`;
 
 interface Packet { bytes: Uint8Array; tags: Float64Array | null; meta: Uint8Array | null; position: number; arrivesMs: number }
 
-class SimStream implements Stream {
+export class SimStream implements Stream {
   readonly local: Address;
   readonly remote: Address;
   readonly life: EngineLife;

@@ -8,10 +8,11 @@ import type { Reply } from '../../genl/reply.ts';
 import { uuidJustCreated } from '../../meta/super-block.ts';
 import type { Change } from '../../state/events.ts';
 import { Cs, Disk, Repl, UuidFlag } from '../../state/states.ts';
+import * as generation from '../../state/uuid-generation.ts';
 import type { Device } from '../device.ts';
 import type { PeerDevice } from '../peer-device.ts';
 import * as send from '../send.ts';
-import { makeNewCurrentUuid } from '../uuids.ts';
+import { applyUuids, deviceContext, logLines, random64, setExposedLocally } from '../uuids.ts';
 import type { Call } from './call.ts';
 import type { Steps } from './steps.ts';
 import { until } from './steps.ts';
@@ -32,11 +33,22 @@ export function* newCurrentUuidCommand(call: Call): Steps<Reply> {
     && resource.connectionRow(pd.connection.nodeId).agreedVersion >= SKIP_PROTOCOL;
   if (peers.length > 0 && !((clearBm || forceResync) && peers.every(capable))) return refusal(Err.CONNECTED);
 
-  yield* until<void>((resume) => makeNewCurrentUuid(device, true, resume));
+  const nodes = peers.map((pd) => pd.connection.nodeId);
+  const made = generation.newCurrentUuidCommand(deviceContext(device), clearBm ?? false, nodes, random64(device));
+  logLines(device, made.log);
+  applyUuids(device, made.uuids);
+  setExposedLocally(device, made.uuids.currentUuid);
   if (clearBm) {
+    disk.suspendAl(false);
     for (let slot = 0; slot < disk.bitmap.slots; slot++) disk.bitmap.clearAll(slot);
     yield* until<void>((resume) => disk.writeBitmap(() => resume()));
-    for (const pd of peers) send.uuids(pd, UuidFlag.skipInitialSync);
+    // On disk before a peer takes it over, or its next generation would know nothing of ours.
+    const errno = yield* until<number>((resume) => disk.meta.sync({ done: resume }));
+    if (errno !== 0) return refusal(Err.IO_MD_DISK);
+    for (const pd of peers) {
+      send.uuids(pd, UuidFlag.skipInitialSync);
+      peerHasCurrent(pd, made.uuids.currentUuid);
+    }
     const diskful = peers.filter((pd) => pdsk(pd) > Disk.diskless);
     yield* call.ask(resource, (request) => ({ kind: 'change', request, tag: 'new-c-uuid', flags: Cs.verbose, changes: [
       { set: 'disk', vnr, disk: Disk.upToDate },
@@ -53,6 +65,12 @@ export function* newCurrentUuidCommand(call: Call): Steps<Reply> {
   }
   const errno = yield* until<number>((resume) => disk.meta.sync({ done: resume }));
   return errno === 0 ? OK : refusal(Err.IO_MD_DISK);
+}
+
+function peerHasCurrent(pd: PeerDevice, currentUuid: bigint): void {
+  if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid };
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: currentUuid } });
 }
 
 const row = ({ device, connection }: PeerDevice) => device.resource.peerDeviceRow(device.vnr, connection.nodeId);
