@@ -29,9 +29,8 @@ static int arena_fill(struct shim_arena *arena, u32 n)
 	struct page *page;
 	u32 i;
 
-	if (atomic_long_add_return(n, &all_pages) > totalram_pages() / 2)
-		return -ENOMEM;
-	arena->pages = kvcalloc(n, sizeof(*arena->pages), GFP_KERNEL);
+	if (atomic_long_add_return(n, &all_pages) <= totalram_pages() / 2)
+		arena->pages = kvcalloc(n, sizeof(*arena->pages), GFP_KERNEL);
 	if (!arena->pages)
 		return -ENOMEM;
 	file = shmem_file_setup("drbd", arena->bytes, VM_NORESERVE);

@@ -2,19 +2,7 @@
 /* What the block layer submits; reads that bypass the engine. */
 #include "shim.h"
 
-struct bypass {
-	struct shim_device *dev;
-	struct bio *orig;
-	unsigned long start;
-	struct bio clone;		/* last: its vectors follow */
-};
-
 struct bio_set shim_bypass_set;
-
-int shim_bypass_set_init(void)
-{
-	return bioset_init(&shim_bypass_set, BIO_POOL_SIZE, offsetof(struct bypass, clone), 0);
-}
 
 /* Under the device's lock when the last one is gone, so that RELEASE can exclude it. */
 static void bypass_put(struct shim_device *dev)
@@ -31,7 +19,7 @@ static void bypass_put(struct shim_device *dev)
 
 static void bypass_end(struct bio *clone)
 {
-	struct bypass *b = container_of(clone, struct bypass, clone);
+	struct shim_bypass *b = container_of(clone, struct shim_bypass, clone);
 	struct shim_device *dev = b->dev;
 	struct bio *orig = b->orig;
 
@@ -57,7 +45,7 @@ static void bypass_end(struct bio *clone)
 static bool bypass(struct shim_device *dev, struct bio *bio)
 {
 	struct bio *clone;
-	struct bypass *b;
+	struct shim_bypass *b;
 
 	if (!(READ_ONCE(dev->policy) & DRBD_SHIM_READ_BYPASS))
 		return false;
@@ -68,7 +56,7 @@ static bool bypass(struct shim_device *dev, struct bio *bio)
 		return false;
 	}
 	clone = bio_alloc_clone(dev->backing[DRBD_SHIM_DATA]->bdev, bio, GFP_NOIO, &shim_bypass_set);
-	b = container_of(clone, struct bypass, clone);
+	b = container_of(clone, struct shim_bypass, clone);
 	b->dev = dev;
 	b->orig = bio;
 	b->start = bio_start_io_acct(bio);

@@ -53,8 +53,7 @@ static inline void shim_bdev_close(void *handle)
 #endif
 
 /* compat_limits.c */
-struct gendisk *shim_alloc_disk(const struct drbd_shim_limits *l);
-int shim_set_limits(struct gendisk *disk, const struct drbd_shim_limits *l);
+struct gendisk *shim_alloc_disk(void);
 void shim_get_limits(struct block_device *bdev, struct drbd_shim_backing *arg);
 
 #endif

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Queue limits between the uapi and the two kernels' ways of keeping them. */
-#include "compat.h"
+#include "shim.h"
+
+/* Of a new device. */
+static const struct drbd_shim_limits start = {
+	.logical_bytes = 512, .physical_bytes = 512, .max_io_bytes = DRBD_SHIM_MAX_IO, .flags = DRBD_SHIM_LIMIT_WRITE_CACHE,
+};
 
 #ifdef SHIM_NEW_BLOCK
 static void shim_fill_limits(struct queue_limits *lim, const struct drbd_shim_limits *l)
@@ -36,11 +41,11 @@ static void shim_common_limits(struct queue_limits *lim, const struct drbd_shim_
 }
 
 #ifdef SHIM_NEW_BLOCK
-struct gendisk *shim_alloc_disk(const struct drbd_shim_limits *l)
+struct gendisk *shim_alloc_disk(void)
 {
 	struct queue_limits lim = { };
 
-	shim_common_limits(&lim, l);
+	shim_common_limits(&lim, &start);
 	return blk_alloc_disk(&lim, NUMA_NO_NODE);
 }
 
@@ -69,19 +74,20 @@ static int set_limits(struct gendisk *disk, const struct drbd_shim_limits *l)
 	return 0;
 }
 
-struct gendisk *shim_alloc_disk(const struct drbd_shim_limits *l)
+struct gendisk *shim_alloc_disk(void)
 {
 	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
 
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
-	set_limits(disk, l);
+	set_limits(disk, &start);
 	return disk;
 }
 #endif
 
-int shim_set_limits(struct gendisk *disk, const struct drbd_shim_limits *l)
+SHIM_DEVICE_CALL(shim_device_limits)
 {
+	const struct drbd_shim_limits *l = data;
 	u32 unit = l->logical_bytes - 1, max = UINT_MAX >> SECTOR_SHIFT;
 
 	if (l->flags & ~(DRBD_SHIM_LIMIT_ROTATIONAL | DRBD_SHIM_LIMIT_WRITE_CACHE) ||
@@ -92,7 +98,7 @@ int shim_set_limits(struct gendisk *disk, const struct drbd_shim_limits *l)
 	    l->max_discard_sectors > max || l->max_write_zeroes_sectors > max ||
 	    (l->max_discard_sectors && !l->discard_granularity))
 		return -EINVAL;
-	return set_limits(disk, l);
+	return set_limits(dev->disk, l);
 }
 
 void shim_get_limits(struct block_device *bdev, struct drbd_shim_backing *arg)

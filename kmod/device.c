@@ -4,7 +4,8 @@
 
 #define DRBD_MAJOR 147
 
-static DEFINE_XARRAY_ALLOC(devices);
+DEFINE_XARRAY_ALLOC(shim_device_table);
+#define devices shim_device_table
 u32 shim_devices;
 
 static void drop_arenas(struct shim_device *dev)
@@ -34,11 +35,6 @@ static const struct block_device_operations disk_ops = {
 	.free_disk = disk_freed,
 };
 
-struct shim_device *shim_device(u32 id)
-{
-	return xa_load(&devices, id);
-}
-
 void shim_devices_exit(void)
 {
 	bioset_exit(&shim_bypass_set);
@@ -51,7 +47,7 @@ int shim_devices_init(void)
 
 	if (rc)
 		return rc;
-	rc = shim_bypass_set_init();
+	rc = bioset_init(&shim_bypass_set, BIO_POOL_SIZE, offsetof(struct shim_bypass, clone), 0);
 	if (rc)
 		unregister_blkdev(DRBD_MAJOR, "drbd");
 	return rc;
@@ -106,11 +102,7 @@ static struct shim_device *device_make(const struct drbd_shim_device *arg)
 
 static int disk_make(struct shim_device *dev)
 {
-	static const struct drbd_shim_limits start = {
-		.logical_bytes = 512, .physical_bytes = 512, .max_io_bytes = DRBD_SHIM_MAX_IO,
-		.flags = DRBD_SHIM_LIMIT_WRITE_CACHE,
-	};
-	struct gendisk *disk = shim_alloc_disk(&start);
+	struct gendisk *disk = shim_alloc_disk();
 	int rc;
 
 	if (IS_ERR(disk))
@@ -307,11 +299,6 @@ SHIM_DEVICE_CALL(shim_device_capacity)
 	if (get_capacity(dev->disk) != arg->sectors && !set_capacity_and_notify(dev->disk, arg->sectors))
 		kobject_uevent(&disk_to_dev(dev->disk)->kobj, KOBJ_CHANGE);
 	return 0;
-}
-
-SHIM_DEVICE_CALL(shim_device_limits)
-{
-	return shim_set_limits(dev->disk, data);
 }
 
 SHIM_DEVICE_CALL(shim_device_state_arena)

@@ -6,16 +6,25 @@
 #define MAX_BACKOFF	8		/* seconds; below engine_wait, so that requests survive a restart */
 
 static void watch(struct work_struct *work);
-static void answer_at_close(struct work_struct *work);
 static DEFINE_MUTEX(lock);
 static DECLARE_DELAYED_WORK(watch_work, watch);
-static DECLARE_WORK(close_work, answer_at_close);
 static bool here, leaving;
 static bool holding;			/* the module, for pin and devices, while no engine's open file does it */
 static u32 generations, deaths;		/* deaths in a row */
 static unsigned long changed, next_start;	/* jiffies: engine came or went; when one may be started */
 static int count_at_close;		/* the module's use count while the file was still open */
 bool shim_pinned;
+
+/* Only when the use count has fallen, or `rmmod` right after the answer could still find the module in use. */
+static void answer_at_close(struct work_struct *work)
+{
+	int i;
+
+	for (i = 0; i < 100 && module_refcount(THIS_MODULE) >= count_at_close; i++)
+		usleep_range(100, 1000);
+	shim_replies_at_close();
+}
+static DECLARE_WORK(close_work, answer_at_close);
 
 bool shim_engine_answers_dumps(void)
 {
@@ -48,14 +57,10 @@ static bool wanted(void)
 /* Runs in the new process before exec: what a process in the write-back path needs, inherited by all its threads. */
 static int prepare(struct subprocess_info *info, struct cred *new)
 {
-	struct rlimit *limits = current->signal->rlim;
-
 	current->flags |= PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE;
 	current->signal->oom_score_adj = OOM_SCORE_ADJ_MIN;
-	task_lock(current->group_leader);
-	limits[RLIMIT_NOFILE] = (struct rlimit) { 65536, 65536 };
-	limits[RLIMIT_MEMLOCK] = (struct rlimit) { RLIM_INFINITY, RLIM_INFINITY };
-	task_unlock(current->group_leader);
+	current->signal->rlim[RLIMIT_NOFILE] = (struct rlimit) { 65536, 65536 };
+	current->signal->rlim[RLIMIT_MEMLOCK] = (struct rlimit) { RLIM_INFINITY, RLIM_INFINITY };
 	return 0;
 }
 
@@ -150,16 +155,6 @@ void shim_engine_detach(void)
 		pr_warn("the engine is gone, starting another one\n");
 	queue_work(shim_wq, &close_work);
 	mod_delayed_work(shim_wq, &watch_work, next_start - jiffies);
-}
-
-/* Only when the use count has fallen, or `rmmod` right after the answer could still find the module in use. */
-static void answer_at_close(struct work_struct *work)
-{
-	int i;
-
-	for (i = 0; i < 100 && module_refcount(THIS_MODULE) >= count_at_close; i++)
-		usleep_range(100, 1000);
-	shim_replies_at_close();
 }
 
 /* No request can come any more; those that wait get an answer. */

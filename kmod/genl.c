@@ -18,24 +18,20 @@ struct drbd_genlmsghdr {
 static int relay_do(struct sk_buff *skb, struct genl_info *info)
 {
 	u32 flags = DRBD_SHIM_REQ_CAPABLE | (info->nlhdr->nlmsg_flags & NLM_F_ACK ? DRBD_SHIM_REQ_ACK : 0);
-	int rc;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	rc = shim_request_queue(genl_info_net(info), info->snd_portid, info->nlhdr, flags);
 	/* -EINTR: the core sends nothing, the answer comes later */
-	return rc ? : -EINTR;
+	return shim_request_queue(genl_info_net(info), info->snd_portid, info->nlhdr, flags) ? : -EINTR;
 }
 
 static int relay_dump(struct netlink_callback *cb)
 {
 	u32 flags = DRBD_SHIM_REQ_DUMP | (capable(CAP_SYS_ADMIN) ? DRBD_SHIM_REQ_CAPABLE : 0);
-	int rc;
 
 	if (!shim_engine_answers_dumps())
 		return 0;
-	rc = shim_request_queue(sock_net(cb->skb->sk), NETLINK_CB(cb->skb).portid, cb->nlh, flags);
-	return rc ? : -EINTR;
+	return shim_request_queue(sock_net(cb->skb->sk), NETLINK_CB(cb->skb).portid, cb->nlh, flags) ? : -EINTR;
 }
 
 /* The answer while nothing is configured. */
@@ -98,8 +94,7 @@ struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struc
 	header->minor = from->minor;
 	header->ret_code = ERR_NOMEM;
 	nest = nla_nest_start_noflag(skb, NLA_CFG_REPLY);
-	if (nla_put_string(skb, INFO_TEXT, text))
-		pr_debug("no room for: %s\n", text);
+	nla_put_string(skb, INFO_TEXT, text);
 	nla_nest_end(skb, nest);
 	genlmsg_end(skb, header);
 	return skb;
@@ -174,11 +169,8 @@ static struct notifier_block notifier = { .notifier_call = requester_gone };
 
 int shim_genl_init(void)
 {
-	int rc = netlink_register_notifier(&notifier);
+	int rc = netlink_register_notifier(&notifier) ? : genl_register_family(&shim_family);
 
-	if (rc)
-		return rc;
-	rc = genl_register_family(&shim_family);
 	if (rc)
 		netlink_unregister_notifier(&notifier);
 	return rc;

@@ -144,7 +144,7 @@ static void send_pages(struct lower *l, blk_opf_t opf)
 	}
 }
 
-static int send_range(struct lower *l)
+static void send_range(struct lower *l)
 {
 	sector_t sector = l->op.sector, sectors = l->op.bytes >> SECTOR_SHIFT;
 	struct bio *bio = NULL;
@@ -155,9 +155,10 @@ static int send_range(struct lower *l)
 	else
 		rc = __blkdev_issue_zeroout(l->b->bdev, sector, sectors, GFP_NOIO, &bio,
 					    l->op.flags & DRBD_SHIM_UNMAP ? 0 : BLKDEV_ZERO_NOUNMAP);
+	if (rc)
+		WRITE_ONCE(l->status, errno_to_blk_status(rc));
 	if (bio)
 		send_bio(l, bio);
-	return rc;
 }
 
 static void lower_send(struct lower *l)
@@ -166,7 +167,6 @@ static void lower_send(struct lower *l)
 	blk_opf_t opf = (f & DRBD_SHIM_PREFLUSH ? REQ_PREFLUSH : 0) | (f & DRBD_SHIM_FUA ? REQ_FUA : 0) |
 		(f & DRBD_SHIM_SYNC ? REQ_SYNC : 0) | (f & DRBD_SHIM_META ? REQ_META | REQ_PRIO : 0) |
 		(f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0);
-	int rc = 0;
 
 	atomic_set(&l->pending, 1);
 	if (l->generation != READ_ONCE(shim_channel.generation))
@@ -178,9 +178,7 @@ static void lower_send(struct lower *l)
 	else if (l->op.op == DRBD_SHIM_FLUSH)
 		send_bio(l, bio_alloc_bioset(l->b->bdev, 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO, &lower_set));
 	else
-		rc = send_range(l);
-	if (rc)
-		WRITE_ONCE(l->status, errno_to_blk_status(rc));
+		send_range(l);
 	lower_put(l);
 }
 
@@ -239,26 +237,6 @@ static int lower_check(struct shim_device *dev, const struct shim_backing *b, co
 	return op->op <= DRBD_SHIM_WRITE ? check_memory(dev, b, op, slot) : 0;
 }
 
-/* device.lock */
-static void lower_fill(struct lower *l, struct shim_device *dev, struct shim_backing *b, const struct drbd_shim_op *op,
-		       struct shim_slot *slot)
-{
-	*l = (struct lower) { .b = b, .op = *op, .generation = shim_channel.generation };
-	shim_event_init(&l->ev, lower_told);
-	if (op->op <= DRBD_SHIM_WRITE) {
-		l->arena = dev->arenas[op->arena];
-		kref_get(&l->arena->ref);
-	}
-	if (slot) {
-		l->seq = slot->seq;
-		if (!slot->flying++)
-			slot->failed = slot->done = slot->dropped = false;
-	}
-	b->flying++;
-	list_add_tail(&l->node, &b->queue);
-	queue_work(b->wq, &b->work);
-}
-
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 {
 	struct shim_backing *b = op->role < DRBD_SHIM_ROLES ? dev->backing[op->role] : NULL;
@@ -277,9 +255,20 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	if (slot && (!slot->told || !slot->bio))
 		slot = NULL;
 	rc = lower_check(dev, b, op, slot);
-	if (rc)
+	if (rc) {
 		mempool_free(l, &pool);
-	else
-		lower_fill(l, dev, b, op, slot);
-	return rc;
+		return rc;
+	}
+	*l = (struct lower) { .b = b, .op = *op, .generation = shim_channel.generation, .seq = slot ? slot->seq : 0 };
+	shim_event_init(&l->ev, lower_told);
+	if (op->op <= DRBD_SHIM_WRITE) {
+		l->arena = dev->arenas[op->arena];
+		kref_get(&l->arena->ref);
+	}
+	if (slot && !slot->flying++)
+		slot->failed = slot->done = slot->dropped = false;
+	b->flying++;
+	list_add_tail(&l->node, &b->queue);
+	queue_work(b->wq, &b->work);
+	return 0;
 }

@@ -3,10 +3,9 @@
 #include "shim.h"
 
 struct opener {
-	struct list_head node;		/* in device.openers while it waits */
+	struct list_head node;		/* in device.openers until it is answered */
 	struct shim_event ev;
 	struct drbd_shim_event e;
-	bool answered;
 	int rc;
 };
 
@@ -18,9 +17,8 @@ static void opener_free(struct shim_event *ev)
 /* device.lock */
 static void tell_count(struct shim_device *dev)
 {
-	struct drbd_shim_event e = {
-		.type = DRBD_SHIM_EV_OPEN_COUNT, .device = dev->id, .tag = dev->opens, .flags = dev->writers,
-	};
+	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_OPEN_COUNT, .device = dev->id, .tag = dev->opens,
+		.flags = dev->writers };
 
 	shim_emit(&dev->events[SHIM_COUNT], &e, dev->generation);
 }
@@ -48,11 +46,11 @@ int shim_open(SHIM_OPEN_ARGS)
 		if (dev->started)
 			shim_emit(&o->ev, &o->e, dev->generation);
 	}
-	rc = wait_event_interruptible_timeout(dev->wait, READ_ONCE(o->answered) || READ_ONCE(dev->dead),
+	rc = wait_event_interruptible_timeout(dev->wait, list_empty_careful(&o->node) || READ_ONCE(dev->dead),
 					      shim_open_wait * HZ);
 	guard(spinlock_irq)(&dev->lock);
 	shim_event_cancel(&o->ev);
-	if (o->answered) {
+	if (list_empty(&o->node)) {
 		rc = o->rc;
 		kfree(o);
 		return rc;
@@ -82,7 +80,6 @@ int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op)
 		}
 		o->rc = -op->error;
 		list_del_init(&o->node);
-		WRITE_ONCE(o->answered, true);
 		wake_up_all(&dev->wait);
 		break;
 	}

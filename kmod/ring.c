@@ -10,12 +10,6 @@ struct shim_channel shim_channel = {
 };
 #define chan shim_channel
 
-void shim_event_init(struct shim_event *ev, void (*told)(struct shim_event *ev))
-{
-	INIT_LIST_HEAD(&ev->node);
-	ev->told = told;
-}
-
 /* Pairs with the engine's barrier between storing `sleeping` and looking at the words again. */
 static void wake(void)
 {
@@ -99,12 +93,10 @@ static int run_op(const struct drbd_shim_op *op)
 {
 	struct shim_device *dev = shim_device(op->device);
 
-	if (memchr_inv(op->reserved, 0, sizeof(op->reserved)))
-		return -EINVAL;
-	if (op->type == DRBD_SHIM_OP_NOP)
-		return 0;
 	if (!dev || dev->adopted != chan.generation || (!dev->started && op->type != DRBD_SHIM_OP_LOWER))
 		return -ENODEV;
+	if (memchr_inv(op->reserved, 0, sizeof(op->reserved)))
+		return -EINVAL;
 	switch (op->type) {
 	case DRBD_SHIM_OP_COMPLETE:	return shim_complete(dev, op);
 	case DRBD_SHIM_OP_LOWER:	return shim_lower(dev, op);

@@ -71,7 +71,12 @@ struct shim_channel {
 };
 extern struct shim_channel shim_channel;
 
-void shim_event_init(struct shim_event *ev, void (*told)(struct shim_event *ev));
+static inline void shim_event_init(struct shim_event *ev, void (*told)(struct shim_event *ev))
+{
+	INIT_LIST_HEAD(&ev->node);
+	ev->told = told;
+}
+
 void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation);
 void shim_event_cancel(struct shim_event *ev);
 void shim_channel_set(struct drbd_shim_rings *rings, u32 generation);
@@ -141,7 +146,8 @@ struct shim_device {
 };
 
 extern u32 shim_devices;		/* that exist */
-struct shim_device *shim_device(u32 id);
+extern struct xarray shim_device_table;
+static inline struct shim_device *shim_device(u32 id) { return xa_load(&shim_device_table, id); }
 int shim_devices_init(void);
 void shim_devices_exit(void);
 void shim_devices_orphan(u32 generation);
@@ -171,12 +177,21 @@ void shim_admit(struct shim_device *dev);
 void shim_admit_work(struct work_struct *work);
 void shim_bios_retell(struct shim_device *dev);
 void shim_bios_fail(struct shim_device *dev);
-void shim_wait_copying(struct shim_device *dev);
+static inline void shim_wait_copying(struct shim_device *dev)
+{
+	wait_event(dev->wait, !READ_ONCE(dev->n_copying));
+}
+
 int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op);
 
 /* bio.c */
+struct shim_bypass {
+	struct shim_device *dev;
+	struct bio *orig;
+	unsigned long start;
+	struct bio clone;		/* last: its vectors follow */
+};
 extern struct bio_set shim_bypass_set;
-int shim_bypass_set_init(void);
 void shim_submit_bio(struct bio *bio);
 int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
 

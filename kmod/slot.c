@@ -7,8 +7,7 @@ bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot)
 {
 	if (slot->bio || slot->flying)
 		return false;
-	if (slot->room_pages)
-		bitmap_clear(dev->room, slot->room_page, slot->room_pages);
+	bitmap_clear(dev->room, slot->room_page, slot->room_pages);
 	slot->told = false;
 	list_move(&slot->node, &dev->free);
 	dev->n_busy--;
@@ -145,7 +144,6 @@ int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 {
 	struct shim_arena *arena = dev->arenas[DRBD_SHIM_DATA_ARENA];
 	struct shim_slot *slot;
-	unsigned long start;
 	struct bio *bio;
 	bool admit;
 
@@ -161,22 +159,16 @@ int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 			return -EINVAL;
 		copy_bio(bio, arena->addr + op->offset, false);
 	}
+	bio_end_io_acct(bio, slot->start);
 	scoped_guard(spinlock_irq, &dev->lock) {
-		start = slot->start;
 		slot->bio = NULL;
 		admit = shim_slot_put(dev, slot);
 	}
-	bio_end_io_acct(bio, start);
 	bio->bi_status = errno_to_blk_status(-op->error);
 	bio_endio(bio);
 	if (admit)
 		shim_admit(dev);
 	return 0;
-}
-
-void shim_wait_copying(struct shim_device *dev)
-{
-	wait_event(dev->wait, !READ_ONCE(dev->n_copying));
 }
 
 /* Tells a new engine of everything that is not ended, in order of arrival. device.lock */

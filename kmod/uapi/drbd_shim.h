@@ -215,7 +215,6 @@ DRBD_SHIM_AT(drbd_shim_event, comm, 48);
  * the next turn. A wrong op is skipped and counted in `refused`.
  */
 enum drbd_shim_op_type {
-	DRBD_SHIM_OP_NOP		= 0,
 	/*
 	 * Ends a bio: device, tag, error (errno, 0 success), offset. For a read without error `offset` says where in the
 	 * data arena its data lie (in the bio's room or anywhere else); otherwise it is not looked at. The tag and its
@@ -231,8 +230,9 @@ enum drbd_shim_op_type {
 	 */
 	DRBD_SHIM_OP_LOWER		= 2,
 	/*
-	 * Sets the device's policy: device, flags (DRBD_SHIM_READ_BYPASS or 0). One without READ_BYPASS is
-	 * always answered by POLICY_CLOSED (several that follow each other fast: maybe by one). READ_BYPASS needs a claimed data device. Starts as 0; set to 0 when the engine is gone.
+	 * Sets the device's policy: device, flags (DRBD_SHIM_READ_BYPASS or 0). 0 is always answered by POLICY_CLOSED
+	 * (several that follow each other fast: maybe by one). READ_BYPASS needs a claimed data device. Starts as 0; set
+	 * to 0 when the engine is gone.
 	 */
 	DRBD_SHIM_OP_POLICY		= 3,
 	/* device, tag (open id), error (0 grants, else the errno of open(2)). An id that is not waiting is ignored. */

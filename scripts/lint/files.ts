@@ -4,7 +4,9 @@ import type { Finding, SourceFile } from './types.ts';
 
 const FILE_LINES = 600;
 const LINE_CHARACTERS = 140;
+/** What the shim may have at most, and what it must never grow beyond until it is there. */
 const KMOD_LINES = 2000;
+const KMOD_LINES_NOW = 2400;
 const SOURCE = /\.(ts|c|h|cc|sh)$|^scripts\/[^/.]+$|^\.ci\/|Makefile$|Kbuild$/;
 const CODE = /\.(ts|c|h|cc)$/;
 /** Counted apart: what differs between kernels, and the empty transport modules. */
@@ -41,7 +43,8 @@ function checkKmod(files: readonly SourceFile[]): Finding[] {
   const counted = files.filter(({ path }) => /^kmod\/[^/]+\.c$/.test(path) && !KMOD_APART.test(path));
   const lines = counted.reduce((sum, { text }) => sum + text.split('\n').length - 1, 0);
   if (lines <= KMOD_LINES) return [];
-  return [{ path: 'kmod', line: 1, text: `${lines} lines in kmod/*.c, over ${KMOD_LINES}: the shim decides nothing` }];
+  const text = `${lines} lines in kmod/*.c, over ${KMOD_LINES}: the shim decides nothing`;
+  return [{ path: 'kmod', line: 1, text, warning: lines <= KMOD_LINES_NOW }];
 }
 
 /** Files that nothing imports, and tests that no project of vitest.config.ts runs. */

@@ -47,7 +47,7 @@ async function mount(guest: Guest): Promise<void> {
 
 const writeFiles = (guest: Guest, prefix: string, count: number): Promise<string> =>
   guest.run(
-    `cd /mnt/r0 && for i in $(seq ${count}); do head -c 1M /dev/urandom > ${prefix}$i; done && sync -f . && sha256sum *`,
+    `cd /mnt/r0 && for i in $(seq ${count}); do head -c 1M /dev/urandom > ${prefix}$i; done && sync -f . && sha256sum $(find . -type f | sort)`,
     LONG,
   );
 
@@ -196,7 +196,7 @@ async function killEngine({ n1, tell }: Scene): Promise<void> {
   await n1.run('touch /run/enough');
   check((await busy.done) === 0, 'the file system saw no error', busy.lines.slice(-3));
   await waitHealthy(n1);
-  sums = await n1.run('cd /mnt/r0 && sync -f . && sha256sum *', LONG);
+  sums = await n1.run('cd /mnt/r0 && sync -f . && sha256sum $(find . -type f | sort)', LONG);
   tell.say(`Engine ${before[0]} killed with -9 under a busy ext4; ${after[0]} took over, no error was seen.`);
 }
 
