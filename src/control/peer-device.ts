@@ -31,6 +31,8 @@ export class PeerDevice {
   peerMaxSectors = 0;
   peerMaxBioBytes = 0;
   peerLogicalBlockBytes = 512;
+  /** Current UUID of the peer's data when this diskless node made a newer one: what still says so is out of date. */
+  overtaken = 0n;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;
   /** drbd_resync_finished has to wait for: the peer's disk state told meanwhile. @spec state.md 5.3 row 6 */

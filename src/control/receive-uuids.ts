@@ -39,6 +39,8 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { device, connection } = pd;
   const { resource } = device;
   const message = messageOf(p);
+  if (pd.overtaken !== 0n && uuidEq(message.currentUuid, pd.overtaken)) return;
+  pd.overtaken = 0n;
   keep(pd, message);
   const { peerRole } = resource.connectionRow(connection.nodeId);
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);

@@ -152,7 +152,10 @@ function createForPeers(device: Device): void {
   for (const pd of peerDevicesOf(device)) {
     if (peerContext(pd).repl < Repl.established) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
-    if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
+    if (pd.uuids) {
+      if (peerContext(pd).pdsk === Disk.upToDate) pd.overtaken = pd.uuids.currentUuid;
+      pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
+    }
     const facts = { peerCurrentUuid: made.uuid };
     device.resource.dispatch({ kind: 'peerDeviceFacts', vnr: device.vnr, nodeId: pd.connection.nodeId, facts });
   }
@@ -226,6 +229,14 @@ export function afterConnectionLost(connection: Connection, done: () => void): v
   ended();
 }
 
+/** The peer ended its resync and has our generation, but the link broke before its disk state came: contact to data is lost. */
+function tookOverUnseen({ device, connection: { nodeId } }: PeerDevice): boolean {
+  const { resource, vnr, disk } = device;
+  return disk !== null && disk.tracks(nodeId) && disk.meta.superBlock.peers[nodeId].bitmapUuid === 0n
+    && resource.view.resource.role === Role.primary && resource.deviceRow(vnr).disk === Disk.upToDate
+    && resource.peerDeviceRow(vnr, nodeId).pdsk === Disk.inconsistent;
+}
+
 function lostVolume(pd: PeerDevice, done: () => void): void {
   const { device, connection } = pd;
   const { resource, vnr } = device;
@@ -233,6 +244,8 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
     holdingUuidLock: false, resyncAgain: 0 };
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId: connection.nodeId, facts });
   pd.sent = null;
+  pd.overtaken = 0n;
+  if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
   const row = resource.deviceRow(vnr);
   const needed = row.newCurUuid && !resource.view.resource.suspended && !row.primaryLostQuorum
     && resource.io.requests.tlHead >= 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));

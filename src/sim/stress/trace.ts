@@ -93,12 +93,12 @@ export function traceBlock(cluster: SimCluster, block: number, out: (line: strin
     if (n >= 0 && n < source.length && (source[n]! >>> (block % 32)) & 1) say(byBitmap(self), `bit merged into slot ${slot}`);
   });
   before(SimDisk, 'submit', (self: SimDisk, op, flags, sector, sizeBytes) => {
-    if (process.env.AL && op !== LowerOp.flush && sector > 40880) say(memberOf((m) => m.node.disks.get(self.path) === self), `META ${lowerNames[op]} ${sector}+${sizeBytes}`);
+    if (op !== LowerOp.flush && sector > 40880) say(memberOf((m) => m.node.disks.get(self.path) === self), `META ${lowerNames[op]} ${sector}+${sizeBytes}`);
   });
   const extent = Math.floor(block / BITS_PER_EXTENT);
   for (const name of ['begin', 'complete'] as const) {
     before(ActivityLog, name, (self: ActivityLog, first: number, last: number, token: number) => {
-      if (process.env.AL && first <= extent && extent <= last) {
+      if (first <= extent && extent <= last) {
         say(memberOf((m) => deviceOf(m)?.disk?.al === self), `al ${name} ${first}..${last} ${token ?? ''}`);
       }
     });

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** npm run sim -- --seeds 1..100 [--troubles cut,reset] [--writes n] [--protocol A] [--wide] [--trace sector] */
 import { parseArgs } from 'node:util';
-import { Stress } from './stress.ts';
-import { traceBlock } from './trace.ts';
-import { WireProtocol } from './profile.ts';
-import type { Trouble } from './troubles.ts';
-import { everyTrouble } from './troubles.ts';
+import { Stress } from '../src/sim/stress/stress.ts';
+import { traceBlock } from '../src/sim/stress/trace.ts';
+import { WireProtocol } from '../src/sim/stress/profile.ts';
+import type { Trouble } from '../src/sim/stress/troubles.ts';
+import { everyTrouble } from '../src/sim/stress/troubles.ts';
 
 const { values } = parseArgs({ options: {
   seeds: { type: 'string', default: '1..100' }, troubles: { type: 'string' }, writes: { type: 'string' },
