@@ -211,7 +211,7 @@ export class ConnectionIo {
     const { pool } = requests;
     const words = pool.net[this.nodeId] as Uint16Array;
     for (let slot = requests.writeHead; slot >= 0; slot = pool.writeNext[slot]) {
-      if (pool.device[slot] !== peer.device.index || (words[slot] & Net.OK) !== 0) continue;
+      if (pool.device[slot] !== peer.device.index || isWritten(words[slot])) continue;
       if ((pool.local[slot] & Rq.IN_TL) !== 0) peer.device.bits.set(peer, pool.sector[slot], pool.size[slot]);
     }
     for (const other of connectionList) if (other.facts.peerRole === 1) other.writes.applyUnacked(peer.device);
@@ -264,3 +264,7 @@ export class ConnectionIo {
     done();
   }
 }
+
+/** Has the peer said that it wrote it? A and B call a write good before: its P_NEG_ACK may still be on the way. */
+const isWritten = (word: number): boolean =>
+  (word & (Net.OK | Net.EXP_WRITE_ACK)) === (Net.OK | Net.EXP_WRITE_ACK) || (word & (Net.OK | Net.DONE)) === (Net.OK | Net.DONE);

@@ -42,6 +42,6 @@ export function profileOf(seed: number, wanted: Wanted): Profile {
     resource: { nrRequests, peerAckDelay: pick(100, 10, 1000) },
     disk: { alExtents: pick(1237, 67) },
     peerDevice: { resyncRate: wideDisk ? 400_000 : pick(100_000, 4_000), cPlanAhead: pick(20, 0), cMaxRate: wideDisk ? 400_000 : pick(102_400, 4_000) },
-    bytesPerMs: pick(100_000, 100_000, 10_000, 2_000), latencyMs: pick(0.1, 0.1, 2), diskMaxMs: pick(0.5, 0.5, 10),
+    bytesPerMs: Math.max(wideDisk ? 20_000 : 0, pick(100_000, 100_000, 10_000, 2_000)), latencyMs: pick(0.1, 0.1, 2), diskMaxMs: pick(0.5, 0.5, 10),
   };
 }
