@@ -135,7 +135,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   }
 
   writeLazy(): void {
-    if (!this.writer.busy) this.writer.write('lazy', { done: (errno) => this.#written(errno, []) });
+    if (!this.writer.writing) this.writer.write('lazy', { done: (errno) => this.#written(errno, []) });
   }
 
   /** disk-options. Another number of activity log slots takes effect at the next attach. */
@@ -228,7 +228,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   }
 
   #writeNext(): void {
-    if (this.writer.busy || this.#bitmapWaiters.length === 0) return;
+    if (this.writer.writing || this.#bitmapWaiters.length === 0) return;
     const told = this.#bitmapWaiters.splice(0);
     this.writer.write('changed', { done: (errno) => this.#written(errno, told) });
   }

@@ -60,7 +60,12 @@ export class BitmapWriter implements AlBitmap {
   }
 
   get busy(): boolean {
-    return this.#bulk.job !== null || this.#log.job !== null;
+    return this.writing || this.#log.job !== null;
+  }
+
+  /** A write() runs; the activity log's own pages do not count. */
+  get writing(): boolean {
+    return this.#bulk.job !== null;
   }
 
   /** The bitmap moved on disk; follow with write('all'). */
@@ -214,10 +219,15 @@ export class BitmapWriter implements AlBitmap {
     run.pages = pages;
     run.purpose = purpose;
     this.#copyOut(run);
-    // Cleared before the write, so that a change during it marks the page again.
-    for (let i = 0; i < pages; i++) marks[page + i] = PageMark.io;
+    // A cleared bit says that data are on the disk: they must not lie in its cache when the page is stable.
+    let flags: number = LowerFlag.meta | LowerFlag.sync;
+    for (let i = 0; i < pages; i++) {
+      if ((marks[page + i] & PageMark.lazy) !== 0) flags |= LowerFlag.preflush;
+      // Cleared before the write, so that a change during it marks the page again.
+      marks[page + i] = PageMark.io;
+    }
     this.writCnt += pages;
-    this.#io.write(LowerFlag.meta | LowerFlag.sync, this.#sectorOf(page), pages * blockBytes, run.offset, run);
+    this.#io.write(flags, this.#sectorOf(page), pages * blockBytes, run.offset, run);
   }
 
   #runDone(run: RunJob, errno: number): void {

@@ -16,4 +16,5 @@ export const regressions: readonly Regression[] = [
   { seed: 176, lost: 'UUIDs sent before a diskless Primary made a generation decided the attach of its old disk' },
   { seed: 229, lost: 'a write of protocol A refused by a detached peer: its P_NEG_ACK came after the bitmap had been sent' },
   { seed: 237, lost: 'the link broke between the UUIDs and the disk state at the end of a resync: no new generation' },
+  { seed: 1248, lost: 'a bitmap page with cleared bits was stable before the resynced data that they stand for' },
 ];
