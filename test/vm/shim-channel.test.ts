@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cluster } from './lib/cluster.ts';
+import { STAGE } from './lib/stage.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const module_ = process.env['DRBD_KO'] ?? join(root, 'kmod/drbd.ko');
+const module_ = process.env['DRBD_KO'] ?? globSync(join(STAGE, 'usr/lib/modules/6.1.*/updates/drbdd/drbd.ko'))[0] ?? '';
 const addon = join(root, 'build/Release/drbdd.node');
 
 /** The real ports against the real module, without an engine's decisions: programs/pass-through.ts hands bios down. */
