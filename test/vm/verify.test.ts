@@ -31,7 +31,7 @@ async function partAndMeet(guest: Guest): Promise<void> {
   await waitConnection(guest, 'Connected');
 }
 
-describe.skipIf(!installed || !process.env.TEST_ALL)('data under trouble (with TEST_ALL=1)', { sequential: true }, () => {
+describe.skipIf(!installed)('data under trouble', { sequential: true }, () => {
   let cluster: Cluster;
 
   beforeAll(async () => {
