@@ -255,8 +255,8 @@ export class SimStream implements Stream {
     if (!packet) return this.#end(this.#incomingEnd!.cause, this.#incomingEnd!.errno);
     const header = parseHeader(packet.bytes, this.#framing!.header);
     const payloadBytes = (packet.tags?.length ?? 0) * 512 + (packet.meta?.length ?? 0);
-    const fixedBytes = packet.bytes.length - (header?.bytes ?? 0);
-    if (!header || header.length !== fixedBytes + payloadBytes || fixedBytes > this.#framing!.maxFixedBytes ||
+    const fixedBytes = packet.bytes.length - (header?.headerBytes ?? 0);
+    if (!header || header.bodyBytes !== fixedBytes + payloadBytes || fixedBytes > this.#framing!.maxFixedBytes ||
         payloadBytes > this.#framing!.maxPayloadBytes) return this.#end('protocol', 0);
     let payload = -1;
     const arena = this.#volumes.get(header.volume);
@@ -267,7 +267,7 @@ export class SimStream implements Stream {
     }
     this.#incoming.shift();
     this.#lastReceivedMs = this.life.nowMs();
-    new Uint8Array(this.input.buffer).set(packet.bytes.subarray(header.bytes), 0);
+    new Uint8Array(this.input.buffer).set(packet.bytes.subarray(header.headerBytes), 0);
     this.#handler!.packet(header.command, header.volume, 0, fixedBytes, payload, payloadBytes);
   }
 

@@ -72,7 +72,7 @@ export function traceBlock(cluster: SimCluster, block: number, out: (line: strin
     if (!header) return;
     const who = memberOf((m) => m.node.address === self.local.address);
     const name = byName[header.command];
-    const body = new DataView(packet.buffer, at + header.bytes, bytes - header.bytes);
+    const body = new DataView(packet.buffer, at + header.headerBytes, bytes - header.headerBytes);
     if (name === undefined) {
       if ([0x03, 0x19].includes(header.command)) say(who, `sends ${header.command.toString(16)} ${body.getUint32(0)}`);
       else if (![0x14, 0x13].includes(header.command)) say(who, `sends ${header.command.toString(16)}`);
