@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
+import type { PeerLink } from '../host/link.ts';
 import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
-import { connectionFacts, type LinkFailure, type PeerLink } from './env.ts';
+import { connectionFacts, type LinkFailure } from './env.ts';
 import { Net, Rq, RqEvent } from './mod.ts';
 import { OutQueue } from './out-queue.ts';
 import { Cmd } from './packet-out.ts';
