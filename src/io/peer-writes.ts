@@ -475,9 +475,10 @@ export class PeerWrites {
     p.offset[slot] = -1;
   }
 
-  private checkDrained(): void {
+  /** The clean-up goes on once nothing of the lost connection is on a disk any more. */
+  checkDrained(): void {
     const { drained } = this;
-    if (drained === null || this.active > 0 || this.flushesLeft > 0) return;
+    if (drained === null || this.active > 0 || this.flushesLeft > 0 || this.connection.resyncOnDisk) return;
     this.drained = null;
     drained();
   }

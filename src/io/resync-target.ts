@@ -414,6 +414,7 @@ export class ResyncTarget {
     this.sectorsIn += sectors;
     if (this.peer.facts.repl === Repl.syncTarget) this.peer.inSync.progress(this.finishedSector());
     if (this.sectorsIn >= this.inFlight) this.allCameBack();
+    this.peer.connection.writes.checkDrained();
   }
 
   /** All requests before it are over. */
