@@ -60,7 +60,12 @@ export class ConnectionIo {
 
   /** Packets may be sent: Connected, with streams. */
   get up(): boolean {
-    return this.link !== null && this.facts.connected && !this.failed;
+    return this.connected && !this.failed;
+  }
+
+  /** As the state has it, also while it is failing: what is for the peer then waits for the state change. */
+  get connected(): boolean {
+    return this.link !== null && this.facts.connected;
   }
 
   /** BARRIER_ACK_PENDING, or writes that no barrier was sent for yet. */

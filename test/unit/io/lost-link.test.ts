@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What of a lost connection may still be on its way to the disk, or was promised, when the next one comes. */
 import { expect, test } from 'vitest';
+import { BioOp } from '../../../src/host/block.ts';
 import { Cmd } from '../../../src/io/packet-out.ts';
-import { Repl } from '../../../src/state/states.ts';
+import { Disk, Repl } from '../../../src/state/states.ts';
 import { Pair } from './pair.ts';
 
 const disk = (pair: Pair, side: 'a' | 'b') => pair[side].node.disks.get('/dev/d')!;
@@ -35,4 +36,44 @@ test('a resync write of the last connection clears no bit of this one', () => {
   expect(disk(pair, 'b').tag(0)).toBe(newer[0]);
   expect(pair.difference()).toBe(-1);
   expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
+});
+
+/** Between the failure and the state change that follows: the peer still counts, so the write waits for what becomes of it. */
+test('a write that comes while its connection is failing waits for the state change', () => {
+  const pair = new Pair({ seed: 42 });
+  pair.connectInSync();
+  pair.a.onFail = () => {};
+  pair.a.turn(() => pair.a.connection.fail('ProtocolError', 'something'));
+  let done = false;
+  pair.write(0, 8, 0, () => { done = true; });
+  pair.world.runFor(100);
+  expect(done).toBe(false);
+  pair.dropLink();
+  pair.run(() => done && pair.settled());
+  expect(pair.a.peer.bitsOutOfSync).toBe(1);
+});
+
+test('a diskless Primary fails no I/O while its connection is failing', () => {
+  const pair = new Pair({ seed: 43 });
+  pair.a.turn(() => {
+    pair.a.set(() => { pair.a.device.facts.disk = Disk.diskless; });
+    pair.a.device.detach();
+  });
+  pair.connectInSync();
+  pair.a.onFail = () => {};
+  pair.a.turn(() => pair.a.connection.fail('ProtocolError', 'something'));
+  const errnos: number[] = [];
+  pair.write(0, 8, 0, (e) => { errnos.push(e); });
+  pair.read(8, 8, (e) => { errnos.push(e); });
+  pair.bio(BioOp.flush, 0, 0, 0, (e) => { errnos.push(e); });
+  pair.world.runFor(100);
+  expect(errnos.filter((e) => e !== 0)).toEqual([]);
+  pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = true; }));
+  pair.dropLink();
+  pair.run(() => count(pair.a.events, 'disconnected') === 1);
+  expect(errnos.filter((e) => e !== 0)).toEqual([]);
+  pair.connectInSync();
+  pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = false; }));
+  pair.run(() => errnos.length === 3);
+  expect(errnos).toEqual([0, 0, 0]);
 });
