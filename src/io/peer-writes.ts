@@ -88,7 +88,10 @@ export class PeerWrites {
     if (payload >= 0) peer.received += size / 512;
     p.epoch[slot] = this.epochs.join();
     if ((p.flags[slot] & PeerFlag.SEND_WRITE_ACK) !== 0) peer.unacked++;
-    if ((dpFlags & DpFlag.sendReceiveAck) !== 0) this.ack(peer, Cmd.RECV_ACK, slot);
+    if ((dpFlags & DpFlag.sendReceiveAck) !== 0) {
+      p.flags[slot] |= PeerFlag.PROMISED;
+      this.ack(peer, Cmd.RECV_ACK, slot);
+    }
     this.active++;
     this.list.push(slot);
     if (this.mustMakeRoom(device, slot)) {
@@ -208,16 +211,23 @@ export class PeerWrites {
     }
   }
 
-  /** The link is gone: what is not on the disk yet is dropped as if it had never come. @spec io.md 12.4 */
+  /**
+   * The link is gone: what is not on the disk yet is dropped as if it had never come, unless it was acknowledged as
+   * received. What is over gives its extents back at once, one that is still to be written may need them. @spec io.md 12.4
+   */
   drainForDisconnect(done: () => void): void {
     assert(this.drained === null, 'drained twice');
     const p = this.connection.resource.peerRequests;
+    const held = this.hold === Hold.room ? this.holdSlot : -1;
     this.hold = Hold.none;
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
-      if ((p.flags[slot] & (PeerFlag.DONE | PeerFlag.SUBMITTED)) === 0) this.withdraw(slot);
+      const flags = p.flags[slot];
+      if ((flags & PeerFlag.DONE) !== 0) this.settle(slot, 0);
+      else if ((flags & (PeerFlag.SUBMITTED | PeerFlag.PROMISED)) === 0) this.withdraw(slot);
       slot = next;
     }
+    if (held >= 0 && held === this.list.tail) this.accept(held);
     this.drained = done;
     this.checkDrained();
   }

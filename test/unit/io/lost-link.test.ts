@@ -2,6 +2,7 @@
 /** What of a lost connection may still be on its way to the disk, or was promised, when the next one comes. */
 import { expect, test } from 'vitest';
 import { BioOp } from '../../../src/host/block.ts';
+import { IvFlag, IvType } from '../../../src/io/intervals.ts';
 import { Cmd } from '../../../src/io/packet-out.ts';
 import { Disk, Repl } from '../../../src/state/states.ts';
 import { Pair } from './pair.ts';
@@ -76,4 +77,26 @@ test('a diskless Primary fails no I/O while its connection is failing', () => {
   pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = false; }));
   pair.run(() => errnos.length === 3);
   expect(errnos).toEqual([0, 0, 0]);
+});
+
+test.each([[2, true], [3, false]])('protocol %i: a write that waits when the connection is lost is written: %s', (protocol, written) => {
+  const pair = new Pair({ seed: 44, protocol });
+  pair.connectInSync();
+  const { device } = pair.b;
+  const other = device.intervals.insert(IvType.RESYNC_READ, 7, 0, 8, -1);
+  device.intervals.flags[other] |= IvFlag.SUBMITTED;
+  let done = 0;
+  const tags = pair.write(0, 8, 0, () => { done++; });
+  pair.run(() => pair.b.connection.writes.active === 1);
+  pair.world.runFor(50);
+  expect(done).toBe(written ? 1 : 0);
+  pair.dropLink();
+  pair.run(() => count(pair.a.events, 'disconnected') === 1);
+  pair.world.at(5, 'the other one ends', () => pair.b.turn(() => {
+    device.intervals.remove(other);
+    device.conflicts.release(0, 8);
+  }));
+  pair.run(() => count(pair.b.events, 'disconnected') === 1 && pair.settled());
+  expect(disk(pair, 'b').tag(0)).toBe(written ? tags[0] : 0);
+  expect(pair.b.disk.al.used).toBe(0);
 });
