@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Cmd } from '../../../src/io/packet-out.ts';
 import { Disk, Repl } from '../../../src/state/states.ts';
 import { Pair, runs } from './pair.ts';
 
@@ -149,4 +150,16 @@ test('a diskless peer disk gets no data; all is marked', () => {
   pair.run(() => pair.settled());
   expect(pair.a.peer.bitsOutOfSync).toBe(1);
   expect(pair.b.received.filter((c) => c === 0)).toEqual([]);
+});
+
+test('a bitmap that is given up while it is worked in does not hold the data stream', () => {
+  const pair = new Pair({ seed: 19, sectors: 2 ** 27 });
+  pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+  pair.connectForResync();
+  pair.run(() => pair.b.received.includes(Cmd.COMPRESSED_BITMAP));
+  expect(pair.b.events).not.toContain('bitmap target');
+  for (const side of [pair.b, pair.a]) side.turn(() => side.set(() => { side.peer.facts.repl = Repl.established; }));
+  const tags = pair.write(0, 8);
+  pair.run(() => pair.settled());
+  expect(pair.b.node.disks.get('/dev/d')!.tag(0)).toBe(tags[0]);
 });
