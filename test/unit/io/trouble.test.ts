@@ -216,6 +216,20 @@ describe('hostile packets', () => {
     pair.a.turn(() => expect(pair.a.connection.packet(cmd, 0, ack(0, 1, 1, 4096), 0, 24, -1, 0)).not.toBe(''));
   });
 
+  test.each([Cmd.DATA, Cmd.TRIM, Cmd.DATA_REQUEST, Cmd.RS_DATA_REQUEST])('0x%x that is not in blocks of the disk is refused', (cmd) => {
+    const pair = new Pair({ seed: 34 });
+    pair.connectInSync();
+    Object.assign(pair.b.disk.lower.limits, { logicalBlockBytes: 4096 });
+    pair.b.turn(() => {
+      const view = ack(8, 1, 1, 512);
+      view.setUint32(24, 512);
+      const payload = cmd === Cmd.DATA ? pair.b.device.arena.alloc(512) : -1;
+      expect(pair.b.connection.packet(cmd, 0, view, 0, 28, payload, cmd === Cmd.DATA ? 512 : 0)).toContain('not in blocks of 4096');
+    });
+    expect(pair.arenaUsed()).toEqual([0, 0]);
+    expect(pair.b.device.lowerPending).toBe(0);
+  });
+
   test('anything of the right size is refused or taken, never an assertion, and the next connection works', () => {
     const sizes = new Map<number, number>([[Cmd.TRIM, 28], [Cmd.ZEROES, 28], [Cmd.BARRIER, 8], [Cmd.BARRIER_ACK, 8],
       [Cmd.DAGTAG, 8], [Cmd.FLUSH_REQUESTS, 8], [Cmd.FLUSH_REQUESTS_ACK, 12], [Cmd.FLUSH_FORWARD, 12], [Cmd.PEER_ACK, 16],
