@@ -283,3 +283,16 @@ test('discards of any alignment leave equal disks', () => {
     expect(disk(pair, 'b').tag(ops[0].sector)).toBe(0);
   }), { numRuns: 20 });
 });
+
+test('a peer\'s discards are not all on the disk at once', () => {
+  const pair = new Pair({ seed: 35 });
+  pair.connectInSync();
+  disk(pair, 'b').faults.stopped = true;
+  let done = 0;
+  for (let i = 0; i < 1000; i++) pair.bio(BioOp.discard, i * 16, 8, 0, (e) => { expect(e).toBe(0); done++; });
+  pair.world.runFor(100);
+  expect(pair.b.device.lowerPending).toBe(64);
+  disk(pair, 'b').resume();
+  pair.run(() => done === 1000 && pair.settled());
+  expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
+});
