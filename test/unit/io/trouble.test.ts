@@ -361,3 +361,25 @@ test('a peer\'s write that waits for the activity log when disk and connection g
   pair.run(() => errno === 0 && disconnected(pair, 1) && pair.settled());
   expect(pair.b.device.alWaiting).toBe(0);
 });
+
+test('without write ordering, more epochs than the receiver can count make the sender wait', () => {
+  const pair = new Pair({ seed: 39, protocol: 1 });
+  pair.b.turn(() => pair.b.set(() => {
+    pair.b.device.facts.diskFlushes = false;
+    pair.b.device.facts.diskDrain = false;
+  }));
+  pair.connectInSync();
+  disk(pair, 'b').faults.stopped = true;
+  let done = 0;
+  const next = (): void => {
+    done++;
+    if (done < 600) pair.write(done * 8, 8, 0, next);
+  };
+  pair.write(0, 8, 0, next);
+  pair.world.runFor(2000);
+  expect(done).toBe(600);
+  disk(pair, 'b').resume();
+  pair.run(() => pair.settled());
+  expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
+  expect(pair.difference()).toBe(-1);
+});
