@@ -217,6 +217,24 @@ describe('hostile packets', () => {
     pair.a.turn(() => expect(pair.a.connection.packet(cmd, 0, ack(0, 1, 1, 4096), 0, 24, -1, 0)).not.toBe(''));
   });
 
+  /** Its data would lie in memory that is free again when the request is really sent and ends. */
+  test('an answer to a read that was not sent yet is refused', () => {
+    const pair = new Pair({ seed: 40 });
+    pair.connectInSync();
+    pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.readBalancing = 1; }));
+    Object.assign(pair.a.connection.sender, { pump: () => {} });
+    pair.read(8, 8, () => {});
+    pair.run(() => pair.a.peer.apPending === 1);
+    const { pool } = pair.a.io.requests;
+    pair.a.turn(() => {
+      const payload = pair.a.device.arena.alloc(4096);
+      expect(pair.a.connection.packet(Cmd.DATA_REPLY, 0, ack(8, pool.generation[0], 1, 0), 0, 24, payload, 4096)).not.toBe('');
+    });
+    expect(pair.a.peer.apPending).toBe(1);
+    // The application's own room.
+    expect(pair.arenaUsed()).toEqual([1, 0]);
+  });
+
   test.each([Cmd.DATA, Cmd.TRIM, Cmd.DATA_REQUEST, Cmd.RS_DATA_REQUEST])('0x%x that is not in blocks of the disk is refused', (cmd) => {
     const pair = new Pair({ seed: 34 });
     pair.connectInSync();
