@@ -60,7 +60,12 @@ export class ConnectionIo {
 
   /** Packets may be sent: Connected, with streams. */
   get up(): boolean {
-    return this.link !== null && this.facts.connected && !this.failed;
+    return this.connected && !this.failed;
+  }
+
+  /** As the state has it, also while it is failing: what is for the peer then waits for the state change. */
+  get connected(): boolean {
+    return this.link !== null && this.facts.connected;
   }
 
   /** BARRIER_ACK_PENDING, or writes that no barrier was sent for yet. */
@@ -85,7 +90,7 @@ export class ConnectionIo {
 
   /**
    * The connection is lost, its streams closed, its facts changed: everything of io.md 3.9 steps 4 to 9. `done` comes
-   * when no write of the peer is on a disk any more; the requests that missed the peer end right before it. `prepare`
+   * when nothing of the peer is on a disk any more; the requests that missed the peer end right before it. `prepare`
    * comes before that and calls its argument, at once or later: a new data generation is made there, with the super
    * block written, so that no write completes without the peer in the old generation.
    */
@@ -224,6 +229,11 @@ export class ConnectionIo {
       case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, failed); break;
       default: this.source.localDone(device, id, failed);
     }
+  }
+
+  /** After a loss: resync writes and reads that are still on a disk; their bits must not change under the next resync. */
+  get resyncOnDisk(): boolean {
+    return this.source.list.length > 0 || this.peers.some((p) => !p.target.idle);
   }
 
   /** Writes of the peer are on the disk, on their way to it, or wait for the peer ack: PRIMARY_IND must stay. */

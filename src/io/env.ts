@@ -102,6 +102,8 @@ export interface IoActivityLog {
   /** A waiting one gives up. */
   cancel(token: number): boolean;
   isActive(first: number, last: number): boolean;
+  /** The disk goes: alActive() for everyone who waits, now; nothing is written any more. */
+  abandon(): void;
 }
 
 /** Room for waiting requests that an activity log must have. */

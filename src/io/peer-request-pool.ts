@@ -28,6 +28,8 @@ export const PeerFlag = {
   SUBMITTED: 16384,
   /** Resync read: answer handed over; its connection is lost; waits for another node's writes. */
   ANSWERED: 32768, GONE: 65536, WAITS_DAGTAG: 131072,
+  /** P_RECV_ACK was sent: the application may rely on it, with or without the connection. */
+  PROMISED: 262144,
 } as const;
 
 /** Peer requests of a resource as slots of typed arrays. @spec io.md 12.1 */

@@ -287,6 +287,7 @@ export class ResyncSource {
     }
     this.list.remove(slot);
     p.release(slot);
+    this.connection.writes.checkDrained();
   }
 
   private freePayload(slot: number): void {

@@ -12,6 +12,7 @@ import { Find, IvFlag, IvType } from './intervals.ts';
 import { Cmd, sendAck, sendDagtagRequest } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
+import { SlotQueue } from './request-pool.ts';
 import { isSourceFor } from './routing.ts';
 
 const ROUND_MS = 100;
@@ -30,6 +31,8 @@ export class ResyncTarget {
   /** c_sync_rate shown. */
   rate = 0;
   private readonly peer: PeerDeviceIo;
+  /** Ready, and without room in the stream so far. */
+  private readonly unsent: SlotQueue;
   private position = 0;
   private lastPosition = 0;
   private inFlight = 0;
@@ -52,6 +55,7 @@ export class ResyncTarget {
   constructor(peer: PeerDeviceIo) {
     this.peer = peer;
     this.list = new PeerList(peer.device.resource.peerRequests);
+    this.unsent = new SlotQueue(peer.device.resource.peerRequests);
     this.job = { name: 'resync', queued: false, run: () => this.round() };
     this.doneJob = { name: 'resync done', queued: false, run: () => this.tellDone() };
     this.idleJob = { name: 'resync idle', queued: false, run: () => this.tellIdle() };
@@ -115,12 +119,11 @@ export class ResyncTarget {
 
   /** Requests that waited for room in the stream, at the end of a turn. */
   pump(): void {
-    for (let slot = this.unsent; slot >= 0; slot = this.unsent) {
-      if (!this.sendOne(slot)) return;
-      this.unsent = this.nextUnsent(slot);
+    while (this.unsent.head >= 0) {
+      if (!this.sendOne(this.unsent.head)) return;
+      this.unsent.shift();
     }
   }
-  private unsent = -1;
 
   /** P_RS_DATA_REPLY. @spec io.md 12.8 */
   data(sector: number, size: number, idHigh: number, idLow: number, payload: number): string {
@@ -203,7 +206,7 @@ export class ResyncTarget {
   cancel(): void {
     const p = this.peer.device.resource.peerRequests;
     this.stopTimer();
-    this.unsent = -1;
+    while (this.unsent.shift() >= 0);
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
       if ((p.flags[slot] & PeerFlag.SUBMITTED) === 0) this.over(slot);
@@ -233,7 +236,7 @@ export class ResyncTarget {
     this.checkDone();
     if (this.doneTold) return;
     const jumpedBack = this.position <= this.lastPosition && this.inFlight - this.sectorsIn > 0 && this.position > 0;
-    if (link.data.queuedBytes() > QUEUED_MAX || this.unsent >= 0 || jumpedBack) {
+    if (link.data.queuedBytes() > QUEUED_MAX || this.unsent.length > 0 || jumpedBack) {
       this.arm(ROUND_MS);
       return;
     }
@@ -319,21 +322,9 @@ export class ResyncTarget {
   }
 
   private send(slot: number): void {
-    if (this.unsent >= 0 || !this.sendOne(slot)) {
-      if (this.unsent < 0) this.unsent = slot;
-      this.peer.device.resource.wakeSenders();
-    }
-  }
-
-  /** Next request that is ready but was never sent. */
-  private nextUnsent(after: number): number {
-    const { device } = this.peer;
-    const p = device.resource.peerRequests;
-    for (let slot = p.next[after]; slot >= 0; slot = p.next[slot]) {
-      const flags = device.intervals.flags[p.interval[slot]];
-      if ((flags & (IvFlag.READY_TO_SEND | IvFlag.SENT)) === IvFlag.READY_TO_SEND) return slot;
-    }
-    return -1;
+    if (this.unsent.length === 0 && this.sendOne(slot)) return;
+    this.unsent.push(slot);
+    this.peer.device.resource.wakeSenders();
   }
 
   private sendOne(slot: number): boolean {
@@ -402,7 +393,6 @@ export class ResyncTarget {
     const p = device.resource.peerRequests;
     const iv = p.interval[slot];
     const sectors = p.size[slot] / 512;
-    if (this.unsent === slot) this.unsent = this.nextUnsent(slot);
     if (p.offset[slot] >= 0) device.arena.free(p.offset[slot], p.size[slot]);
     this.list.remove(slot);
     if (this.idle && this.peer.facts.repl !== Repl.syncTarget) this.idleSoon();
@@ -414,6 +404,7 @@ export class ResyncTarget {
     this.sectorsIn += sectors;
     if (this.peer.facts.repl === Repl.syncTarget) this.peer.inSync.progress(this.finishedSector());
     if (this.sectorsIn >= this.inFlight) this.allCameBack();
+    this.peer.connection.writes.checkDrained();
   }
 
   /** All requests before it are over. */
