@@ -61,6 +61,14 @@ describe('a participant', () => {
     expect(late.view.waiting).toEqual([]);
   });
 
+  it('row 6: what a neighbour asked that is lost meanwhile is not taken up', () => {
+    const asked = step(three(), { kind: 'twopc', from: 2, packet: prepare() }, live);
+    const waits = step(asked.view, { kind: 'twopc', from: 1, packet: prepare({ tid: 78 }) }, live);
+    const lost = step(waits.view, { kind: 'lost', nodeId: 1, cstate: Cstate.networkFailure, tag: 'x' }, live);
+    const over = step(lost.view, { kind: 'twopc', from: 2, packet: end('commit') }, live);
+    expect(over.view.twopc).toBeNull();
+  });
+
   it('row 8: by another way: the same answer, not processed twice', () => {
     const asked = step(three(), { kind: 'twopc', from: 2, packet: prepare() }, live);
     const again = step(asked.view, { kind: 'twopc', from: 1, packet: prepare() }, live);
