@@ -129,6 +129,7 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
     device.openers.count(adopted.openTotal, adopted.openWriters);
     adopted.start();
   }
+  for (const { device } of volumes) device.openers.settleUnused();
   yield* until<void>((resume) => resource.worker.flush(() => resume()));
   notifier.mute(resource, false);
   notifier.everythingChanged(resource);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Engines die under a running application: it sees no error, and both disks end equal. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Role } from '../../../src/state/states.ts';
+import { Cstate, Role } from '../../../src/state/states.ts';
+import type { SimMember } from '../../../src/sim/cluster.ts';
 import { Pair, Writers } from './pair.ts';
 
 let pair: Pair;
@@ -14,6 +15,17 @@ async function settle(writers: Writers): Promise<void> {
   await pair.until('in sync again', () => pair.inSync());
   expect(writers.errors).toEqual([]);
   expect(pair.difference()).toBe(-1);
+}
+
+/** The last close comes while no engine is there. */
+async function closedMeanwhile({ node, engine }: SimMember): Promise<void> {
+  node.admin.pinned = false;
+  node.killEngine();
+  pair.kernel(pair.a).close();
+  node.admin.pinned = true;
+  node.start();
+  await pair.until('the next engine', () => pair.a.engine !== engine
+    && pair.a.engine!.resources.get('r0')?.view.connections[0]?.cstate === Cstate.connected);
 }
 
 describe('an engine that dies under I/O', { timeout: 30_000 }, () => {
@@ -57,6 +69,26 @@ describe('an engine that dies under I/O', { timeout: 30_000 }, () => {
       b.node.killEngine();
     }
     await settle(writers);
+  });
+
+  it('is closed while no engine is there: what was promoted for it is demoted', async () => {
+    await pair.upToDate();
+    const { a } = pair;
+    await pair.ok(a.setup.secondary('r0'));
+    expect(await pair.open(a, true)).toBe(0);
+    await closedMeanwhile(a);
+    await pair.until('demoted', () => a.resource.view.resource.role === Role.secondary);
+    expect(await pair.open(pair.b, true)).toBe(0);
+  });
+
+  it('is closed while no engine is there, after a forced demotion: I/O does not fail any longer', async () => {
+    await pair.upToDate();
+    const { a } = pair;
+    expect(await pair.open(a, true)).toBe(0);
+    await pair.ok(a.setup.secondary('r0', true));
+    expect(a.resource.view.resource.failIo).toBe(true);
+    await closedMeanwhile(a);
+    expect(await pair.open(a, true)).toBe(0);
   });
 
   it('on both, in the middle of a resync', async () => {
