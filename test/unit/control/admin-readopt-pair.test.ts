@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Engines die under a running application: it sees no error, and both disks end equal. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Cmd } from '../../../src/genl/ops.ts';
 import { Cstate, Role } from '../../../src/state/states.ts';
 import type { SimMember } from '../../../src/sim/cluster.ts';
 import { Pair, Writers } from './pair.ts';
@@ -69,6 +70,42 @@ describe('an engine that dies under I/O', { timeout: 30_000 }, () => {
       b.node.killEngine();
     }
     await settle(writers);
+  });
+
+  it.each(['io-error', 'suspend-io'] as const)('on a Primary without a disk, on-no-data-accessible %s', async (policy) => {
+    pair = new Pair(1, 1, 20_480, { onNoData: policy === 'io-error' ? 0 : 1 });
+    await pair.upToDate();
+    const { a } = pair;
+    expect(await pair.open(a, true)).toBe(0);
+    await pair.ok(a.setup.plain(Cmd.DETACH, {}, pair.cluster.minor(0, 0)));
+    const writers = new Writers(pair, a, 4);
+    for (let i = 0; i < 3; i++) {
+      const before = writers.done;
+      await pair.until('writes go on', () => writers.done > before + 20);
+      a.node.killEngine();
+    }
+    const before = writers.done;
+    await pair.until('writes go on', () => writers.done > before + 20);
+    writers.stopped = true;
+    await pair.until('the last write', () => writers.idle);
+    expect(writers.errors).toEqual([]);
+  });
+
+  it.each([[7, false], [1, true]])('on a Primary with resource-and-stonith, whose peer dies with it: fence-peer says %i', async (exit, stays) => {
+    pair = new Pair(1, 1, 20_480, {}, { fencingPolicy: 2 });
+    await pair.upToDate();
+    const { a, b } = pair;
+    expect(await pair.open(a, true)).toBe(0);
+    b.node.crash();
+    a.node.killEngine();
+    a.node.helper!.exitCodes.set('fence-peer', exit);
+    const written = pair.submit(a, 1, 1);
+    await pair.pause(5_000);
+    expect(a.resource.view.connections[0]!.suspFen).toBe(true);
+    expect(written.errno).toBe(-1);
+    await pair.pause(10_000);
+    expect(a.node.helper!.calls.filter(({ argv }) => argv[1] === 'fence-peer')).toHaveLength(1);
+    expect(written.errno).toBe(stays ? -1 : 0);
   });
 
   it('is closed while no engine is there: what was promoted for it is demoted', async () => {
