@@ -21,10 +21,13 @@ export function connectAgain(resource: Resource, facts: readonly Sticky[]): void
   for (const nodeId of nodeIds) resource.dispatch({ kind: 'connect', request: 0, nodeId, discardMyData: false, tentative: false });
   if (resource.view.resource.role !== Role.primary) return;
   engine.host.clock.timer(`${resource.name}: who is back`, RECONNECT_MS, () => {
+    if (engine.resources.get(resource.name) !== resource || resource.view.resource.role !== Role.primary) return;
     for (const nodeId of nodeIds) {
-      const gone = engine.resources.get(resource.name) === resource && resource.connections.has(nodeId)
-        && resource.connectionRow(nodeId).connects === 0;
+      const gone = resource.connections.has(nodeId) && resource.connectionRow(nodeId).connects === 0;
       if (gone) resource.dispatch({ kind: 'fencePeer', nodeId });
+    }
+    for (const { vnr, haveQuorum } of resource.view.devices) {
+      if (!haveQuorum) engine.helpers.run(resource, 'quorum-lost', { device: resource.devices.get(vnr) }, () => {});
     }
   });
 }

@@ -85,15 +85,18 @@ describe('three nodes', () => {
 
   it('an engine that dies on a Primary with quorum and io-error: an application sees no error', async () => {
     n = new Nodes(1, { nodes: 3, resource: { quorum: 1024, onNoQuorum: 0 } });
+    const helpers = (): string[] => n.at(0).node.helper!.calls.map(({ argv }) => argv[1]!);
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
     for (let i = 0; i < 3; i++) {
       n.at(0).node.killEngine();
       await writes(0, 10 * i, 3, 950 + i);
+      expect(helpers()).not.toContain('quorum-lost');
     }
     for (const id of [1, 2]) n.at(id).node.crash();
     n.at(0).node.killEngine();
     expect(await n.write(0, 50, 960)).toBe(5);
+    expect(helpers()).toContain('quorum-lost');
   });
 
   it('a Diskless Primary works on the others', async () => {
