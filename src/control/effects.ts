@@ -82,7 +82,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   abortLocalIo: (r, e) => r.devices.get(e.vnr)?.io.abortDiskIo(),
   suspendIo: (r, e) => r.devices.get(e.vnr)?.suspendIo(() => r.dispatch({ kind: 'ioQuiet', token: e.token })),
   resumeIo: (r, e) => r.devices.get(e.vnr)?.resumeIo(),
-  congestionOver: byFacts,
+  congestionOver: (r, e) => { const c = connection(r, e.nodeId); if (c) c.io.congested = false; },
 
   helper: (r, e) => runHelper(r, e, () => {}),
   notify: (r, e) => r.engine.notifier.notify(r, e.object, e.more),

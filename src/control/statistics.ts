@@ -88,6 +88,6 @@ function resyncStatistics({ io, device }: PeerDevice): typeof NO_RESYNC {
     peerDevRsPausedMs: Math.floor(progress.pausedMs),
     peerDevRsDt0Ms: mark0.ms, peerDevRsDb0Sectors: mark0.sectors,
     peerDevRsDt1Ms: mark1.ms, peerDevRsDb1Sectors: mark1.sectors,
-    peerDevRsCSyncRate: isSyncTarget(facts.repl as never) ? Math.max(0, Math.round(target.rate)) : 0,
+    peerDevRsCSyncRate: isSyncTarget(facts.repl as never) ? Math.max(0, Math.round(target.pace.rate)) : 0,
   };
 }

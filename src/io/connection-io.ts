@@ -3,6 +3,7 @@ import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
 import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
+import { HashWork } from './hash-work.ts';
 import { connectionFacts, type LinkFailure, type PeerLink } from './env.ts';
 import { Net, Rq, RqEvent } from './mod.ts';
 import { OutQueue } from './out-queue.ts';
@@ -32,12 +33,15 @@ export class ConnectionIo {
   readonly acks: AckReceiver;
   readonly writes: PeerWrites;
   readonly source: ResyncSource;
+  readonly hashes: HashWork;
   link: PeerLink | null = null;
   /** ap_in_flight, rs_in_flight: sectors. */
   apInFlight = 0;
   rsInFlight = 0;
   lastPeerAckDagtag = 0;
   upSinceMs = 0;
+  /** CONN_CONGESTED. */
+  congested = false;
   private failed = false;
   private failure: LinkFailure = 'ProtocolError';
   private failureText = '';
@@ -54,6 +58,7 @@ export class ConnectionIo {
     this.acks = new AckReceiver(this);
     this.writes = new PeerWrites(this);
     this.source = new ResyncSource(this);
+    this.hashes = new HashWork(this);
     this.failJob = { name: 'connection failed', queued: false, run: () => this.tellFailure() };
   }
 
@@ -71,7 +76,7 @@ export class ConnectionIo {
   linkUp(link: PeerLink): void {
     assert(this.link === null, 'connected twice');
     this.link = link;
-    this.failed = false;
+    this.failed = this.congested = false;
     this.apInFlight = this.rsInFlight = 0;
     this.lastPeerAckDagtag = this.resource.requests.dagtag;
     this.upSinceMs = this.resource.env.clock.nowMs();
@@ -98,6 +103,7 @@ export class ConnectionIo {
     this.timer = null;
     this.resource.requests.cancelQueued(this.nodeId);
     this.sender.reset();
+    this.hashes.cancel();
     this.source.cancel();
     for (const peer of this.peers) peer.connectionDown();
     this.resource.dagtagMoved(this.nodeId);
@@ -140,6 +146,7 @@ export class ConnectionIo {
     this.sender.pump();
     this.source.pump();
     for (let i = 0; i < peers.length; i++) peers[i].target.pump();
+    this.hashes.resume();
   }
 
   entryQueued(slot: number): void {
@@ -223,6 +230,23 @@ export class ConnectionIo {
       case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, failed); break;
       default: this.source.localDone(device, id, failed);
     }
+  }
+
+  /** 0: no such algorithm, or none. */
+  digestBytes(algorithm: string): number {
+    return algorithm === '' ? 0 : this.resource.env.crypto.digestBytes(algorithm);
+  }
+
+  /** Which digest of a peer request's block is wanted. */
+  hashAlgorithm(_slot: number): string {
+    return this.facts.csumsAlg;
+  }
+
+  /** It lies in hashes.digest. False: once more when the stream has room. */
+  hashed(slot: number): boolean {
+    const { kind, device } = this.resource.peerRequests;
+    const { digest } = this.hashes;
+    return kind[slot] === PeerReq.RS_WRITE ? this.peers[device[slot]].target.hashed(slot, digest) : this.source.hashed(slot, digest);
   }
 
   /** Writes of the peer are on the disk, on their way to it, or wait for the peer ack: PRIMARY_IND must stay. */

@@ -60,7 +60,7 @@ function blockPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, view:
       if (error === '') peersInSync(peer, sector, size, low);
       return error;
     }
-    default: return requestOrAck(c, peer, command, sector, high, low, view, at);
+    default: return requestOrAck(c, peer, command, sector, high, low, view, at, bytes);
   }
 }
 
@@ -94,7 +94,7 @@ function replyPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, secto
 
 /** The 24-byte layouts: size at 16, sequence number or pad at 20. */
 function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sector: number, high: number, low: number,
-  view: DataView, at: number): string {
+  view: DataView, at: number, bytes: number): string {
   const size = view.getUint32(at + 16);
   const request = isRequest(command);
   const error = checkRange(peer, sector, size, request ? MAX_BIO_BYTES : MAX_DISCARD_BYTES);
@@ -118,11 +118,11 @@ function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sect
     case Cmd.RS_CANCEL_AHEAD: return peer.target.otherReply(command, sector, size, high, low);
     case Cmd.DATA_REQUEST: return c.source.read(peer, sector, size, high, low);
     case Cmd.RS_DATA_REQUEST:
-    case Cmd.RS_THIN_REQ:
-    case Cmd.CSUM_RS_REQUEST: return c.source.resync(peer, sector, size, high, low, -1, 0);
+    case Cmd.RS_THIN_REQ: return c.source.resync(peer, sector, size, high, low, -1, 0, view, -1, 0);
+    case Cmd.CSUM_RS_REQUEST: return c.source.resync(peer, sector, size, high, low, -1, 0, view, at + 24, bytes - 24);
     case Cmd.RS_DAGTAG_REQ:
     case Cmd.RS_THIN_DAGTAG_REQ:
-    case Cmd.RS_CSUM_DAGTAG_REQ: return dagtagRequest(c, peer, sector, size, high, low, view, at);
+    case Cmd.RS_CSUM_DAGTAG_REQ: return dagtagRequest(c, peer, command, sector, size, high, low, view, at, bytes);
     case Cmd.OV_REQUEST:
     case Cmd.OV_DAGTAG_REQ:
       c.writes.send(Cmd.RS_CANCEL, peer, sector, size, high, low);
@@ -131,10 +131,12 @@ function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sect
   }
 }
 
-function dagtagRequest(c: ConnectionIo, peer: PeerDeviceIo, sector: number, size: number, high: number, low: number,
-  view: DataView, at: number): string {
+function dagtagRequest(c: ConnectionIo, peer: PeerDeviceIo, command: number, sector: number, size: number, high: number,
+  low: number, view: DataView, at: number, bytes: number): string {
   const dagtag = getU64(view, at + 24);
-  return dagtag >= 0 ? c.source.resync(peer, sector, size, high, low, view.getInt32(at + 20), dagtag) : 'dagtag out of range';
+  if (!(dagtag >= 0)) return 'dagtag out of range';
+  const digest = command === Cmd.RS_CSUM_DAGTAG_REQ ? at + 32 : -1;
+  return c.source.resync(peer, sector, size, high, low, view.getInt32(at + 20), dagtag, view, digest, bytes - 32);
 }
 
 function connectionPacket(c: ConnectionIo, command: number, view: DataView, at: number): string {

@@ -89,6 +89,20 @@ export function sendDagtagRequest(s: Stream, cmd: number, vnr: number, sector: n
   return true;
 }
 
+/** The request layouts with a digest behind; `dagtag` below 0: the one without a dagtag. */
+export function sendDigestRequest(s: Stream, cmd: number, vnr: number, sector: number, idHigh: number, idLow: number,
+  size: number, dagtagNode: number, dagtag: number, digest: Uint8Array, digestBytes: number): boolean {
+  const fixed = dagtag < 0 ? 24 : 32;
+  const at = s.reserve(HEADER + fixed + digestBytes);
+  if (at < 0) return false;
+  putHeader(s.output, at, 'h100', cmd, volumeOfVnr(vnr), fixed + digestBytes);
+  putBlockPart(s.output, at + HEADER, sector, idHigh, idLow, size, dagtag < 0 ? 0 : dagtagNode);
+  if (dagtag >= 0) putU64(s.output, at + HEADER + 24, dagtag);
+  for (let i = 0; i < digestBytes; i++) s.output.setUint8(at + HEADER + fixed + i, digest[i]);
+  s.commit(at, HEADER + fixed + digestBytes, null, 0, 0);
+  return true;
+}
+
 /** P_BARRIER (a = number, b = 0) and P_BARRIER_ACK (a = the same bytes, b = set_size): two words. */
 export function sendWords(s: Stream, cmd: number, a: number, b: number): boolean {
   const at = s.reserve(HEADER + 8);

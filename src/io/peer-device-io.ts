@@ -4,6 +4,7 @@ import { BitmapExchange } from './bitmap-exchange.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import type { DeviceIo } from './device-io.ts';
 import { peerDeviceFacts } from './env.ts';
+import { MinRate } from './min-rate.ts';
 import { PeersInSync } from './peers-in-sync.ts';
 import { Progress } from './progress.ts';
 import { ResyncTarget } from './resync-target.ts';
@@ -15,6 +16,7 @@ export class PeerDeviceIo {
   readonly device: DeviceIo;
   readonly facts = peerDeviceFacts();
   readonly progress: Progress;
+  readonly minRate: MinRate;
   readonly target: ResyncTarget;
   readonly bitmapExchange: BitmapExchange;
   readonly inSync: PeersInSync;
@@ -28,6 +30,8 @@ export class PeerDeviceIo {
   gotNegAck = false;
   /** Out-of-sync information was the last thing sent. */
   wasAhead = false;
+  /** The policy for congestion is being applied. */
+  handlingCongestion = false;
   private seq = 0;
   private peerSeq = 0;
   private lastRepl: number = Repl.off;
@@ -37,6 +41,7 @@ export class PeerDeviceIo {
     this.connection = connection;
     this.device = device;
     this.progress = new Progress(this);
+    this.minRate = new MinRate(this);
     this.target = new ResyncTarget(this);
     this.bitmapExchange = new BitmapExchange(this);
     this.inSync = new PeersInSync(this);

@@ -41,6 +41,7 @@ export class PeerWrites {
   private holdSector = 0;
   private holdSize = 0;
   private flushesLeft = 0;
+  private flushMs = 0;
   private flushStarted = false;
   private drained: (() => void) | null = null;
 
@@ -55,6 +56,11 @@ export class PeerWrites {
     this.control.clear();
     this.hold = Hold.none;
     this.receivedDagtag = false;
+  }
+
+  /** Since when cache flushes are on the way, Infinity: none are. */
+  get flushSinceMs(): number {
+    return this.flushesLeft > 0 ? this.flushMs : Infinity;
   }
 
   /** Is the data stream held? No packet of it may come then. */
@@ -285,6 +291,7 @@ export class PeerWrites {
       device.bits.set(this.connection.peers[device.index], p.sector[slot], p.size[slot]);
     }
     p.flags[slot] |= PeerFlag.SUBMITTED;
+    p.submitMs[slot] = resource.env.clock.nowMs();
     device.lowerPending++;
     const cookie = slot * 4 + Owner.peer;
     if ((flags & (PeerFlag.TRIM | PeerFlag.ZEROOUT)) !== 0) {
@@ -369,6 +376,7 @@ export class PeerWrites {
   private startFlush(): boolean {
     const { resource, nodeId } = this.connection;
     this.flushStarted = true;
+    this.flushMs = resource.env.clock.nowMs();
     if (resource.writeOrdering < Ordering.flush) return false;
     for (const device of resource.devices) {
       if (device.removed || device.disk === null || !device.diskUsable) continue;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import type { Job } from '../host/clock.ts';
+import type { Job, Timer } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
 import { LowerOp } from '../host/lower.ts';
-import { Disk, Repl } from '../state/states.ts';
+import { Disk, Repl, Role } from '../state/states.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { type DeviceIo, Owner } from './device-io.ts';
 import { ErrorKind } from './env.ts';
@@ -12,12 +12,17 @@ import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
 import { SlotQueue } from './request-pool.ts';
 
+/** What c-min-rate costs a request of a target. */
+const THROTTLE_MS = 100;
+
 /** Reads that a peer asks for: application reads (P_DATA_REQUEST) and resync reads. @spec io.md 12.6, 12.7 */
 export class ResyncSource {
   /** All that are not over; resync reads stay until their write ack. */
   readonly list: PeerList;
   private readonly connection: ConnectionIo;
-  /** Wait for memory; wait for room in the stream. */
+  /** Wait their turn because of c-min-rate; for memory; for room in the stream. */
+  private readonly throttled: SlotQueue;
+  private throttle: Timer | null = null;
   private readonly starved: SlotQueue;
   private readonly answers: SlotQueue;
   private readonly roomJob: Job;
@@ -30,6 +35,7 @@ export class ResyncSource {
     this.connection = connection;
     const pool = connection.resource.peerRequests;
     this.list = new PeerList(pool);
+    this.throttled = new SlotQueue(pool);
     this.starved = new SlotQueue(pool);
     this.answers = new SlotQueue(pool);
     this.roomJob = { name: 'read for a peer', queued: false, run: () => this.feed() };
@@ -50,9 +56,12 @@ export class ResyncSource {
     return '';
   }
 
-  /** P_RS_DATA_REQUEST and its like. A digest or thin request is served as a plain one. */
+  /** P_RS_DATA_REQUEST and its like; a thin request is served as a plain one. `digest`: where one lies, -1 without. */
   resync(peer: PeerDeviceIo, sector: number, size: number, idHigh: number, idLow: number, dagtagNode: number,
-    dagtag: number): string {
+    dagtag: number, view: DataView, digest: number, digestBytes: number): string {
+    if (digest >= 0 && digestBytes !== this.connection.digestBytes(this.connection.facts.csumsAlg)) {
+      return `checksum of ${digestBytes} bytes`;
+    }
     const refusal = this.refusal(peer);
     if (refusal !== 0) {
       this.connection.writes.send(refusal, peer, sector, size, idHigh, idLow);
@@ -63,9 +72,35 @@ export class ResyncSource {
     const p = this.connection.resource.peerRequests;
     p.dagtagNode[slot] = dagtagNode;
     p.dagtag[slot] = dagtag;
-    if (this.waitsForDagtag(slot)) return '';
-    this.begin(slot);
+    if (digest >= 0) p.keepDigest(slot, view, digest, digestBytes);
+    this.admit(slot);
     return '';
+  }
+
+  /** One by one: while applications keep the disk busy each waits its time first, and nothing else on the stream does. */
+  private admit(slot: number): void {
+    this.throttled.push(slot);
+    if (this.throttle === null) this.admitNext();
+  }
+
+  private admitNext(): void {
+    const { resource, facts, peers } = this.connection;
+    const p = resource.peerRequests;
+    while (this.throttled.head >= 0) {
+      if (facts.peerRole !== Role.primary && peers[p.device[this.throttled.head]].minRate.throttles()) {
+        this.throttle = resource.env.clock.timer('resync request', THROTTLE_MS, () => {
+          this.throttle = null;
+          this.admitted(this.throttled.shift());
+          this.admitNext();
+        });
+        return;
+      }
+      this.admitted(this.throttled.shift());
+    }
+  }
+
+  private admitted(slot: number): void {
+    if (!this.waitsForDagtag(slot)) this.begin(slot);
   }
 
   /** A node's position moved, or its connection was lost: then what waits for it is cancelled. */
@@ -100,19 +135,42 @@ export class ResyncSource {
     const p = resource.peerRequests;
     p.flags[slot] &= ~PeerFlag.SUBMITTED;
     device.readSectors += p.size[slot] / 512;
+    if (p.kind[slot] !== PeerReq.READ) device.resyncSectors += p.size[slot] / 512;
     if ((p.flags[slot] & PeerFlag.GONE) !== 0) {
       this.drop(slot);
       return;
     }
     if (!failed) {
-      this.answers.push(slot);
-      resource.wakeSenders();
+      if ((p.flags[slot] & PeerFlag.HAS_DIGEST) !== 0) this.connection.hashes.push(slot);
+      else this.answer(slot);
       return;
     }
     resource.env.ioError(device.vnr, ErrorKind.read);
     const peer = this.connection.peers[device.index];
     if (p.kind[slot] === PeerReq.RS_READ) peer.progress.failed += device.bits.count(peer, p.sector[slot], p.size[slot]);
     this.refuse(slot, p.kind[slot] === PeerReq.READ ? Cmd.NEG_DREPLY : Cmd.NEG_RS_DREPLY);
+  }
+
+  private answer(slot: number): void {
+    this.answers.push(slot);
+    this.connection.resource.wakeSenders();
+  }
+
+  /** The digest of our block: the same as the target's, and it is in sync; else it gets the data. */
+  hashed(slot: number, digest: Uint8Array): boolean {
+    const { resource, peers, facts, writes } = this.connection;
+    const p = resource.peerRequests;
+    const peer = peers[p.device[slot]];
+    const unusable = peer.facts.repl === Repl.ahead || peer.facts.pdisk < Disk.inconsistent;
+    if (unusable || !p.sameDigest(slot, digest, this.connection.digestBytes(facts.csumsAlg))) {
+      this.answer(slot);
+      return true;
+    }
+    const { sector, size } = p;
+    peer.progress.sameCsum += peer.device.bits.clear(peer, sector[slot], size[slot]);
+    writes.send(Cmd.RS_IS_IN_SYNC, peer, sector[slot], size[slot], p.idHigh[slot], p.idLow[slot]);
+    this.over(slot);
+    return true;
   }
 
   /** Answers with data, while the stream has room. */
@@ -175,6 +233,9 @@ export class ResyncSource {
   cancel(): void {
     const p = this.connection.resource.peerRequests;
     this.flightCount = 0;
+    this.throttle?.cancel();
+    this.throttle = null;
+    while (this.throttled.shift() >= 0);
     while (this.answers.shift() >= 0);
     while (this.starved.shift() >= 0);
     for (let slot = this.list.head; slot >= 0;) {
@@ -248,6 +309,7 @@ export class ResyncSource {
     }
     p.offset[slot] = offset;
     p.flags[slot] |= PeerFlag.SUBMITTED;
+    p.submitMs[slot] = this.connection.resource.env.clock.nowMs();
     p.parts[slot] = 1;
     device.lowerPending++;
     device.disk.lower.submit(LowerOp.read, 0, p.sector[slot], p.size[slot], device.arena, offset, slot * 4 + Owner.peer, -1);

@@ -92,7 +92,8 @@ export class Side implements IoEnv {
       handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
     });
     al.setUpdates(false);
-    this.disk = { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {} };
+    this.disk = { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {},
+      oldestMetaOperation: () => 0 };
     device.attach(this.disk);
     this.connection = this.io.addConnection(1 - this.id);
     this.connection.facts.protocol = options.protocol ?? 3;
@@ -137,6 +138,7 @@ export class Side implements IoEnv {
   }
 
   log(_level: number, text: string): void { this.lines.push(text); }
+  logAbout(_vnr: number, _node: number, _level: number, text: string): void { this.lines.push(text); }
   ioError(_vnr: number, kind: number): void { this.events.push(`ioError ${kind}`); this.onIoError(kind); }
   onIoError: (kind: number) => void = () => {};
   needNewCurrentUuid(): void { this.events.push('newCurrentUuid'); this.onNewUuid(); }
@@ -157,6 +159,8 @@ export class Side implements IoEnv {
   onResyncDone: () => void = () => {};
   resyncIdle(): void {}
   syncTargetToBehind(): void { this.events.push('behind'); }
+  congested(): void { this.events.push('congested'); this.onCongested(); }
+  onCongested: () => void = () => {};
   aheadDrained(): void { this.events.push('aheadDrained'); }
   resyncProgress(): void { this.events.push('progress'); }
   sendState(): void { this.events.push('sendState'); }
