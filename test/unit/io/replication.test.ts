@@ -115,7 +115,10 @@ test('an unplug hint follows several writes of one turn, not a single one', () =
   pair.run(() => pair.settled());
   expect(count(pair.b.received, Cmd.UNPLUG_REMOTE)).toBe(0);
   pair.b.received.length = 0;
-  pair.a.turn(() => { for (let i = 1; i < 4; i++) pair.write(i * 8, 8); });
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.blocked = 1; }));
+  for (let i = 1; i < 4; i++) pair.write(i * 8, 8);
+  pair.world.runFor(5);
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.blocked = 0; }));
   pair.run(() => pair.settled());
   expect(pair.b.received.indexOf(Cmd.UNPLUG_REMOTE)).toBeGreaterThan(pair.b.received.lastIndexOf(Cmd.DATA));
 });
