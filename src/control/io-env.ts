@@ -49,6 +49,7 @@ export class ControlIoEnv implements IoEnv {
     resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);
   }
   resyncDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
+  verifyDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
   resyncIdle(vnr: number, nodeId: number): void {
     const pd = this.#resource.connections.get(nodeId)?.peerDevices.get(vnr);
     if (pd) resync.becameIdle(pd);

@@ -14,6 +14,7 @@ import { PeerReq } from './peer-request-pool.ts';
 import { PeerWrites } from './peer-writes.ts';
 import type { ResourceIo } from './resource-io.ts';
 import { ResyncSource } from './resync-source.ts';
+import { VerifyTarget } from './verify-target.ts';
 import { Sender } from './sender.ts';
 
 /** How often the oldest request is looked at. */
@@ -33,6 +34,7 @@ export class ConnectionIo {
   readonly acks: AckReceiver;
   readonly writes: PeerWrites;
   readonly source: ResyncSource;
+  readonly verifyTarget: VerifyTarget;
   readonly hashes: HashWork;
   link: PeerLink | null = null;
   /** ap_in_flight, rs_in_flight: sectors. */
@@ -58,6 +60,7 @@ export class ConnectionIo {
     this.acks = new AckReceiver(this);
     this.writes = new PeerWrites(this);
     this.source = new ResyncSource(this);
+    this.verifyTarget = new VerifyTarget(this);
     this.hashes = new HashWork(this);
     this.failJob = { name: 'connection failed', queued: false, run: () => this.tellFailure() };
   }
@@ -228,6 +231,7 @@ export class ConnectionIo {
     switch (this.resource.peerRequests.kind[id]) {
       case PeerReq.WRITE: this.writes.ended(device, id); break;
       case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, failed); break;
+      case PeerReq.OV_SOURCE: this.peers[device.index].verifySource.localDone(id, failed); break;
       default: this.source.localDone(device, id, failed);
     }
   }
@@ -238,15 +242,28 @@ export class ConnectionIo {
   }
 
   /** Which digest of a peer request's block is wanted. */
-  hashAlgorithm(_slot: number): string {
-    return this.facts.csumsAlg;
+  hashAlgorithm(slot: number): string {
+    return this.resource.peerRequests.kind[slot] >= PeerReq.OV_SOURCE ? this.facts.verifyAlg : this.facts.csumsAlg;
   }
 
   /** It lies in hashes.digest. False: once more when the stream has room. */
   hashed(slot: number): boolean {
     const { kind, device } = this.resource.peerRequests;
     const { digest } = this.hashes;
-    return kind[slot] === PeerReq.RS_WRITE ? this.peers[device[slot]].target.hashed(slot, digest) : this.source.hashed(slot, digest);
+    const peer = this.peers[device[slot]];
+    switch (kind[slot]) {
+      case PeerReq.RS_WRITE: return peer.target.hashed(slot, digest);
+      case PeerReq.OV_SOURCE: return peer.verifySource.hashed(slot, digest);
+      case PeerReq.OV_TARGET: return this.verifyTarget.hashed(slot, digest);
+      default: return this.source.hashed(slot, digest);
+    }
+  }
+
+  /** Writes of a node have come, or will not come any more: who waits for them. */
+  dagtagMoved(nodeId: number): void {
+    this.source.dagtagMoved(nodeId);
+    const { peers } = this;
+    for (let i = 0; i < peers.length; i++) if (peers[i].verifySource.waiting > 0) peers[i].verifySource.dagtagMoved(nodeId);
   }
 
   /** Writes of the peer are on the disk, on their way to it, or wait for the peer ack: PRIMARY_IND must stay. */

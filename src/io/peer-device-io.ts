@@ -9,6 +9,8 @@ import { PeersInSync } from './peers-in-sync.ts';
 import { Progress } from './progress.ts';
 import { ResyncTarget } from './resync-target.ts';
 import { Route, routeWrite } from './routing.ts';
+import { Verify } from './verify.ts';
+import { VerifySource } from './verify-source.ts';
 
 /** One volume of one connection. */
 export class PeerDeviceIo {
@@ -18,6 +20,8 @@ export class PeerDeviceIo {
   readonly progress: Progress;
   readonly minRate: MinRate;
   readonly target: ResyncTarget;
+  readonly verify: Verify;
+  readonly verifySource: VerifySource;
   readonly bitmapExchange: BitmapExchange;
   readonly inSync: PeersInSync;
   /** Statistics, io.md 14.1: requests, requests, answers owed; sectors. */
@@ -43,6 +47,8 @@ export class PeerDeviceIo {
     this.progress = new Progress(this);
     this.minRate = new MinRate(this);
     this.target = new ResyncTarget(this);
+    this.verify = new Verify(this);
+    this.verifySource = new VerifySource(this);
     this.bitmapExchange = new BitmapExchange(this);
     this.inSync = new PeersInSync(this);
   }
@@ -94,6 +100,8 @@ export class PeerDeviceIo {
     if (repl === Repl.wfBitMapS) this.connection.enteringBitmapSource(this);
     this.bitmapExchange.replChanged(repl);
     this.progress.replChanged(before, repl);
+    this.verify.replChanged(before, repl);
+    this.verifySource.replChanged(repl);
     this.target.replChanged(before, repl);
   }
 
@@ -119,6 +127,7 @@ export class PeerDeviceIo {
   connectionDown(): void {
     this.bitmapExchange.cancel();
     this.target.cancel();
+    this.verifySource.cancel();
     this.inSync.stop();
     this.sent = this.received = this.unacked = 0;
     this.lastRepl = Repl.off;

@@ -3,7 +3,9 @@ import type { Job, Timer } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
 import { LowerOp } from '../host/lower.ts';
 import { Disk, Repl, Role } from '../state/states.ts';
+import { OvResult } from '../wire/packets/ov-result.ts';
 import type { ConnectionIo } from './connection-io.ts';
+import { mustWaitFor } from './dagtag.ts';
 import { type DeviceIo, Owner } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { grown, grownF, IvFlag, IvType } from './intervals.ts';
@@ -77,6 +79,32 @@ export class ResyncSource {
     return '';
   }
 
+  /** P_OV_REQUEST, P_OV_DAGTAG_REQ: a block that is not read counts as skipped on both ends. @spec uuid.md 8 */
+  verify(peer: PeerDeviceIo, sector: number, size: number, idHigh: number, idLow: number, dagtagNode: number,
+    dagtag: number): string {
+    if (this.connection.digestBytes(this.connection.facts.verifyAlg) === 0) return 'verify request without verify-alg';
+    peer.verify.startAt(sector);
+    const ahead = peer.facts.repl === Repl.ahead;
+    if (ahead || !peer.device.diskUsable || peer.device.facts.disk < Disk.outdated) {
+      peer.verify.counted(sector, size, OvResult.skipped);
+      this.connection.writes.send(ahead ? Cmd.RS_CANCEL_AHEAD : Cmd.RS_CANCEL, peer, sector, size, idHigh, idLow);
+      this.connection.verifyTarget.checkDone(peer);
+      return '';
+    }
+    const slot = this.take(peer, PeerReq.OV_TARGET, sector, size, idHigh, idLow);
+    if (slot < 0) return 'too many verify requests at once';
+    const p = this.connection.resource.peerRequests;
+    p.dagtagNode[slot] = dagtagNode;
+    p.dagtag[slot] = dagtag;
+    this.admit(slot);
+    return '';
+  }
+
+  /** A verify request that gets no digest. */
+  skip(slot: number): void {
+    this.refuse(slot, Cmd.RS_CANCEL);
+  }
+
   /** One by one: while applications keep the disk busy each waits its time first, and nothing else on the stream does. */
   private admit(slot: number): void {
     this.throttled.push(slot);
@@ -109,7 +137,7 @@ export class ResyncSource {
     const p = resource.peerRequests;
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
-      if (p.kind[slot] === PeerReq.RS_READ && p.dagtagNode[slot] === nodeId && (p.flags[slot] & PeerFlag.WAITS_DAGTAG) !== 0) {
+      if ((p.flags[slot] & PeerFlag.WAITS_DAGTAG) !== 0 && p.dagtagNode[slot] === nodeId) {
         const node = resource.connections[nodeId];
         if (node === null || !node.up) this.refuse(slot, Cmd.RS_CANCEL);
         else if (node.writes.lastDagtag >= p.dagtag[slot]) this.begin(slot);
@@ -140,6 +168,11 @@ export class ResyncSource {
       this.drop(slot);
       return;
     }
+    if (p.kind[slot] === PeerReq.OV_TARGET) {
+      if (failed) resource.env.ioError(device.vnr, ErrorKind.read);
+      this.connection.verifyTarget.readDone(slot, failed);
+      return;
+    }
     if (!failed) {
       if ((p.flags[slot] & PeerFlag.HAS_DIGEST) !== 0) this.connection.hashes.push(slot);
       else this.answer(slot);
@@ -148,7 +181,7 @@ export class ResyncSource {
     resource.env.ioError(device.vnr, ErrorKind.read);
     const peer = this.connection.peers[device.index];
     if (p.kind[slot] === PeerReq.RS_READ) peer.progress.failed += device.bits.count(peer, p.sector[slot], p.size[slot]);
-    this.refuse(slot, p.kind[slot] === PeerReq.READ ? Cmd.NEG_DREPLY : Cmd.NEG_RS_DREPLY);
+    this.refuse(slot, noDataReply(p.kind[slot]));
   }
 
   private answer(slot: number): void {
@@ -242,6 +275,7 @@ export class ResyncSource {
       const next = p.next[slot];
       const peer = this.connection.peers[p.device[slot]];
       if (p.kind[slot] === PeerReq.RS_READ && (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE) peer.rsPending--;
+      if (p.kind[slot] === PeerReq.OV_TARGET && (p.flags[slot] & PeerFlag.ANSWERED) !== 0) peer.rsPending--;
       if ((p.flags[slot] & PeerFlag.SUBMITTED) !== 0) p.flags[slot] |= PeerFlag.GONE;
       else this.drop(slot);
       slot = next;
@@ -276,12 +310,8 @@ export class ResyncSource {
 
   /** Writes that the target knows of must be here before the block is read. */
   private waitsForDagtag(slot: number): boolean {
-    const { resource } = this.connection;
-    const p = resource.peerRequests;
-    const nodeId = p.dagtagNode[slot];
-    if (p.dagtag[slot] === 0 || nodeId === resource.nodeId || nodeId < 0 || nodeId > 31) return false;
-    const node = resource.connections[nodeId];
-    if (node === null || !node.up || node.writes.lastDagtag >= p.dagtag[slot]) return false;
+    const p = this.connection.resource.peerRequests;
+    if (!mustWaitFor(this.connection, p.dagtagNode[slot], p.dagtag[slot])) return false;
     p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
     return true;
   }
@@ -290,15 +320,26 @@ export class ResyncSource {
     const { resource, nodeId } = this.connection;
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
+    const verify = p.kind[slot] === PeerReq.OV_TARGET;
     p.flags[slot] &= ~PeerFlag.WAITS_DAGTAG;
-    p.interval[slot] = device.intervals.insert(IvType.RESYNC_READ, nodeId, p.sector[slot], p.size[slot] / 512, slot);
-    this.conflictSubmit(slot);
+    p.interval[slot] = device.intervals.insert(verify ? IvType.OV_READ_TARGET : IvType.RESYNC_READ, nodeId, p.sector[slot],
+      p.size[slot] / 512, slot);
+    if (verify) this.verifyRead(device, slot);
+    else this.conflictSubmit(slot);
+  }
+
+  /** Read at once: a write that is under way, or comes before the result, only makes it worthless. */
+  private verifyRead(device: DeviceIo, slot: number): void {
+    const iv = this.connection.resource.peerRequests.interval[slot];
+    device.intervals.flags[iv] |= IvFlag.SUBMITTED;
+    if (device.intervals.findConflict(iv, 0) >= 0) device.intervals.flags[iv] |= IvFlag.CONFLICT;
+    this.start(device, slot);
   }
 
   private start(device: DeviceIo, slot: number): void {
     const p = this.connection.resource.peerRequests;
     if (device.disk === null || !device.diskUsable) {
-      this.refuse(slot, p.kind[slot] === PeerReq.READ ? Cmd.NEG_DREPLY : Cmd.NEG_RS_DREPLY);
+      this.refuse(slot, noDataReply(p.kind[slot]));
       return;
     }
     const offset = device.arena.alloc(p.size[slot]);
@@ -327,8 +368,11 @@ export class ResyncSource {
   private refuse(slot: number, cmd: number): void {
     const p = this.connection.resource.peerRequests;
     const peer = this.connection.peers[p.device[slot]];
+    const verify = p.kind[slot] === PeerReq.OV_TARGET;
+    if (verify) peer.verify.counted(p.sector[slot], p.size[slot], OvResult.skipped);
     this.connection.writes.send(cmd, peer, p.sector[slot], p.size[slot], p.idHigh[slot], p.idLow[slot]);
     this.over(slot);
+    if (verify) this.connection.verifyTarget.checkDone(peer);
   }
 
   private over(slot: number): void {
@@ -337,7 +381,7 @@ export class ResyncSource {
     this.drop(slot);
   }
 
-  private drop(slot: number): void {
+  drop(slot: number): void {
     const { resource } = this.connection;
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
@@ -351,7 +395,7 @@ export class ResyncSource {
     p.release(slot);
   }
 
-  private freePayload(slot: number): void {
+  freePayload(slot: number): void {
     const { resource } = this.connection;
     const p = resource.peerRequests;
     if (p.offset[slot] >= 0) resource.devices[p.device[slot]].arena.free(p.offset[slot], p.size[slot]);
@@ -378,3 +422,7 @@ export class ResyncSource {
     this.flightHead = 0;
   }
 }
+
+/** How a read that finds no data is answered. */
+const noDataReply = (kind: number): number =>
+  kind === PeerReq.READ ? Cmd.NEG_DREPLY : kind === PeerReq.OV_TARGET ? Cmd.RS_CANCEL : Cmd.NEG_RS_DREPLY;

@@ -3,9 +3,10 @@ import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
 import { LowerOp } from '../host/lower.ts';
 import { BitScan } from '../meta/bitmap.ts';
-import { isSync, isSyncTarget, Repl, Role } from '../state/states.ts';
+import { isSync, isSyncTarget, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import { bestRequestBlocks } from './controller.ts';
+import { dagtagNode, dagtagOf } from './dagtag.ts';
 import { Owner } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { Find, IvFlag, IvType } from './intervals.ts';
@@ -346,8 +347,8 @@ export class ResyncTarget {
       this.sendPlain(slot);
       return true;
     }
-    const node = (link.features & Feature.resyncDagtag) === 0 ? -1 : this.dagtagNode();
-    const dagtag = (link.features & Feature.resyncDagtag) === 0 ? -1 : this.dagtagOf(node);
+    const node = (link.features & Feature.resyncDagtag) === 0 ? -1 : dagtagNode(connection);
+    const dagtag = (link.features & Feature.resyncDagtag) === 0 ? -1 : dagtagOf(connection, node);
     if (!sendDigestRequest(link.data, dagtag < 0 ? Cmd.CSUM_RS_REQUEST : Cmd.RS_CSUM_DAGTAG_REQ, device.vnr, p.sector[slot],
       p.generation[slot], slot + 1, p.size[slot], Math.max(0, node), dagtag, digest, bytes)) return false;
     this.freePayload(slot);
@@ -395,34 +396,12 @@ export class ResyncTarget {
       const id = link.version < 122 ? 0xffffffff : -1;
       if (!sendAck(link.data, Cmd.RS_DATA_REQUEST, vnr, sector, id < 0 ? high : id, id < 0 ? slot + 1 : id, size, 0)) return false;
     } else {
-      const node = this.dagtagNode();
+      const node = dagtagNode(connection);
       if (!sendDagtagRequest(link.data, Cmd.RS_DAGTAG_REQ, vnr, sector, high, slot + 1, size, Math.max(0, node),
-        this.dagtagOf(node))) return false;
+        dagtagOf(connection, node))) return false;
     }
     device.intervals.flags[p.interval[slot]] |= IvFlag.SENT;
     return true;
-  }
-
-  /** The Primary whose newest write we know: the source must have it before it answers. */
-  private dagtagNode(): number {
-    const { resource } = this.peer.device;
-    if (resource.facts.role === Role.primary) return resource.nodeId;
-    let node = -1;
-    for (const other of resource.connectionList) {
-      if (!other.up || other.facts.peerRole !== Role.primary) continue;
-      if (node >= 0) {
-        this.peer.connection.fail('Disconnecting', 'Refusing to resync due to multiple remote primaries');
-        return -1;
-      }
-      node = other.nodeId;
-    }
-    return node >= 0 && resource.connections[node]!.writes.receivedDagtag ? node : -1;
-  }
-
-  private dagtagOf(node: number): number {
-    const { resource } = this.peer.device;
-    if (node < 0) return 0;
-    return node === resource.nodeId ? resource.requests.dagtag : resource.connections[node]!.writes.lastDagtag;
   }
 
   /** The block's data are on the disk, or will never be. */

@@ -157,6 +157,8 @@ export class Side implements IoEnv {
   }
   resyncDone(): void { this.events.push('resyncDone'); this.onResyncDone(); }
   onResyncDone: () => void = () => {};
+  verifyDone(): void { this.events.push('verifyDone'); this.onVerifyDone(); }
+  onVerifyDone: () => void = () => {};
   resyncIdle(): void {}
   syncTargetToBehind(): void { this.events.push('behind'); }
   congested(): void { this.events.push('congested'); this.onCongested(); }
