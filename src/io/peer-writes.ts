@@ -45,6 +45,7 @@ export class PeerWrites {
   private holdSector = 0;
   private holdSize = 0;
   private flushesLeft = 0;
+  private flushMs = 0;
   private flushStarted = false;
   private drained: (() => void) | null = null;
 
@@ -59,6 +60,11 @@ export class PeerWrites {
     this.control.clear();
     this.hold = Hold.none;
     this.receivedDagtag = false;
+  }
+
+  /** Since when cache flushes are on the way, Infinity: none are. */
+  get flushSinceMs(): number {
+    return this.flushesLeft > 0 ? this.flushMs : Infinity;
   }
 
   /** Is the data stream held? No packet of it may come then. */
@@ -313,6 +319,7 @@ export class PeerWrites {
       device.bits.set(this.connection.peers[device.index], p.sector[slot], p.size[slot]);
     }
     p.flags[slot] |= PeerFlag.SUBMITTED;
+    p.submitMs[slot] = resource.env.clock.nowMs();
     device.lowerPending++;
     const cookie = slot * 4 + Owner.peer;
     if ((flags & (PeerFlag.TRIM | PeerFlag.ZEROOUT)) !== 0) {
@@ -399,6 +406,7 @@ export class PeerWrites {
   private startFlush(): boolean {
     const { resource, nodeId } = this.connection;
     this.flushStarted = true;
+    this.flushMs = resource.env.clock.nowMs();
     if (resource.writeOrdering < Ordering.flush) return false;
     for (const device of resource.devices) {
       if (device.removed || device.disk === null || !device.diskUsable) continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { LogLevel } from '../host/log.ts';
 import { Disk } from '../state/states.ts';
+import { checkCongestion, OnCongestion } from './congestion.ts';
 import type { DeviceIo } from './device-io.ts';
 import { IvFlag } from './intervals.ts';
 import { Rq, RqEvent } from './mod.ts';
@@ -43,6 +44,7 @@ function submitWrite(device: DeviceIo, slot: number): void {
     const connection = connectionList[i];
     const { facts } = connection.peers[device.index];
     const route = connection.connected ? routeWrite(facts.pdisk, facts.repl) : Route.nothing;
+    if (connection.facts.onCongestion !== OnCongestion.block && connection.connected) checkCongestion(connection, device);
     if (route === Route.nothing) continue;
     if (route === Route.data) {
       targets++;

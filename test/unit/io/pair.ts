@@ -96,7 +96,7 @@ export class Side implements IoEnv {
         handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
       });
       al.setUpdates(false);
-      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {} };
+      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {}, oldestMetaOperation: () => 0 };
     };
     this.disk = this.newDisk();
     device.attach(this.disk);
@@ -143,6 +143,7 @@ export class Side implements IoEnv {
   }
 
   log(_level: number, text: string): void { this.lines.push(text); }
+  logAbout(_vnr: number, _node: number, _level: number, text: string): void { this.lines.push(text); }
   ioError(_vnr: number, kind: number): void { this.events.push(`ioError ${kind}`); this.onIoError(kind); }
   onIoError: (kind: number) => void = () => {};
   needNewCurrentUuid(): void { this.events.push('newCurrentUuid'); this.onNewUuid(); }
@@ -161,8 +162,12 @@ export class Side implements IoEnv {
   }
   resyncDone(): void { this.events.push('resyncDone'); this.onResyncDone(); }
   onResyncDone: () => void = () => {};
+  verifyDone(): void { this.events.push('verifyDone'); this.onVerifyDone(); }
+  onVerifyDone: () => void = () => {};
   resyncIdle(): void {}
   syncTargetToBehind(): void { this.events.push('behind'); }
+  congested(): void { this.events.push('congested'); this.onCongested(); }
+  onCongested: () => void = () => {};
   aheadDrained(): void { this.events.push('aheadDrained'); }
   resyncProgress(): void { this.events.push('progress'); }
   sendState(): void { this.events.push('sendState'); }

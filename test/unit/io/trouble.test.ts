@@ -253,7 +253,7 @@ describe('hostile packets', () => {
     const sizes = new Map<number, number>([[Cmd.TRIM, 28], [Cmd.ZEROES, 28], [Cmd.BARRIER, 8], [Cmd.BARRIER_ACK, 8],
       [Cmd.DAGTAG, 8], [Cmd.FLUSH_REQUESTS, 8], [Cmd.FLUSH_REQUESTS_ACK, 12], [Cmd.FLUSH_FORWARD, 12], [Cmd.PEER_ACK, 16],
       [Cmd.OUT_OF_SYNC, 16], [Cmd.RS_DAGTAG_REQ, 32], [Cmd.RS_THIN_DAGTAG_REQ, 32], [Cmd.RS_CSUM_DAGTAG_REQ, 36],
-      [Cmd.OV_DAGTAG_REQ, 32], [Cmd.UNPLUG_REMOTE, 0], [Cmd.BITMAP, 256], [Cmd.COMPRESSED_BITMAP, 100]]);
+      [Cmd.OV_DAGTAG_REQ, 32], [Cmd.CSUM_RS_REQUEST, 28], [Cmd.OV_REPLY, 28], [Cmd.OV_DAGTAG_REPLY, 36], [Cmd.OV_RESULT_ID, 32], [Cmd.UNPLUG_REMOTE, 0], [Cmd.BITMAP, 256], [Cmd.COMPRESSED_BITMAP, 100]]);
     const word = fc.oneof(fc.nat(64), fc.constantFrom(0, 512, 4096, 0xffffffff, 0x7fffffff, 131072), fc.integer({ min: 0, max: 0xffffffff }));
     const one = fc.record({ cmd: fc.constantFrom(...IO_COMMANDS), vnr: fc.constantFrom(0, 0, 0, 0, -1, 7),
       words: fc.array(word, { minLength: 9, maxLength: 9 }), payload: fc.nat(8) });
@@ -263,6 +263,7 @@ describe('hostile packets', () => {
       for (let i = 0; i < 5; i++) pair.write(i * 8, 8);
       pair.world.runFor(0.5);
       for (const side of [pair.a, pair.b]) {
+        side.connection.facts.verifyAlg = side.connection.facts.csumsAlg = 'crc32c';
         for (const p of packets) {
           if (side.connection.writes.held || side.streams === null) break;
           const view = new DataView(new ArrayBuffer(4096));
