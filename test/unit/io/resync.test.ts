@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Stream } from '../../../src/host/net.ts';
 import { IvFlag, IvType } from '../../../src/io/intervals.ts';
 import { Cmd } from '../../../src/io/packet-out.ts';
 import { Disk, Repl } from '../../../src/state/states.ts';
@@ -189,6 +190,45 @@ test('a request that becomes ready while later ones wait for room in the stream 
   pair.world.runFor(10);
   full = false;
   pair.b.turn(() => pair.b.connection.dataWritable());
+  pair.run(() => inSync(pair) && pair.settled(), 60000);
+  expect(pair.difference()).toBe(-1);
+});
+
+test('a target fetches what a lost Primary left unsettled, also behind its position', () => {
+  const pair = new Pair({ seed: 50 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.write(8000, 8);
+  pair.run(() => pair.settled());
+  afterDrop(pair);
+  pair.a.turn(() => { pair.a.disk.bitmap.set(0, 1000, 1000); });
+  const { b } = pair;
+  const primary = b.io.addConnection(2);
+  const stream = { reserve: () => -1, pause: () => {} } as unknown as Stream;
+  b.turn(() => {
+    primary.linkUp({ version: 124, features: 0x7f, data: stream, control: stream, integrityAlg: '', peerIntegrityAlg: '',
+      resolveConflicts: false, exclusive: () => true });
+    primary.peers[0].facts.pdisk = Disk.upToDate;
+    primary.peers[0].facts.repl = Repl.established;
+    b.set(() => { primary.facts.connected = true; });
+  });
+  pair.a.node.disks.get('/dev/d')!.faults.stopped = true;
+  pair.connectForResync();
+  pair.run(() => b.peer.target.list.length === 1);
+  pair.world.runFor(50);
+  b.turn(() => {
+    const view = new DataView(new ArrayBuffer(32));
+    view.setUint32(12, 1);
+    const payload = b.device.arena.alloc(4096);
+    expect(primary.packet(Cmd.DATA, 0, view, 0, 24, payload, 4096)).toBe('');
+  });
+  pair.run(() => b.device.lowerPending === 0 && primary.writes.active === 0);
+  b.turn(() => {
+    b.set(() => { primary.facts.connected = false; });
+    primary.disconnected(() => {});
+  });
+  expect(b.peer.bitsOutOfSync).toBe(2);
+  pair.a.node.disks.get('/dev/d')!.resume();
   pair.run(() => inSync(pair) && pair.settled(), 60000);
   expect(pair.difference()).toBe(-1);
 });
