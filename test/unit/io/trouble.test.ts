@@ -401,3 +401,21 @@ test('without write ordering, more epochs than the receiver can count make the s
   expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
   expect(pair.difference()).toBe(-1);
 });
+
+/** A resource of many volumes: no bio that the shim can hand over ends for lack of room while I/O is suspended. */
+test('every bio finds room', () => {
+  const pair = new Pair({ seed: 51 });
+  const { io } = pair.a;
+  const ended: number[] = [];
+  const block = { ...pair.a.device.block, maxTags: 1024, complete: (_tag: number, errno: number) => { ended.push(errno); } };
+  pair.a.turn(() => {
+    pair.a.set(() => { io.facts.suspended = true; });
+    for (let vnr = 1; vnr <= 80; vnr++) {
+      const device = io.addDevice({ vnr, block: block as never, arena: pair.a.device.arena });
+      device.sectors = 8;
+      for (let tag = 0; tag < 1024; tag++) device.bio(tag, BioOp.write, 0, 0, 4096, 0);
+    }
+  });
+  expect(ended).toEqual([]);
+  expect(io.requests.pool.live).toBe(80 * 1024);
+});
