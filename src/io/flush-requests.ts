@@ -67,7 +67,7 @@ export class FlushRequests {
   requested(target: number, sequence: number): string {
     if (!(sequence >= 1)) return 'flush sequence 0';
     this.waitSequence[target] = sequence;
-    this.waitDagtag[target] = this.resource.requests.dagtag;
+    this.waitDagtag[target] = this.resource.requests.lastWriteDagtag;
     this.toldMask[target] = 0;
     this.resource.peerAcks.flush();
     this.peerAckSent();

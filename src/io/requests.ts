@@ -34,6 +34,8 @@ export class Requests {
   epoch = 0;
   epochWrites = 0;
   dagtag = 0;
+  /** Of the newest write; an attach may raise `dagtag` above it. */
+  lastWriteDagtag = 0;
   private readonly resource: ResourceIo;
   private reapHold = 0;
 

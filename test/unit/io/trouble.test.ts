@@ -419,3 +419,14 @@ test('every bio finds room', () => {
   expect(ended).toEqual([]);
   expect(io.requests.pool.live).toBe(80 * 1024);
 });
+
+/** The number that an attach brings has no write behind it that a peer ack could be for. */
+test('P_FLUSH_REQUESTS is answered after an attach, without another write', () => {
+  const pair = new Pair({ seed: 52 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.run(() => pair.settled());
+  pair.a.turn(() => { pair.a.io.requests.dagtag += 10000; });
+  pair.b.turn(() => pair.b.connection.notify(Cmd.FLUSH_REQUESTS, null, 1, 0));
+  pair.run(() => pair.b.received.includes(Cmd.FLUSH_REQUESTS_ACK));
+});
