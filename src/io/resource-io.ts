@@ -112,6 +112,7 @@ export class ResourceIo {
     this.wasPrimary = primary;
     this.chooseOrdering(Ordering.barrier);
     for (const device of this.devices) if (!device.removed) device.factsChanged();
+    this.flushRequests.recheck();
     this.wakeSenders();
   }
 
