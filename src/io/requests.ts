@@ -157,7 +157,7 @@ export class Requests {
       if (words !== null) words[slot] = 0;
     }
     device.leaveGate(slot);
-    if (this.resource.facts.suspended) this.suspended.push(slot);
+    if (this.resource.facts.suspended && !device.facts.errIo) this.suspended.push(slot);
     else device.enterGate(slot);
   }
 

@@ -430,3 +430,30 @@ test('P_FLUSH_REQUESTS is answered after an attach, without another write', () =
   pair.b.turn(() => pair.b.connection.notify(Cmd.FLUSH_REQUESTS, null, 1, 0));
   pair.run(() => pair.b.received.includes(Cmd.FLUSH_REQUESTS_ACK));
 });
+
+test.each([false, true])('suspended I/O that is to fail: also what waits behind the gate (put back later: %s)', (later) => {
+  const pair = new Pair({ seed: 54 });
+  const { device } = pair.a;
+  const other = device.intervals.insert(IvType.RESYNC_READ, 7, 0, 8, -1);
+  device.intervals.flags[other] |= IvFlag.SUBMITTED;
+  const errnos: number[] = [];
+  pair.write(0, 8, 0, (e) => { errnos.push(e); });
+  pair.run(() => device.intervals.waiting === 1);
+  const release = (): void => {
+    device.intervals.remove(other);
+    device.conflicts.release(0, 8);
+  };
+  pair.a.turn(() => {
+    pair.a.set(() => { pair.a.io.facts.suspended = true; });
+    if (!later) release();
+  });
+  pair.write(8, 8, 0, (e) => { errnos.push(e); });
+  pair.world.runFor(10);
+  expect(errnos).toEqual([]);
+  pair.a.turn(() => {
+    pair.a.set(() => { device.facts.errIo = true; });
+    if (later) release();
+  });
+  pair.run(() => errnos.length === 2);
+  expect(errnos).toEqual([5, 5]);
+});
