@@ -473,7 +473,7 @@ export class PeerWrites {
     p.release(slot);
   }
 
-  /** Who has a write is known: bits, extents, and news for those whom we sync. */
+  /** Who has a write is known: bits, extents, news for those whom we sync; of a lost node, more to fetch for ourselves. */
   private settle(slot: number, mask: number): void {
     const { resource, nodeId } = this.connection;
     const p = resource.peerRequests;
@@ -489,6 +489,7 @@ export class PeerWrites {
         if (other === this.connection || (mask & (1 << other.nodeId)) !== 0) continue;
         const peer = other.peers[device.index];
         if (isSourceFor(peer.facts.repl)) other.queueOutOfSync(peer, sector, size);
+        else if (this.connection.link === null) peer.target.rewind(sector);
       }
     }
     this.list.remove(slot);

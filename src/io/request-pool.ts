@@ -3,8 +3,6 @@ import { assert } from '../assert.ts';
 import { grown, grownF } from './intervals.ts';
 import { Rq } from './mod.ts';
 
-/** Most requests of a resource at once: two directions of nr-requests plus what waits for barrier acks. */
-export const REQUESTS_MAX = 65536;
 const FIRST_SIZE = 256;
 export const NODES_MAX = 32;
 
@@ -15,6 +13,8 @@ export const NODES_MAX = 32;
 export class RequestPool {
   capacity = FIRST_SIZE;
   live = 0;
+  /** Most requests at once: each bio that can be there, and what waits for barrier acks after its bio has ended. */
+  limit = 0;
   tag = new Int32Array(FIRST_SIZE);
   op = new Int32Array(FIRST_SIZE);
   flags = new Int32Array(FIRST_SIZE);
@@ -106,7 +106,7 @@ export class RequestPool {
   }
 
   private grow(): boolean {
-    if (this.capacity >= REQUESTS_MAX) return false;
+    if (this.capacity >= this.limit) return false;
     this.capacity *= 2;
     for (const name of int32Columns) this[name] = grown(this[name]);
     for (const name of float64Columns) this[name] = grownF(this[name]);

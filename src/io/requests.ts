@@ -34,6 +34,8 @@ export class Requests {
   epoch = 0;
   epochWrites = 0;
   dagtag = 0;
+  /** Of the newest write; an attach may raise `dagtag` above it. */
+  lastWriteDagtag = 0;
   private readonly resource: ResourceIo;
   private reapHold = 0;
 
@@ -155,7 +157,7 @@ export class Requests {
       if (words !== null) words[slot] = 0;
     }
     device.leaveGate(slot);
-    if (this.resource.facts.suspended) this.suspended.push(slot);
+    if (this.resource.facts.suspended && !device.facts.errIo) this.suspended.push(slot);
     else device.enterGate(slot);
   }
 

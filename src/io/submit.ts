@@ -33,7 +33,7 @@ function submitWrite(device: DeviceIo, slot: number): void {
   const { requests } = resource;
   const { pool } = requests;
   requests.dagtag += pool.size[slot] / 512;
-  pool.dagtag[slot] = requests.dagtag;
+  pool.dagtag[slot] = requests.lastWriteDagtag = requests.dagtag;
   pool.epoch[slot] = requests.epoch;
   requests.epochWrites++;
   requests.append(slot);

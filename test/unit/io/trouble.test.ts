@@ -402,3 +402,59 @@ test('without write ordering, more epochs than the receiver can count make the s
   expect([...pair.a.failures, ...pair.b.failures]).toEqual([]);
   expect(pair.difference()).toBe(-1);
 });
+
+/** A resource of many volumes: no bio that the shim can hand over ends for lack of room while I/O is suspended. */
+test('every bio finds room', () => {
+  const pair = new Pair({ seed: 51 });
+  const { io } = pair.a;
+  const ended: number[] = [];
+  const block = { ...pair.a.device.block, maxTags: 1024, complete: (_tag: number, errno: number) => { ended.push(errno); } };
+  pair.a.turn(() => {
+    pair.a.set(() => { io.facts.suspended = true; });
+    for (let vnr = 1; vnr <= 80; vnr++) {
+      const device = io.addDevice({ vnr, block: block as never, arena: pair.a.device.arena });
+      device.sectors = 8;
+      for (let tag = 0; tag < 1024; tag++) device.bio(tag, BioOp.write, 0, 0, 4096, 0);
+    }
+  });
+  expect(ended).toEqual([]);
+  expect(io.requests.pool.live).toBe(80 * 1024);
+});
+
+/** The number that an attach brings has no write behind it that a peer ack could be for. */
+test('P_FLUSH_REQUESTS is answered after an attach, without another write', () => {
+  const pair = new Pair({ seed: 52 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.run(() => pair.settled());
+  pair.a.turn(() => { pair.a.io.requests.dagtag += 10000; });
+  pair.b.turn(() => pair.b.connection.notify(Cmd.FLUSH_REQUESTS, null, 1, 0));
+  pair.run(() => pair.b.received.includes(Cmd.FLUSH_REQUESTS_ACK));
+});
+
+test.each([false, true])('suspended I/O that is to fail: also what waits behind the gate (put back later: %s)', (later) => {
+  const pair = new Pair({ seed: 54 });
+  const { device } = pair.a;
+  const other = device.intervals.insert(IvType.RESYNC_READ, 7, 0, 8, -1);
+  device.intervals.flags[other] |= IvFlag.SUBMITTED;
+  const errnos: number[] = [];
+  pair.write(0, 8, 0, (e) => { errnos.push(e); });
+  pair.run(() => device.intervals.waiting === 1);
+  const release = (): void => {
+    device.intervals.remove(other);
+    device.conflicts.release(0, 8);
+  };
+  pair.a.turn(() => {
+    pair.a.set(() => { pair.a.io.facts.suspended = true; });
+    if (!later) release();
+  });
+  pair.write(8, 8, 0, (e) => { errnos.push(e); });
+  pair.world.runFor(10);
+  expect(errnos).toEqual([]);
+  pair.a.turn(() => {
+    pair.a.set(() => { device.facts.errIo = true; });
+    if (later) release();
+  });
+  pair.run(() => errnos.length === 2);
+  expect(errnos).toEqual([5, 5]);
+});
