@@ -53,7 +53,8 @@ const hasData = (pdsk: number): boolean => pdsk === Disk.inconsistent || pdsk ==
 export function frozen({ view }: Resource, facts: readonly Sticky[]): Change[] {
   if (view.resource.role !== Role.primary) return [];
   const peers = peerDisks(facts);
-  const lostData = view.devices.some((_, d) => !dataAccessible(view, d) && peers.some((peer) => disksOf(peer, view, d).includes(Disk.upToDate)));
+  const lostData = view.devices.some((_, d) => !dataAccessible(view, d)
+    && peers.some((peer) => disksOf(peer, view, d).includes(Disk.upToDate)));
   const changes: Change[] = [];
   if (lostData && view.resource.options.onNoDataAccessible === 'suspend-io') changes.push({ set: 'suspNod', value: true });
   for (const { nodeId, pdsk } of peers) {
