@@ -15,7 +15,7 @@ export class Device implements BlockHandler {
   readonly resource: Resource;
   readonly vnr: number;
   readonly minor: number;
-  readonly conf: DeviceConf;
+  conf: DeviceConf;
   readonly block: BlockDevice;
   readonly io: DeviceIo;
   readonly openers: Openers;

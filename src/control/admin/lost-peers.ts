@@ -4,6 +4,7 @@ import type { Sticky } from '../../state/effects.ts';
 import type { Change } from '../../state/events.ts';
 import { dataAccessible } from '../../state/facts.ts';
 import { Cstate, Disk, Fencing, Role } from '../../state/states.ts';
+import type { View } from '../../state/types.ts';
 import { deviceIndex, findConnection } from '../../state/view.ts';
 import type { Device } from '../device.ts';
 import type { Resource } from '../resource.ts';
@@ -41,15 +42,19 @@ export function* reconnected(resource: Resource): Steps<void> {
     || !resource.view.connections.some((c) => c.cstate >= Cstate.unconnected && c.cstate < Cstate.connected));
 }
 
-const pdsksOf = (facts: readonly Sticky[]): (Sticky & { kind: 'fencing' })[] => facts.filter((fact) => fact.kind === 'fencing');
-const hasData = (pdsk: number | undefined): boolean =>
-  pdsk === Disk.inconsistent || pdsk === Disk.consistent || pdsk === Disk.upToDate;
+type PeerDisks = Sticky & { readonly kind: 'fencing' };
+const peerDisks = (facts: readonly Sticky[]): PeerDisks[] => facts.filter((fact) => fact.kind === 'fencing');
+/** Of volume d; of another set of volumes any may be meant. */
+const disksOf = ({ pdsk }: PeerDisks, { devices }: View, d: number): readonly number[] =>
+  pdsk.length === devices.length ? [pdsk[d]!] : pdsk;
+const hasData = (pdsk: number): boolean => pdsk === Disk.inconsistent || pdsk === Disk.consistent || pdsk === Disk.upToDate;
 
 /** With the engine a Primary lost all its peers; its I/O freezes as it would have by the rules S41 and S12. */
 export function frozen({ view }: Resource, facts: readonly Sticky[]): Change[] {
   if (view.resource.role !== Role.primary) return [];
-  const peers = pdsksOf(facts);
-  const lostData = view.devices.some((_, d) => !dataAccessible(view, d) && peers.some(({ pdsk }) => pdsk[d] === Disk.upToDate));
+  const peers = peerDisks(facts);
+  const lostData = view.devices.some((_, d) => !dataAccessible(view, d)
+    && peers.some((peer) => disksOf(peer, view, d).includes(Disk.upToDate)));
   const changes: Change[] = [];
   if (lostData && view.resource.options.onNoDataAccessible === 'suspend-io') changes.push({ set: 'suspNod', value: true });
   for (const { nodeId, pdsk } of peers) {
@@ -70,7 +75,7 @@ export function crashed({ resource, vnr }: Device, facts: readonly Sticky[]): vo
     // One of several is missed by what the others get before it is back.
     const d = deviceIndex(resource.view, vnr);
     const due = facts.some((fact) => fact.kind === 'disk' && fact.vnr === vnr && fact.newCurUuid)
-      || pdsksOf(facts).filter(({ pdsk }) => hasData(pdsk[d])).length > 1;
+      || peerDisks(facts).filter((peer) => disksOf(peer, resource.view, d).some(hasData)).length > 1;
     if (due) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
     return;
   }

@@ -21,7 +21,7 @@ const cutOff = (a: number, b: number, cut: boolean): void => {
 };
 const current = (id: number) => n.at(id).resource.deviceRow(0).currentUuid | 1n;
 
-describe('three nodes', () => {
+describe('three nodes', { timeout: 30_000 }, () => {
   it('sync all from one, and agree on one generation', async () => {
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
