@@ -105,7 +105,7 @@ export class PeerWrites {
     const { epochs } = this;
     if (epochs.size[epochs.current] === 0) return '';
     if (epochs.full) return 'too many open epochs';
-    if (this.connection.resource.writeOrdering === Ordering.none) {
+    if (this.connection.resource.writeOrdering === Ordering.none || (this.active === 0 && !this.flushNeeded())) {
       epochs.close(number, true);
       this.finishEpochs();
     } else {
@@ -365,13 +365,20 @@ export class PeerWrites {
     else this.applyOutOfSync();
   }
 
-  /** A cache flush on every volume's disk; false: nothing to wait for. */
+  private flushNeeded(): boolean {
+    const { devices, writeOrdering } = this.connection.resource;
+    if (writeOrdering < Ordering.flush) return false;
+    for (let i = 0; i < devices.length; i++) if (wantsFlush(devices[i])) return true;
+    return false;
+  }
+
+  /** A cache flush on every volume's disk that may need one; false: nothing to wait for. */
   private startFlush(): boolean {
     const { resource, nodeId } = this.connection;
     this.flushStarted = true;
     if (resource.writeOrdering < Ordering.flush) return false;
     for (const device of resource.devices) {
-      if (device.removed || device.disk === null || !device.diskUsable) continue;
+      if (!wantsFlush(device) || device.disk === null) continue;
       this.flushesLeft++;
       device.lowerPending++;
       device.disk.lower.submit(LowerOp.flush, 0, 0, 0, null, 0, nodeId * 4 + Owner.flush, -1);
@@ -481,6 +488,10 @@ export class PeerWrites {
     this.drained = null;
     drained();
   }
+}
+
+function wantsFlush(device: DeviceIo): boolean {
+  return !device.removed && device.disk !== null && device.diskUsable && device.disk.lower.unflushed;
 }
 
 function peerFlags(cmd: number, dpFlags: number, wzeroes: boolean): number {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { BioFlag, BioOp } from '../host/block.ts';
+import type { Timer } from '../host/clock.ts';
 import { Feature } from '../wire/features.ts';
 import { DpFlag } from '../wire/packets/data.ts';
 import type { ConnectionIo } from './connection-io.ts';
@@ -11,6 +12,9 @@ import type { PeerDeviceIo } from './peer-device-io.ts';
 
 /** send.current_dagtag after connect: no next write can start there. @spec io.md 3.8 */
 const DAGTAG_GAP = 2049;
+
+/** A barrier with no write behind it waits so long for one to ride with: its ack only tells what to forget. */
+const BARRIER_DELAY_MS = 5;
 
 /** The sender of one connection: walks the transfer log in order. @spec io.md 1.7, 3.3 */
 export class Sender {
@@ -26,6 +30,9 @@ export class Sender {
   /** Barriers not yet acked, and when the last one went out. */
   barriersUnacked = 0;
   lastBarrierMs = 0;
+  /** A barrier waits for company; it has waited long enough. */
+  private barrierTimer: Timer | null = null;
+  private barrierDue = false;
   private readonly connection: ConnectionIo;
   /** Requests whose payload is on its way, in order. */
   private flightSlot = new Int32Array(256);
@@ -40,7 +47,9 @@ export class Sender {
   reset(): void {
     this.next = -1;
     this.epochWrites = this.barriersUnacked = this.flightCount = 0;
-    this.seenAnyWrite = this.dagtagDue = false;
+    this.seenAnyWrite = this.dagtagDue = this.barrierDue = false;
+    this.barrierTimer?.cancel();
+    this.barrierTimer = null;
     this.dagtag = this.connection.resource.requests.dagtag - DAGTAG_GAP;
   }
 
@@ -78,8 +87,21 @@ export class Sender {
       if (this.next === slot) this.next = requests.pool.tlNext[slot];
     }
     if (this.dagtagDue && !this.sendDagtag(link, requests.dagtag)) return;
-    if (this.seenAnyWrite && this.epoch !== requests.epoch) this.closeEpoch(link, requests.epoch);
+    if (this.seenAnyWrite && this.epoch !== requests.epoch) this.endOfEpoch(link, requests.epoch);
   }
+
+  /** Nothing follows for now. Whoever waits for what a barrier ack sets free does not wait for company as well. */
+  private endOfEpoch(link: PeerLink, epoch: number): void {
+    const { resource } = this.connection;
+    if (this.epochWrites === 0 || this.barrierDue || resource.barriersUrgent) this.closeEpoch(link, epoch);
+    else this.barrierTimer ??= resource.env.clock.timer('P_BARRIER', BARRIER_DELAY_MS, this.barrierTimeout);
+  }
+
+  private readonly barrierTimeout = (): void => {
+    this.barrierTimer = null;
+    this.barrierDue = true;
+    this.connection.resource.wakeSenders();
+  };
 
   /** All up to this position left our memory. */
   handedOver(position: number): void {
@@ -216,6 +238,7 @@ export class Sender {
       this.lastBarrierMs = this.connection.resource.env.clock.nowMs();
     }
     this.epoch = epoch;
+    this.barrierDue = false;
     return true;
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
 import type { Arena } from '../host/arena.ts';
-import type { LowerDevice, LowerHandler, LowerLimits, LowerOp } from '../host/lower.ts';
+import { LowerOp, type LowerDevice, type LowerHandler, type LowerLimits } from '../host/lower.ts';
 import type { LinuxArena } from './arena.ts';
 import { Ioctls, LimitFlag, OpWord, ShimOp } from './shim-abi.ts';
 import type { ShimChannel } from './shim.ts';
@@ -10,6 +10,8 @@ import type { ShimChannel } from './shim.ts';
 export class ShimLowerDevice implements LowerDevice {
   readonly id: number;
   limits: LowerLimits;
+  /** True at first: an engine before may have written. */
+  unflushed = true;
   /** Told once when nothing of dead engines is in flight any more. */
   quiet: (() => void) | null = null;
   private readonly shim: ShimChannel;
@@ -34,6 +36,7 @@ export class ShimLowerDevice implements LowerDevice {
     cookie: number, bioTag: number): void {
     assert(sector >= 0 && sector * 512 + sizeBytes <= this.limits.sectors * 512, 'an operation lies on its device');
     this.flying++;
+    if (op === LowerOp.flush) this.unflushed = false;
     const { shim } = this;
     const at = shim.op(ShimOp.lower, op, flags, this.device);
     const words = shim.opWords;
@@ -60,8 +63,9 @@ export class ShimLowerDevice implements LowerDevice {
     this.released();
   }
 
-  done(cookie: number, errno: number): void {
+  done(cookie: number, errno: number, stable: boolean): void {
     this.flying--;
+    if (!stable) this.unflushed = true;
     this.handler.lowerDone(cookie, errno);
   }
 
