@@ -39,6 +39,7 @@ export class Device implements BlockHandler {
     this.io = resource.io.addDevice({ vnr, block, arena: block.data });
     this.openers = new Openers(this);
     this.readBypass = new ReadBypass(block);
+    this.io.bypassedSectors = () => this.readBypass.sectors;
     block.setHandler(this);
   }
 

@@ -96,6 +96,8 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
     this.device.log.line(LogLevel.warning, 'md_sync_timer expired! Worker calls drbd_md_sync().');
   }
 
+  oldestMetaOperation(): number { return this.#claims.area.io.oldest(); }
+
   // --- effects
   setFlags(flags: number, members: bigint): void {
     const { superBlock } = this.meta;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
 import { grown, grownF } from './intervals.ts';
+import { Rq } from './mod.ts';
 
 /** Most requests of a resource at once: two directions of nr-requests plus what waits for barrier acks. */
 export const REQUESTS_MAX = 65536;
@@ -79,6 +80,16 @@ export class RequestPool {
     const slot = idLow - 1;
     if (slot < 0 || slot >= this.used || this.device[slot] < 0 || this.generation[slot] !== idHigh) return -1;
     return slot;
+  }
+
+  /** When the oldest local part of a device that is on the disk was submitted; Infinity: there is none. */
+  oldestOnDisk(device: number): number {
+    let oldest = Infinity;
+    for (let slot = 0; slot < this.used; slot++) {
+      if (this.device[slot] !== device || (this.local[slot] & (Rq.LOCAL_PENDING | Rq.LOCAL_ABORTED)) !== Rq.LOCAL_PENDING) continue;
+      if (this.submitMs[slot] < oldest) oldest = this.submitMs[slot];
+    }
+    return oldest;
   }
 
   /** Room for the words of one more peer. */

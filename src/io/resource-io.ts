@@ -176,7 +176,7 @@ export class ResourceIo {
   /** A dagtag of a lost or advanced Primary: resync reads that waited for it. */
   dagtagMoved(nodeId: number): void {
     const { connectionList } = this;
-    for (let i = 0; i < connectionList.length; i++) connectionList[i].source.dagtagMoved(nodeId);
+    for (let i = 0; i < connectionList.length; i++) connectionList[i].dagtagMoved(nodeId);
   }
 
   private releaseSuspended(): void {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { BioFlag, BioOp } from '../host/block.ts';
 import type { Timer } from '../host/clock.ts';
+import type { PeerLink } from '../host/link.ts';
 import { Feature } from '../wire/features.ts';
+import { VNR_NONE } from '../wire/header.ts';
 import { DpFlag } from '../wire/packets/data.ts';
 import type { ConnectionIo } from './connection-io.ts';
-import type { PeerLink } from './env.ts';
 import { grown, grownF } from './intervals.ts';
 import { Net, Rq, RqEvent } from './mod.ts';
-import { Cmd, lastCommit, sendAck, sendBlock, sendNumber, sendRange, sendTrim, sendWords } from './packet-out.ts';
+import { Cmd, lastCommit, sendAck, sendBlock, sendEmpty, sendNumber, sendRange, sendTrim, sendWords } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 
 /** send.current_dagtag after connect: no next write can start there. @spec io.md 3.8 */
@@ -25,6 +26,8 @@ export class Sender {
   epochWrites = 0;
   seenAnyWrite = false;
   dagtag = -1;
+  /** Writes sent since the last unplug hint. */
+  private batch = 0;
   /** P_DAGTAG is to be sent since a volume's peer became a receiver. */
   dagtagDue = false;
   /** Barriers not yet acked, and when the last one went out. */
@@ -46,7 +49,7 @@ export class Sender {
 
   reset(): void {
     this.next = -1;
-    this.epochWrites = this.barriersUnacked = this.flightCount = 0;
+    this.epochWrites = this.barriersUnacked = this.flightCount = this.batch = 0;
     this.seenAnyWrite = this.dagtagDue = this.barrierDue = false;
     this.barrierTimer?.cancel();
     this.barrierTimer = null;
@@ -86,6 +89,7 @@ export class Sender {
       // The event may have taken the entry out of the log, and then moved `next` already.
       if (this.next === slot) this.next = requests.pool.tlNext[slot];
     }
+    this.unplug(link);
     if (this.dagtagDue && !this.sendDagtag(link, requests.dagtag)) return;
     if (this.seenAnyWrite && this.epoch !== requests.epoch) this.endOfEpoch(link, requests.epoch);
   }
@@ -102,6 +106,12 @@ export class Sender {
     this.barrierDue = true;
     this.connection.resource.wakeSenders();
   };
+
+  /** Behind the last of several writes: a hint only, left out without room. @spec io.md 3.7 */
+  private unplug(link: PeerLink): void {
+    if (this.batch > 1) sendEmpty(link.data, Cmd.UNPLUG_REMOTE, VNR_NONE);
+    this.batch = 0;
+  }
 
   /** All up to this position left our memory. */
   handedOver(position: number): void {
@@ -141,6 +151,7 @@ export class Sender {
     }
     if (!this.sendData(link, peer, slot)) return false;
     this.epochWrites++;
+    this.batch++;
     this.dagtag = pool.dagtag[slot];
     this.dagtagDue = false;
     const sentMs = pool.sentMs[nodeId] as Float64Array;

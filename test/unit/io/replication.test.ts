@@ -107,3 +107,18 @@ test('overlapping writes end in order on both disks', () => {
   expect(pair.difference()).toBe(-1);
   expect(pair.a.node.disks.get('/dev/d')!.tag(100)).toBe(last[0]);
 });
+
+test('an unplug hint follows several writes of one turn, not a single one', () => {
+  const pair = new Pair({ seed: 9 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.run(() => pair.settled());
+  expect(count(pair.b.received, Cmd.UNPLUG_REMOTE)).toBe(0);
+  pair.b.received.length = 0;
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.blocked = 1; }));
+  for (let i = 1; i < 4; i++) pair.write(i * 8, 8);
+  pair.world.runFor(5);
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.blocked = 0; }));
+  pair.run(() => pair.settled());
+  expect(pair.b.received.indexOf(Cmd.UNPLUG_REMOTE)).toBeGreaterThan(pair.b.received.lastIndexOf(Cmd.DATA));
+});
