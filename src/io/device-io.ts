@@ -233,6 +233,7 @@ export class DeviceIo implements LowerHandler {
     if (this.disk.al.begin(Math.floor(sector / EXTENT_SECTORS), last, id * 4 + owner)) return true;
     this.alWaiting++;
     this.alWantedExtents += this.extentsOf(sector, size);
+    this.resource.wakeSenders();
     return false;
   }
 

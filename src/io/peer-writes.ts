@@ -117,7 +117,8 @@ export class PeerWrites {
   barrier(number: number): string {
     const { epochs } = this;
     if (epochs.size[epochs.current] === 0) return '';
-    if (this.connection.resource.writeOrdering === Ordering.none && !epochs.full) {
+    const stable = this.connection.resource.writeOrdering === Ordering.none || (this.active === 0 && !this.flushNeeded());
+    if (stable && !epochs.full) {
       epochs.close(number, true);
       this.finishEpochs();
     } else {
@@ -402,14 +403,21 @@ export class PeerWrites {
     else this.applyOutOfSync();
   }
 
-  /** A cache flush on every volume's disk; false: nothing to wait for. */
+  private flushNeeded(): boolean {
+    const { devices, writeOrdering } = this.connection.resource;
+    if (writeOrdering < Ordering.flush) return false;
+    for (let i = 0; i < devices.length; i++) if (wantsFlush(devices[i])) return true;
+    return false;
+  }
+
+  /** A cache flush on every volume's disk that may need one; false: nothing to wait for. */
   private startFlush(): boolean {
     const { resource, nodeId } = this.connection;
     this.flushStarted = true;
     this.flushMs = resource.env.clock.nowMs();
     if (resource.writeOrdering < Ordering.flush) return false;
     for (const device of resource.devices) {
-      if (device.removed || device.disk === null || !device.diskUsable) continue;
+      if (!wantsFlush(device) || device.disk === null) continue;
       this.flushesLeft++;
       device.lowerPending++;
       device.disk.lower.submit(LowerOp.flush, 0, 0, 0, null, 0, nodeId * 4 + Owner.flush, -1);
@@ -521,6 +529,10 @@ export class PeerWrites {
     this.drained = null;
     drained();
   }
+}
+
+function wantsFlush(device: DeviceIo): boolean {
+  return !device.removed && device.disk !== null && device.diskUsable && device.disk.lower.unflushed;
 }
 
 function peerFlags(cmd: number, dpFlags: number, wzeroes: boolean): number {

@@ -166,6 +166,13 @@ export class ResourceIo {
     this.env.drained();
   }
 
+  /** Somebody waits for barrier acks: a last close, or writes that find no room in the activity log. */
+  get barriersUrgent(): boolean {
+    const { devices } = this;
+    for (let i = 0; i < devices.length; i++) if (devices[i].alWaiting > 0) return true;
+    return this.draining;
+  }
+
   flushForwards(): void {
     this.flushRequests.peerAckSent();
   }

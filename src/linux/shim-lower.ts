@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
 import type { Arena } from '../host/arena.ts';
-import type { LowerDevice, LowerHandler, LowerLimits, LowerOp } from '../host/lower.ts';
+import { LowerOp, type LowerDevice, type LowerHandler, type LowerLimits } from '../host/lower.ts';
 import type { LinuxArena } from './arena.ts';
 import { Ioctls, LimitFlag, OpWord, ShimOp, shimMaxLower } from './shim-abi.ts';
 import type { ShimChannel } from './shim.ts';
@@ -28,6 +28,8 @@ interface Waiting {
 export class ShimLowerDevice implements LowerDevice {
   readonly id: number;
   limits: LowerLimits;
+  /** True at first: an engine before may have written. */
+  unflushed = true;
   /** Told once when nothing of dead engines is in flight any more. */
   quiet: (() => void) | null = null;
   private readonly shim: ShimChannel;
@@ -60,6 +62,7 @@ export class ShimLowerDevice implements LowerDevice {
   private put(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     cookie: number, bioTag: number): void {
     this.flying++;
+    if (op === LowerOp.flush) this.unflushed = false;
     const { shim } = this;
     const at = shim.op(ShimOp.lower, op, flags, this.device);
     const words = shim.opWords;
@@ -86,8 +89,9 @@ export class ShimLowerDevice implements LowerDevice {
     this.released();
   }
 
-  done(cookie: number, errno: number): void {
+  done(cookie: number, errno: number, stable: boolean): void {
     this.flying--;
+    if (!stable) this.unflushed = true;
     if (this.waiting.length > 0) this.putNext();
     this.handler.lowerDone(cookie, errno);
   }

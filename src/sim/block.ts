@@ -156,6 +156,7 @@ class SimLower implements LowerDevice {
     });
   }
 
+  get unflushed(): boolean { return this.#claim.disk.unflushed; }
   inFlight(): number { return this.#claim.inFlight; }
   refresh(): LowerLimits { return this.limits; }
   release(): void {

@@ -54,6 +54,9 @@ export class SimDisk {
     };
   }
 
+  /** Would a power failure now take something back? */
+  get unflushed(): boolean { return this.#unstable.size > 0; }
+
   tag(sector: number): number {
     const content = this.#cache.get(sector) ?? 0;
     return typeof content === 'number' ? content : NaN;

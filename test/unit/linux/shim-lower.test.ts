@@ -25,7 +25,7 @@ it('operations beyond what the shim takes at once wait, in order', () => {
   expect(taken.length).toBe(shimMaxLower);
   expect(lower.inFlight()).toBe(all);
   for (let i = 0; i <= all; i++) {
-    lower.done(taken[i]!, 0);
+    lower.done(taken[i]!, 0, false);
     expect(taken.length - done.length).toBeLessThanOrEqual(shimMaxLower);
   }
   expect(taken).toEqual([...Array(all).keys(), 99_999]);
