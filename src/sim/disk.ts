@@ -30,7 +30,7 @@ export interface DiskFaults {
 
 export class SimDisk {
   readonly path: string;
-  readonly limits: LowerLimits;
+  limits: LowerLimits;
   readonly faults: DiskFaults = { minMs: 0.05, maxMs: 0.5, readErrorChance: 0, writeErrorChance: 0, stopped: false };
   readonly #world: World;
   /** What a read returns. */
@@ -52,6 +52,12 @@ export class SimDisk {
       discardGranularityBytes: 4096, discardZeroesIfAligned: true, maxWriteZeroesSectors: 0x7fffff, rotational: false,
       name: path.slice(path.lastIndexOf('/') + 1), major: 254, minor,
     };
+  }
+
+  /** As lvextend does it, under whoever has it open. */
+  grow(sectors: number): void {
+    assert(sectors >= this.limits.sectors, 'a disk only grows');
+    this.limits = { ...this.limits, sectors };
   }
 
   tag(sector: number): number {

@@ -115,7 +115,7 @@ export class Nodes {
     const [first, ...others] = this.members.map(({ node }) => node.disks.get(`/dev/disk${vnr}`)!);
     const { capacity } = this.kernel(0, vnr);
     for (const other of others) {
-      const differs = Array.from({ length: capacity }, (_, s) => s).filter((s) => other.tag(s) !== first!.tag(s));
+      const differs = Array.from({ length: capacity }, (_, s) => s).filter((s) => !Object.is(other.tag(s), first!.tag(s)));
       expect(differs).toEqual([]);
     }
   }
