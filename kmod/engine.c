@@ -87,6 +87,8 @@ static void lose_io(void)
 /* Starts an engine when one is wanted, answers requests that have waited too long. Runs again until one is here. */
 static void watch(struct work_struct *work)
 {
+	/* what is dirty may be ours: memory for the next engine can't wait for I/O that waits for the next engine */
+	unsigned int noio = memalloc_noio_save();
 	char *path __free(kfree) = shim_engine_path(), text[128];
 	bool start, lost;
 	int rc;
@@ -109,6 +111,7 @@ static void watch(struct work_struct *work)
 	}
 	if (lost)
 		lose_io();
+	memalloc_noio_restore(noio);
 }
 
 void shim_engine_want(void)

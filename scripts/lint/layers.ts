@@ -34,7 +34,6 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   daemon: {
     may: [...BELOW_CONTROL, 'control', 'transport', 'frontend', 'linux'],
     core: false,
-    packages: { commander: '', 'prom-client': '' },
   },
 };
 

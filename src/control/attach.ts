@@ -152,7 +152,7 @@ function claim(device: Device, conf: DiskConf, pid: number, router: DiskRouter):
 function withArea(device: Device, lower: LowerDevice, mdLower: LowerDevice, files: readonly BackingFile[]): DiskClaims | null {
   const { clock, crypto } = device.resource.engine.host;
   const area = MdArea.open({
-    lower: mdLower, arena: device.block.meta, clock, cookieBase: mdCookieBase,
+    lower: mdLower, data: mdLower === lower ? null : lower, arena: device.block.meta, clock, cookieBase: mdCookieBase,
     crc32c: (seed, bytes, from, to) => crypto.crc32c(seed, bytes, from, to),
   });
   return area === null ? null : { lower, mdLower, files, area };

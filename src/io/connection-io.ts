@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
+import type { PeerLink } from '../host/link.ts';
 import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
 import { HashWork } from './hash-work.ts';
-import { connectionFacts, type LinkFailure, type PeerLink } from './env.ts';
+import { connectionFacts, type LinkFailure } from './env.ts';
 import { Net, Rq, RqEvent } from './mod.ts';
 import { OutQueue } from './out-queue.ts';
 import { Cmd } from './packet-out.ts';
@@ -67,7 +68,12 @@ export class ConnectionIo {
 
   /** Packets may be sent: Connected, with streams. */
   get up(): boolean {
-    return this.link !== null && this.facts.connected && !this.failed;
+    return this.connected && !this.failed;
+  }
+
+  /** As the state has it, also while it is failing: what is for the peer then waits for the state change. */
+  get connected(): boolean {
+    return this.link !== null && this.facts.connected;
   }
 
   /** BARRIER_ACK_PENDING, or writes that no barrier was sent for yet. */
@@ -92,7 +98,7 @@ export class ConnectionIo {
 
   /**
    * The connection is lost, its streams closed, its facts changed: everything of io.md 3.9 steps 4 to 9. `done` comes
-   * when no write of the peer is on a disk any more; the requests that missed the peer end right before it. `prepare`
+   * when nothing of the peer is on a disk any more; the requests that missed the peer end right before it. `prepare`
    * comes before that and calls its argument, at once or later: a new data generation is made there, with the super
    * block written, so that no write completes without the peer in the old generation.
    */
@@ -234,6 +240,11 @@ export class ConnectionIo {
       case PeerReq.OV_SOURCE: this.peers[device.index].verifySource.localDone(id, failed); break;
       default: this.source.localDone(device, id, failed);
     }
+  }
+
+  /** After a loss: resync writes and reads that are still on a disk; their bits must not change under the next resync. */
+  get resyncOnDisk(): boolean {
+    return this.source.list.length > 0 || this.peers.some((p) => !p.target.idle);
   }
 
   /** 0: no such algorithm, or none. */

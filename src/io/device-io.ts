@@ -86,7 +86,9 @@ export class DeviceIo implements LowerHandler {
   /** Only when lowerPending is 0 and the disk fact is Diskless (or will be with the next factsChanged). */
   detach(): void {
     assert(this.lowerPending === 0, 'detached under I/O');
+    const { disk } = this;
     this.disk = null;
+    disk?.al.abandon();
     this.diskTimer.stop();
     // What is not settled yet holds nothing of the next disk's activity log.
     this.resource.requests.forgetExtents(this.index);

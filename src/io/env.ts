@@ -9,7 +9,6 @@ import type { Clock } from '../host/clock.ts';
 import type { Crypto } from '../host/crypto.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { LowerDevice } from '../host/lower.ts';
-import type { Stream } from '../host/net.ts';
 import type { Bitmap } from '../meta/bitmap.ts';
 import { Disk, Repl, Role } from '../state/states.ts';
 
@@ -114,6 +113,8 @@ export interface IoActivityLog {
   /** A waiting one gives up. */
   cancel(token: number): boolean;
   isActive(first: number, last: number): boolean;
+  /** The disk goes: alActive() for everyone who waits, now; nothing is written any more. */
+  abandon(): void;
 }
 
 /** Room for waiting requests that an activity log must have. */
@@ -128,25 +129,6 @@ export interface IoDisk {
   writeLazy(): void;
   /** Number of the oldest meta-data operation that is on the disk, 0: none is. */
   oldestMetaOperation(): number;
-}
-
-/** The two streams of a connection as I/O uses them. Ends with ConnectionIo.disconnected(). */
-export interface PeerLink {
-  /** Agreed protocol version and features (wire.md 3). */
-  readonly version: number;
-  readonly features: number;
-  readonly data: Stream;
-  readonly control: Stream;
-  /** data-integrity-alg of what we send, of what we receive; '' none. */
-  readonly integrityAlg: string;
-  readonly peerIntegrityAlg: string;
-  /** We are the end with RESOLVE_CONFLICTS (wire.md 1.4). */
-  readonly resolveConflicts: boolean;
-  /**
-   * While on, only I/O writes into the data stream: packets of one bitmap must follow each other. False (try again when
-   * writable): other packets wait there already.
-   */
-  exclusive(on: boolean): boolean;
 }
 
 /** Why a connection must go. */

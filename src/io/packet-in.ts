@@ -73,7 +73,7 @@ function writePacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, secto
   const flags = view.getUint32(at + 20);
   const data = command === Cmd.DATA;
   const size = data ? payloadBytes : view.getUint32(at + 24);
-  let error = checkRange(peer, sector, size, data ? MAX_BIO_BYTES : MAX_DISCARD_BYTES);
+  let error = checkRange(peer, sector, size, data ? MAX_BIO_BYTES : MAX_DISCARD_BYTES) || checkBlocks(peer, sector, size);
   if ((flags & DpFlag.wsame) !== 0) error = 'write same is not supported';
   if (error === '' && data && payload >= 0) error = checkDigest(c, peer, view, at + 24, payload, size);
   if (error === '' && data && payload < 0 && peer.device.diskUsable) error = 'write without data';
@@ -101,7 +101,8 @@ function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sect
   view: DataView, at: number, bytes: number): string {
   const size = view.getUint32(at + 16);
   const request = isRequest(command);
-  const error = checkRange(peer, sector, size, request ? MAX_BIO_BYTES : MAX_DISCARD_BYTES);
+  const error = checkRange(peer, sector, size, request ? MAX_BIO_BYTES : MAX_DISCARD_BYTES)
+    || (request ? checkBlocks(peer, sector, size) : '');
   if (error !== '') return error;
   if (!request) peer.sawSeq(view.getUint32(at + 20));
   switch (command) {
@@ -192,6 +193,14 @@ function checkRange(peer: PeerDeviceIo, sector: number, size: number, max: numbe
   if (!(size > 0 && size % 512 === 0 && size <= max)) return `request of ${size} bytes`;
   return sector >= 0 && sector + size / 512 <= peer.device.sectors ? ''
     : `request from peer beyond end of local disk: ${sector}s +${size} (capacity ${peer.device.sectors}s)`;
+}
+
+/** What is to be done on the disk is in its blocks: it can take nothing else. */
+function checkBlocks({ device }: PeerDeviceIo, sector: number, size: number): string {
+  if (device.disk === null) return '';
+  const { logicalBlockBytes } = device.disk.lower.limits;
+  return size % logicalBlockBytes === 0 && sector * 512 % logicalBlockBytes === 0 ? ''
+    : `request not in blocks of ${logicalBlockBytes}: ${sector}s +${size}`;
 }
 
 const digest = new Uint8Array(64);

@@ -33,8 +33,10 @@ export const PeerFlag = {
   SUBMITTED: 16384,
   /** Resync read: answer handed over; its connection is lost; waits for another node's writes. */
   ANSWERED: 32768, GONE: 65536, WAITS_DAGTAG: 131072,
+  /** P_RECV_ACK was sent: the application may rely on it, with or without the connection. */
+  PROMISED: 262144,
   /** The peer's digest lies in `digests`; a target reads its own block for a digest; verify: its result is skip. */
-  HAS_DIGEST: 262144, READS_OWN: 524288, SKIP: 1048576,
+  HAS_DIGEST: 524288, READS_OWN: 1048576, SKIP: 2097152,
 } as const;
 
 /** Peer requests of a resource as slots of typed arrays. @spec io.md 12.1 */

@@ -18,8 +18,10 @@ import { ReceiveEpochs } from './receive-epochs.ts';
 import { isSourceFor } from './routing.ts';
 
 const EXTENT_SECTORS = 8192;
+/** Discards and write-zeroes of a peer at once: they need no memory that would limit them, and each may be many operations. */
+const DISCARDS_MAX = 64;
 /** Why the receiver stands still. */
-const Hold = { none: 0, barrier: 1, outOfSync: 2, room: 3 } as const;
+const Hold = { none: 0, barrier: 1, outOfSync: 2, room: 3, discards: 4 } as const;
 
 /** Writes that a peer sends us: epochs, disk, acks, and memory of them until the peer ack. @spec io.md 12.2 to 12.5 */
 export class PeerWrites {
@@ -32,6 +34,8 @@ export class PeerWrites {
   receivedDagtag = false;
   /** Received and not yet over on the disk. */
   active = 0;
+  /** Of these, discards and write-zeroes. */
+  private discards = 0;
   private readonly connection: ConnectionIo;
   private readonly epochs = new ReceiveEpochs();
   private hold: number = Hold.none;
@@ -94,8 +98,11 @@ export class PeerWrites {
     if (payload >= 0) peer.received += size / 512;
     p.epoch[slot] = this.epochs.join();
     if ((p.flags[slot] & PeerFlag.SEND_WRITE_ACK) !== 0) peer.unacked++;
-    if ((dpFlags & DpFlag.sendReceiveAck) !== 0) this.ack(peer, Cmd.RECV_ACK, slot);
-    this.active++;
+    if ((dpFlags & DpFlag.sendReceiveAck) !== 0) {
+      p.flags[slot] |= PeerFlag.PROMISED;
+      this.ack(peer, Cmd.RECV_ACK, slot);
+    }
+    this.joined(slot);
     this.list.push(slot);
     if (this.mustMakeRoom(device, slot)) {
       this.startHold(Hold.room);
@@ -110,8 +117,7 @@ export class PeerWrites {
   barrier(number: number): string {
     const { epochs } = this;
     if (epochs.size[epochs.current] === 0) return '';
-    if (epochs.full) return 'too many open epochs';
-    if (this.connection.resource.writeOrdering === Ordering.none) {
+    if (this.connection.resource.writeOrdering === Ordering.none && !epochs.full) {
       epochs.close(number, true);
       this.finishEpochs();
     } else {
@@ -214,16 +220,23 @@ export class PeerWrites {
     }
   }
 
-  /** The link is gone: what is not on the disk yet is dropped as if it had never come. @spec io.md 12.4 */
+  /**
+   * The link is gone: what is not on the disk yet is dropped as if it had never come, unless it was acknowledged as
+   * received. What is over gives its extents back at once, one that is still to be written may need them. @spec io.md 12.4
+   */
   drainForDisconnect(done: () => void): void {
     assert(this.drained === null, 'drained twice');
     const p = this.connection.resource.peerRequests;
+    const held = this.hold === Hold.room ? this.holdSlot : -1;
     this.hold = Hold.none;
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
-      if ((p.flags[slot] & (PeerFlag.DONE | PeerFlag.SUBMITTED)) === 0) this.withdraw(slot);
+      const flags = p.flags[slot];
+      if ((flags & PeerFlag.DONE) !== 0) this.settle(slot, 0);
+      else if ((flags & (PeerFlag.SUBMITTED | PeerFlag.PROMISED)) === 0) this.withdraw(slot);
       slot = next;
     }
+    if (held >= 0 && held === this.list.tail) this.accept(held);
     this.drained = done;
     this.checkDrained();
   }
@@ -270,7 +283,22 @@ export class PeerWrites {
     }
     this.advanceDagtag(slot);
     this.conflictSubmit(slot);
+    if (this.discards >= DISCARDS_MAX && this.connection.link !== null) this.startHold(Hold.discards);
     return '';
+  }
+
+  private joined(slot: number): void {
+    this.active++;
+    if (this.isDiscard(slot)) this.discards++;
+  }
+
+  private left(slot: number): void {
+    this.active--;
+    if (this.isDiscard(slot)) this.discards--;
+  }
+
+  private isDiscard(slot: number): boolean {
+    return (this.connection.resource.peerRequests.flags[slot] & (PeerFlag.TRIM | PeerFlag.ZEROOUT)) !== 0;
   }
 
   private advanceDagtag(slot: number): void {
@@ -326,7 +354,7 @@ export class PeerWrites {
     p.flags[slot] = (p.flags[slot] | PeerFlag.DONE) & ~PeerFlag.SUBMITTED;
     this.freePayload(slot);
     this.dropInterval(device, slot);
-    this.active--;
+    this.left(slot);
     this.epochs.left(p.epoch[slot]);
     this.finishEpochs();
     this.checkHold();
@@ -360,11 +388,13 @@ export class PeerWrites {
   /** Goes on with what the receiver waits for, as far as possible. */
   private checkHold(): void {
     if (this.hold === Hold.none || this.flushesLeft > 0) return;
-    if (this.active > (this.hold === Hold.room ? 1 : 0)) return;
-    if (this.hold !== Hold.outOfSync && !this.flushStarted && this.startFlush()) return;
+    if (this.hold === Hold.discards ? this.discards >= DISCARDS_MAX : this.active > (this.hold === Hold.room ? 1 : 0)) return;
+    const flush = this.hold === Hold.barrier || this.hold === Hold.room;
+    if (flush && !this.flushStarted && this.startFlush()) return;
     const kind = this.hold;
     this.hold = Hold.none;
     this.connection.link?.data.pause(false);
+    if (kind === Hold.discards) return;
     if (kind === Hold.barrier) {
       this.epochs.close(this.holdBarrier, true);
       this.finishEpochs();
@@ -438,7 +468,7 @@ export class PeerWrites {
     if ((p.flags[slot] & PeerFlag.IN_ACT_LOG) !== 0) device.alComplete(p.sector[slot], p.size[slot]);
     this.freePayload(slot);
     this.epochs.withdrawn(p.epoch[slot]);
-    this.active--;
+    this.left(slot);
     this.list.remove(slot);
     p.release(slot);
   }
@@ -483,9 +513,10 @@ export class PeerWrites {
     p.offset[slot] = -1;
   }
 
-  private checkDrained(): void {
+  /** The clean-up goes on once nothing of the lost connection is on a disk any more. */
+  checkDrained(): void {
     const { drained } = this;
-    if (drained === null || this.active > 0 || this.flushesLeft > 0) return;
+    if (drained === null || this.active > 0 || this.flushesLeft > 0 || this.connection.resyncOnDisk) return;
     this.drained = null;
     drained();
   }

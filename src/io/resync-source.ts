@@ -393,6 +393,7 @@ export class ResyncSource {
     }
     this.list.remove(slot);
     p.release(slot);
+    this.connection.writes.checkDrained();
   }
 
   freePayload(slot: number): void {

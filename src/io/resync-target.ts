@@ -14,6 +14,7 @@ import { Pace, ROUND_MS } from './pace.ts';
 import { Cmd, sendAck, sendDagtagRequest, sendDigestRequest } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
+import { SlotQueue } from './request-pool.ts';
 import { isSourceFor } from './routing.ts';
 
 const SECTORS_PER_BLOCK = 8;
@@ -28,6 +29,8 @@ export class ResyncTarget {
   readonly list: PeerList;
   readonly pace: Pace;
   private readonly peer: PeerDeviceIo;
+  /** Ready, and without room in the stream so far. */
+  private readonly unsent: SlotQueue;
   private position = 0;
   private lastPosition = 0;
   private timer: Timer | null = null;
@@ -47,6 +50,7 @@ export class ResyncTarget {
     this.peer = peer;
     this.pace = new Pace(peer);
     this.list = new PeerList(peer.device.resource.peerRequests);
+    this.unsent = new SlotQueue(peer.device.resource.peerRequests);
     this.job = { name: 'resync', queued: false, run: () => this.round() };
     this.doneJob = { name: 'resync done', queued: false, run: () => this.tellDone() };
     this.idleJob = { name: 'resync idle', queued: false, run: () => this.tellIdle() };
@@ -110,12 +114,11 @@ export class ResyncTarget {
 
   /** Requests that waited for room in the stream, at the end of a turn. */
   pump(): void {
-    for (let slot = this.unsent; slot >= 0; slot = this.unsent) {
-      if (!this.sendOne(slot)) return;
-      this.unsent = this.nextUnsent(slot);
+    while (this.unsent.head >= 0) {
+      if (!this.sendOne(this.unsent.head)) return;
+      this.unsent.shift();
     }
   }
-  private unsent = -1;
 
   /** P_RS_DATA_REPLY. @spec io.md 12.8 */
   data(sector: number, size: number, idHigh: number, idLow: number, payload: number): string {
@@ -204,7 +207,7 @@ export class ResyncTarget {
   cancel(): void {
     const p = this.peer.device.resource.peerRequests;
     this.stopTimer();
-    this.unsent = -1;
+    while (this.unsent.shift() >= 0);
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
       if ((p.flags[slot] & PeerFlag.SUBMITTED) === 0) this.over(slot);
@@ -234,7 +237,7 @@ export class ResyncTarget {
     this.checkDone();
     if (this.doneTold) return;
     const jumpedBack = this.position <= this.lastPosition && this.pace.outstanding && this.position > 0;
-    if (link.data.queuedBytes() > QUEUED_MAX || this.unsent >= 0 || jumpedBack) {
+    if (link.data.queuedBytes() > QUEUED_MAX || this.unsent.length > 0 || jumpedBack) {
       this.arm(ROUND_MS);
       return;
     }
@@ -365,22 +368,9 @@ export class ResyncTarget {
   }
 
   private send(slot: number): void {
-    if (this.unsent >= 0 || !this.sendOne(slot)) {
-      if (this.unsent < 0) this.unsent = slot;
-      this.peer.device.resource.wakeSenders();
-    }
-  }
-
-  /** Next request that is ready but was never sent. */
-  private nextUnsent(after: number): number {
-    const { device } = this.peer;
-    const p = device.resource.peerRequests;
-    for (let slot = p.next[after]; slot >= 0; slot = p.next[slot]) {
-      const flags = device.intervals.flags[p.interval[slot]];
-      if ((flags & (IvFlag.READY_TO_SEND | IvFlag.SENT)) !== IvFlag.READY_TO_SEND) continue;
-      if ((p.flags[slot] & PeerFlag.READS_OWN) === 0) return slot;
-    }
-    return -1;
+    if (this.unsent.length === 0 && this.sendOne(slot)) return;
+    this.unsent.push(slot);
+    this.peer.device.resource.wakeSenders();
   }
 
   private sendOne(slot: number): boolean {
@@ -427,7 +417,6 @@ export class ResyncTarget {
     const p = device.resource.peerRequests;
     const iv = p.interval[slot];
     const sectors = p.size[slot] / 512;
-    if (this.unsent === slot) this.unsent = this.nextUnsent(slot);
     this.freePayload(slot);
     this.list.remove(slot);
     if (this.idle && this.peer.facts.repl !== Repl.syncTarget) this.idleSoon();
@@ -439,6 +428,7 @@ export class ResyncTarget {
     const all = this.pace.cameBack(sectors);
     if (this.peer.facts.repl === Repl.syncTarget) this.peer.inSync.progress(this.finishedSector());
     if (all) this.allCameBack();
+    this.peer.connection.writes.checkDrained();
   }
 
   /** All requests before it are over. */

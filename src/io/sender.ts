@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { BioFlag, BioOp } from '../host/block.ts';
+import type { PeerLink } from '../host/link.ts';
 import { Feature } from '../wire/features.ts';
 import { VNR_NONE } from '../wire/header.ts';
 import { DpFlag } from '../wire/packets/data.ts';
 import type { ConnectionIo } from './connection-io.ts';
-import type { PeerLink } from './env.ts';
 import { grown, grownF } from './intervals.ts';
 import { Net, Rq, RqEvent } from './mod.ts';
 import { Cmd, lastCommit, sendAck, sendBlock, sendEmpty, sendNumber, sendRange, sendTrim, sendWords } from './packet-out.ts';

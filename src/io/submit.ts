@@ -43,8 +43,8 @@ function submitWrite(device: DeviceIo, slot: number): void {
   for (let i = 0; i < connectionList.length; i++) {
     const connection = connectionList[i];
     const { facts } = connection.peers[device.index];
-    const route = connection.up ? routeWrite(facts.pdisk, facts.repl) : Route.nothing;
-    if (connection.facts.onCongestion !== OnCongestion.block && connection.up) checkCongestion(connection, device);
+    const route = connection.connected ? routeWrite(facts.pdisk, facts.repl) : Route.nothing;
+    if (connection.facts.onCongestion !== OnCongestion.block && connection.connected) checkCongestion(connection, device);
     if (route === Route.nothing) continue;
     if (route === Route.data) {
       targets++;
@@ -70,7 +70,7 @@ function submitWrite(device: DeviceIo, slot: number): void {
 function submitFlush(device: DeviceIo, slot: number): void {
   const { requests, connectionList } = device.resource;
   for (const connection of connectionList) {
-    if (connection.up && connection.peers[device.index].facts.pdisk === Disk.upToDate) {
+    if (connection.connected && connection.peers[device.index].facts.pdisk === Disk.upToDate) {
       requests.mod(slot, RqEvent.BARRIER_SENT, connection.nodeId);
     }
   }

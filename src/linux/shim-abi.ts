@@ -36,6 +36,7 @@ export const Role = { data: 0, meta: 1 } as const;
 export const shimMaxMessage = 64 << 10;
 export const shimMaxDump = 64 << 20;
 export const shimMaxIo = 1 << 20;
+export const shimMaxLower = 8192;
 export const dataArena = 0;
 
 /** An ioctl: number, size of its structure and direction, as _IOC does it. */

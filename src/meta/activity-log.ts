@@ -19,6 +19,8 @@ import type { MdLayout } from './layout.ts';
 import type { MdIo, MdJob } from './md-io.ts';
 import { WaiterRing } from './waiter-ring.ts';
 
+const ENODEV = 19;
+
 export interface ActivityLogHandler {
   /**
    * All extents of a request that had to wait are referenced and durable. errno ≠ 0: the transaction could not be
@@ -82,6 +84,7 @@ export class ActivityLog {
   /** Some extent became active while nothing was written. */
   #unlogged = false;
   #held = false;
+  #abandoned = false;
   #ringLeft = 0;
   #ringJob: MdJob | null = null;
   #layout: MdLayout;
@@ -170,6 +173,13 @@ export class ActivityLog {
     return false;
   }
 
+  /** The disk goes: who waits goes on without it, nothing is written any more. Only with no transaction in flight. */
+  abandon(): void {
+    assert(!this.#transaction, 'activity log given up under a transaction');
+    this.#abandoned = true;
+    for (const ring of [this.#staged, this.#waiting]) this.#tellAll(ring, ENODEV);
+  }
+
   /** Is any extent of first..last referenced? */
   isActive(first: number, last: number): boolean {
     for (let extent = first; extent <= last; extent++) {
@@ -230,7 +240,7 @@ export class ActivityLog {
   }
 
   #pump(): void {
-    if (this.#held) return;
+    if (this.#held || this.#abandoned) return;
     if (this.#stale && !this.#transaction) this.#restate(Math.ceil(this.slots.count / alContextPerTransaction), this.#restated);
     while (!this.#transaction && this.#waiting.size > 0) {
       const before = this.#staged.size;
@@ -354,9 +364,13 @@ export class ActivityLog {
   }
 
   #deliver(errno: number): void {
-    for (let left = this.#staged.size; left > 0; left--) {
-      const token = this.#staged.token[this.#staged.head];
-      this.#staged.shift();
+    this.#tellAll(this.#staged, errno);
+  }
+
+  #tellAll(ring: WaiterRing, errno: number): void {
+    for (let left = ring.size; left > 0; left--) {
+      const token = ring.token[ring.head];
+      ring.shift();
       if (token >= 0) this.#o.handler.alActive(token, errno);
     }
   }

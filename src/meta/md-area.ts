@@ -23,6 +23,8 @@ import type { MetaDataHandler } from './meta-data.ts';
 export interface MdAreaOptions {
   /** The claim that holds the meta-data. */
   readonly lower: LowerDevice;
+  /** The claim that holds the data, null: the same one. */
+  readonly data: LowerDevice | null;
   readonly arena: MetaArena;
   readonly clock: Clock;
   readonly crc32c: Crc32c;
@@ -74,7 +76,7 @@ export class MdArea {
   private constructor(o: MdAreaOptions, base: number) {
     this.#o = o;
     this.#base = base;
-    this.io = new MdIo(o.lower, o.arena, o.cookieBase);
+    this.io = new MdIo(o.lower, o.arena, o.cookieBase, o.data);
     this.bufferOffset = base + bitmapPages;
   }
 

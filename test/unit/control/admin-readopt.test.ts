@@ -57,6 +57,15 @@ describe('take-over by a new engine', { timeout: 30_000 }, () => {
     expect(member.node.journal.records).toEqual([]);
   });
 
+  it('does not take an ended explicit promotion for one that holds', async () => {
+    const { setup } = member;
+    await cluster.admin(setup.primary('r0', true));
+    await cluster.admin(setup.secondary('r0'));
+    await nextEngine();
+    const { role, explicitPrimary } = member.resource.view.resource;
+    expect([role, explicitPrimary]).toEqual([Role.secondary, false]);
+  });
+
   it('leaves a StandAlone connection alone, a detached disk detached, suspended I/O suspended', async () => {
     const { setup } = member;
     expect((await cluster.admin(setup.disconnect('r0', 1))).code).toBe(101);

@@ -47,6 +47,8 @@ export class Side implements IoEnv {
   device!: DeviceIo;
   connection!: ConnectionIo;
   disk!: IoDisk;
+  /** Another activity log and bitmap on the same disk, for an attach. */
+  newDisk!: () => IoDisk;
   streams: { data: Stream; control: Stream } | null = null;
   failures: string[] = [];
   /** Commands sent, in order, by stream. */
@@ -86,14 +88,17 @@ export class Side implements IoEnv {
     if (typeof file === 'number') throw new Error('no disk');
     const lower = block.claim(file, 'data', device);
     if (typeof lower === 'number') throw new Error('not claimed');
-    const al = new ActivityLog({
-      io: null as never, layout: { alSize4k: 8 } as never, bufferOffset: 0, clock: host.clock, crc32c: null as never,
-      bitmap: { writeExtents: () => false }, extents: (this.id === 1 ? options.alExtentsB : undefined) ?? options.alExtents ?? 67, waitersMax: 65536,
-      handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
-    });
-    al.setUpdates(false);
-    this.disk = { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {},
-      oldestMetaOperation: () => 0 };
+    const extents = (this.id === 1 ? options.alExtentsB : undefined) ?? options.alExtents ?? 67;
+    this.newDisk = () => {
+      const al = new ActivityLog({
+        io: null as never, layout: { alSize4k: 8 } as never, bufferOffset: 0, clock: host.clock, crc32c: null as never,
+        bitmap: { writeExtents: () => false }, extents, waitersMax: 65536,
+        handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
+      });
+      al.setUpdates(false);
+      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {}, oldestMetaOperation: () => 0 };
+    };
+    this.disk = this.newDisk();
     device.attach(this.disk);
     this.connection = this.io.addConnection(1 - this.id);
     this.connection.facts.protocol = options.protocol ?? 3;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { IvFlag, IvType } from '../../../src/io/intervals.ts';
+import { Cmd } from '../../../src/io/packet-out.ts';
 import { Disk, Repl } from '../../../src/state/states.ts';
 import { Pair, runs } from './pair.ts';
 
@@ -149,4 +151,44 @@ test('a diskless peer disk gets no data; all is marked', () => {
   pair.run(() => pair.settled());
   expect(pair.a.peer.bitsOutOfSync).toBe(1);
   expect(pair.b.received.filter((c) => c === 0)).toEqual([]);
+});
+
+test('a bitmap that is given up while it is worked in does not hold the data stream', () => {
+  const pair = new Pair({ seed: 19, sectors: 2 ** 27 });
+  pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+  pair.connectForResync();
+  pair.run(() => pair.b.received.includes(Cmd.COMPRESSED_BITMAP));
+  expect(pair.b.events).not.toContain('bitmap target');
+  for (const side of [pair.b, pair.a]) side.turn(() => side.set(() => { side.peer.facts.repl = Repl.established; }));
+  const tags = pair.write(0, 8);
+  pair.run(() => pair.settled());
+  expect(pair.b.node.disks.get('/dev/d')!.tag(0)).toBe(tags[0]);
+});
+
+test('a request that becomes ready while later ones wait for room in the stream is sent', () => {
+  const pair = new Pair({ seed: 20 });
+  pair.write(0, 8);
+  pair.write(8000, 8);
+  pair.run(() => pair.settled());
+  pair.a.turn(() => { for (const bit of [0, 1000]) pair.a.disk.bitmap.set(0, bit, bit); });
+  const { device } = pair.b;
+  const other = device.intervals.insert(IvType.RESYNC_READ, 7, 0, 8, -1);
+  device.intervals.flags[other] |= IvFlag.SUBMITTED;
+  pair.connectForResync();
+  const { data } = pair.b.streams!;
+  const reserve = data.reserve.bind(data);
+  let full = false;
+  Object.assign(data, { reserve: (bytes: number) => (full ? -1 : reserve(bytes)) });
+  pair.run(() => pair.b.events.includes('bitmap target'));
+  full = true;
+  pair.run(() => pair.b.peer.target.list.length === 2);
+  pair.b.turn(() => {
+    device.intervals.remove(other);
+    device.conflicts.release(0, 8);
+  });
+  pair.world.runFor(10);
+  full = false;
+  pair.b.turn(() => pair.b.connection.dataWritable());
+  pair.run(() => inSync(pair) && pair.settled(), 60000);
+  expect(pair.difference()).toBe(-1);
 });

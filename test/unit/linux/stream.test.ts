@@ -427,3 +427,15 @@ describe('connecting', () => {
     (again as Listener).close();
   });
 });
+
+it('a stream that was closed at once leaves its place to the next one', async () => {
+  const inputs = new Set<ArrayBuffer>();
+  for (let round = 0; round < 20; round++) {
+    const { stream, peer } = await pair();
+    inputs.add(stream.input.buffer as ArrayBuffer);
+    stream.close(0);
+    peer.destroy();
+    await new Promise((resolve) => { setTimeout(resolve, 5); });
+  }
+  expect(inputs.size).toBeLessThan(10);
+});

@@ -11,7 +11,7 @@ function open(name: string) {
   const arena = new FakeArena(1 << 20);
   const disk = new FakeDisk(arena, img.capacity, img.areaSector, img.area.slice());
   const clock = new FakeClock();
-  const area = MdArea.open({ lower: disk, arena, clock, crc32c, cookieBase: 0 });
+  const area = MdArea.open({ lower: disk, data: null, arena, clock, crc32c, cookieBase: 0 });
   if (area === null) throw new Error('no room');
   disk.done = (cookie, errno) => area.io.lowerDone(cookie, errno);
   let result: ReadSuperBlock | RefusedSuperBlock | undefined;
@@ -53,6 +53,6 @@ describe('attaching genuine meta-data', () => {
   it('says when the arena is full', () => {
     const arena = new FakeArena(4096);
     const disk = new FakeDisk(arena, 100);
-    expect(MdArea.open({ lower: disk, arena, clock: new FakeClock(), crc32c, cookieBase: 0 })).toBeNull();
+    expect(MdArea.open({ lower: disk, data: null, arena, clock: new FakeClock(), crc32c, cookieBase: 0 })).toBeNull();
   });
 });

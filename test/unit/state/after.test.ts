@@ -47,7 +47,7 @@ const dependent = (suspDependency: boolean, role: Role = Role.secondary): Parts 
 const toPeer2 = { nodeId: 2 };
 
 const cases: readonly Case[] = [
-  { row: 'W3', from: repl(Repl.syncTarget), to: {}, look: count('sendUuids', { flags: 0 }), is: 1, unless: { from: repl(Repl.verifyT) } },
+  { row: 'W3', from: { peers: [{ repl: Repl.syncTarget }, {}] }, to: { peers: [{}, {}] }, look: count('sendUuids', { flags: 0 }), is: 2, unless: { from: repl(Repl.verifyT) } },
   { row: 'W4', from: initial(Role.secondary), to: { ...primary, peers: [{}, {}] }, look: count('sendState'), is: 1,
     unless: { from: { ...initial(Role.secondary), peers: [{}, {}] } } },
   { row: 'W5', from: { peers: [off] }, to: {}, look: has('clearBitmapUuid'), is: true,

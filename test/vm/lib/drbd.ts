@@ -71,10 +71,14 @@ export function pairOnOneNode({ r0, r1, net }: PairOptions): string {
 }
 
 /**
- * drbdadm gives drbdsetup 5 s. An emulated CPU needs nearly that for the very first run of a program of 120 MB, as a
- * machine on which it was just installed does not.
+ * drbdadm gives drbdsetup 5 s, the module gives an engine 10 s to come. An emulated CPU on a busy machine may need longer
+ * to start a program of 120 MB, most of all for the very first time.
  */
-const SETUP = '/usr/lib/drbdd/node /usr/lib/drbdd/start.cjs --help > /dev/null';
+const SETUP = [
+  '/usr/lib/drbdd/node /usr/lib/drbdd/start.cjs --help > /dev/null',
+  "sed -i 's/^global {/global { cmd-timeout-short 60;/' /etc/drbd.d/global_common.conf",
+  "echo 'options drbd engine_wait=60' > /etc/modprobe.d/drbd-engine-wait.conf",
+].join(' && ');
 
 /** Guests with the installation over their root. */
 export function bootInstalled(count: 1 | 2, options: GuestOptions = {}): Promise<Cluster> {
@@ -119,7 +123,7 @@ async function statusWhere(guest: Guest, what: string, wanted: (s: ResourceStatu
       seen = JSON.stringify(status);
       if (status) options.onStatus?.(status);
       return status && wanted(status) ? status : undefined;
-    }, { timeoutMs: options.timeoutMs ?? 120_000, intervalMs: 300 });
+    }, { timeoutMs: options.timeoutMs ?? 240_000, intervalMs: 300 });
   } catch (error) {
     throw new Error(`${(error as Error).message}\nlast status: ${seen}\n${guest.logTail(40)}`);
   }
@@ -155,7 +159,7 @@ export async function bringUp(cluster: Cluster, file: string, volumes: number): 
 
 /** Down, unloaded, nothing left behind. */
 export async function takeDown(guest: Guest): Promise<void> {
-  await guest.run('drbdadm down all; rmmod drbd_transport_tcp 2> /dev/null; rmmod drbd', { timeoutMs: 60_000 });
+  await guest.run('drbdadm down all; rmmod drbd_transport_tcp 2> /dev/null; rmmod drbd', { timeoutMs: 120_000 });
   await guest.run('test ! -e /proc/drbd');
 }
 

@@ -158,7 +158,7 @@ export class Guest {
     const channel = this.#channel;
     if (!channel || !this.#qemu) throw new Error(`${this.name} is not running`);
     const argv = typeof command === 'string' ? ['/bin/bash', '-c', command] : command;
-    const { timeoutMs = 60_000, input } = options;
+    const { timeoutMs = 120_000, input } = options;
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     let bytes = 0;

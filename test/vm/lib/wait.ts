@@ -11,7 +11,7 @@ export async function waitFor<T>(
   probe: () => Promise<T> | T,
   options: { timeoutMs?: number; intervalMs?: number } = {},
 ): Promise<NonNullable<T>> {
-  const { timeoutMs = 60_000, intervalMs = 200 } = options;
+  const { timeoutMs = 120_000, intervalMs = 200 } = options;
   const end = Date.now() + timeoutMs;
   let last: unknown;
   for (;;) {
