@@ -160,15 +160,21 @@ export function twopcReply({ conn, resource }: Connection, packet: TwopcReply): 
   conn.send(definition, packet.vnr, { ...head, primaryNodes: packet.primaryNodes, weakNodes: packet.weakNodes });
 }
 
-/** `done` once all of them have answered or are lost; a silent one is lost. */
+/** `done` once all of them have answered or are lost, and what a loss means is known; a silent one is lost. */
 export function pingAll(resource: Resource, nodeIds: readonly number[], done: () => void): void {
+  const { clock } = resource.engine.host;
   let left = 1;
   const ended = (): void => { if (--left === 0) done(); };
+  // A loss is told to those who wait before the state machine hears of it: quorum may go with it.
+  const answered = (alive: boolean): void => {
+    if (alive) ended();
+    else clock.soon({ name: 'ping of a lost peer', queued: false, run: ended });
+  };
   for (const nodeId of nodeIds) {
     const connection = resource.connections.get(nodeId);
     if (!connection) continue;
     left++;
-    connection.conn.ping(ended);
+    connection.conn.ping(answered);
   }
   ended();
 }

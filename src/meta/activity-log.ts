@@ -83,6 +83,7 @@ export class ActivityLog {
   #updates = true;
   /** Some extent became active while nothing was written. */
   #unlogged = false;
+  #held = false;
   #abandoned = false;
   #ringLeft = 0;
   #ringJob: MdJob | null = null;
@@ -135,7 +136,7 @@ export class ActivityLog {
   begin(first: number, last: number, token: number): boolean {
     assert(first >= 0 && last >= first && last - first < alUpdatesPerTransaction, 'bad extent range');
     assert(token >= 0, 'bad token');
-    if (!this.#starving && !this.#stale && this.slots.allCommitted(first, last)) {
+    if (!this.#starving && !this.#held && !this.#stale && this.slots.allCommitted(first, last)) {
       for (let extent = first; extent <= last; extent++) this.slots.get(this.slots.find(extent));
       this.hits += last - first + 1;
       return true;
@@ -198,6 +199,17 @@ export class ActivityLog {
     this.#unlogged = false;
   }
 
+  /** Everybody waits from now on, also for extents that are active, until `release`. The one transaction that runs ends. */
+  hold(): void {
+    assert(!this.#held, 'activity log held twice');
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#queuePump();
+  }
+
   /** The log moved or changed its stripes. Only with no transaction in flight; `rewriteRing` must follow. */
   relocate(layout: MdLayout): void {
     assert(!this.#transaction, 'activity log moved under a transaction');
@@ -228,7 +240,7 @@ export class ActivityLog {
   }
 
   #pump(): void {
-    if (this.#abandoned) return;
+    if (this.#held || this.#abandoned) return;
     if (this.#stale && !this.#transaction) this.#restate(Math.ceil(this.slots.count / alContextPerTransaction), this.#restated);
     while (!this.#transaction && this.#waiting.size > 0) {
       const before = this.#staged.size;

@@ -158,7 +158,7 @@ class SimLower implements LowerDevice {
 
   get unflushed(): boolean { return this.#claim.disk.unflushed; }
   inFlight(): number { return this.#claim.inFlight; }
-  refresh(): LowerLimits { return this.limits; }
+  refresh(): LowerLimits { return this.limits = this.#claim.disk.limits; }
   release(): void {
     assert(this.#claim.inFlight === 0, 'a claim is given up with nothing in flight');
     for (const [role, claim] of this.#kernel.claims) if (claim === this.#claim) this.#kernel.claims.delete(role);

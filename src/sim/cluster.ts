@@ -24,6 +24,8 @@ export interface ClusterOptions {
   readonly net?: Partial<NetConf>;
   readonly resource?: Partial<ResourceOpts>;
   readonly disk?: Partial<DiskConf>;
+  /** Nodes without a disk, on purpose: clients, tiebreakers. */
+  readonly diskless?: readonly number[];
 }
 
 const RESOURCE = 'r0';
@@ -97,16 +99,21 @@ export class SimCluster {
       assert(code === 101 || code === 1, `up of n${id}: ${code} ${text}`);
     };
     await ok(setup.newResource(RESOURCE, id, this.options.resource));
-    for (let v = 0; v < this.options.volumes; v++) await ok(setup.newMinor(RESOURCE, this.minor(id, v), v));
+    const volumes = Array.from({ length: this.options.volumes }, (_, v) => v);
+    const diskless = (node: number): boolean => this.options.diskless?.includes(node) ?? false;
+    for (const v of volumes) await ok(setup.newMinor(RESOURCE, this.minor(id, v), v, { intentionalDiskless: diskless(id) }));
     for (const peer of this.members) {
       if (peer.id === id) continue;
       await ok(setup.newPeer(RESOURCE, peer.id, { name: peer.node.name,
         wireProtocol: this.options.wireProtocol, ...this.options.net }));
       await ok(setup.newPath(RESOURCE, peer.id, sockaddr(this.members[id]!.node.address, this.port(id, peer.id)),
         sockaddr(peer.node.address, this.port(peer.id, id))));
+      if (diskless(peer.id)) for (const v of volumes) await ok(setup.peerDeviceOptions(RESOURCE, peer.id, v, { bitmap: false }));
     }
-    for (const disk of this.members[id]!.node.disks.values()) applyActivityLog(disk);
-    for (let v = 0; v < this.options.volumes; v++) await ok(setup.attach(this.minor(id, v), `/dev/disk${v}`, this.options.disk));
+    if (!diskless(id)) {
+      for (const disk of this.members[id]!.node.disks.values()) applyActivityLog(disk);
+      for (const v of volumes) await ok(setup.attach(this.minor(id, v), `/dev/disk${v}`, this.options.disk));
+    }
     for (const peer of this.members) if (peer.id !== id) await ok(setup.connect(RESOURCE, peer.id));
   }
 

@@ -30,7 +30,7 @@ export interface DiskFaults {
 
 export class SimDisk {
   readonly path: string;
-  readonly limits: LowerLimits;
+  limits: LowerLimits;
   readonly faults: DiskFaults = { minMs: 0.05, maxMs: 0.5, readErrorChance: 0, writeErrorChance: 0, stopped: false };
   readonly #world: World;
   /** What a read returns. */
@@ -56,6 +56,12 @@ export class SimDisk {
 
   /** Would a power failure now take something back? */
   get unflushed(): boolean { return this.#unstable.size > 0; }
+
+  /** As lvextend does it, under whoever has it open. */
+  grow(sectors: number): void {
+    assert(sectors >= this.limits.sectors, 'a disk only grows');
+    this.limits = { ...this.limits, sectors };
+  }
 
   tag(sector: number): number {
     const content = this.#cache.get(sector) ?? 0;

@@ -4,7 +4,7 @@ import { decodeNest, encodePartial, UTILS } from '../genl/codec.ts';
 import type { CfgContext } from '../genl/command-attrs.ts';
 import { cfgContext, cfgReply, connectParms, disconnectParms, setRoleParms } from '../genl/command-attrs.ts';
 import { deviceConf, diskConf, netConf, pathParms, peerDeviceConf, resourceOpts } from '../genl/config-attrs.ts';
-import type { DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../genl/config-attrs.ts';
+import type { DeviceConf, DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../genl/config-attrs.ts';
 import { HEADERS, message, NLM_F_REQUEST, NO_MINOR, readHeader } from '../genl/message.ts';
 import { Cmd } from '../genl/ops.ts';
 import type { InferPartial, Nest } from '../genl/schema.ts';
@@ -33,8 +33,8 @@ export class Drbdsetup {
     return this.#send(Cmd.NEW_RESOURCE, { resourceName: name }, NO_MINOR, resourceOpts, { nodeId, ...opts });
   }
 
-  newMinor(name: string, minor: number, volume: number): Promise<Answer> {
-    return this.#send(Cmd.NEW_MINOR, { resourceName: name, volume }, minor, deviceConf, {});
+  newMinor(name: string, minor: number, volume: number, opts: Partial<DeviceConf> = {}): Promise<Answer> {
+    return this.#send(Cmd.NEW_MINOR, { resourceName: name, volume }, minor, deviceConf, opts);
   }
 
   attach(minor: number, path: string, opts: Partial<DiskConf> = {}): Promise<Answer> {

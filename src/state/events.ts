@@ -76,6 +76,9 @@ export type Event =
    */
   | { readonly kind: 'clusterChange'; readonly request: number; readonly tag: string; readonly flags: number;
       readonly transient: boolean; readonly change: ClusterChange }
+  /** resize: `done` with success (agreed, the effect commitSize precedes it), nothingToDo, or why not. @spec state.md 6.11 */
+  | { readonly kind: 'resize'; readonly request: number; readonly vnr: number; readonly userSizeSectors: number;
+      readonly ddsFlags: number }
   /** primary, secondary, auto-promote, auto-demote, first step of down. @spec state.md 7.1 */
   | { readonly kind: 'setRole'; readonly request: number; readonly tag: string; readonly role: Role; readonly force: boolean }
   /** connect: StandAlone -> Unconnected; `done` at once. The checks 125, 162, 123 are the caller's. */

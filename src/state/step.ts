@@ -9,6 +9,7 @@ import { LEVEL, logLine } from './log-lines.ts';
 import { addConnection, addDevice, removeConnection, removeDevice } from './objects.ts';
 import { startChange, startEmpty } from './op-change.ts';
 import { startConnect } from './op-connect.ts';
+import { startResize } from './op-resize.ts';
 import { startDisconnect } from './op-disconnect.ts';
 import { checkFencing, fenceLostPeer } from './op-fence.ts';
 import { startRole } from './op-role.ts';
@@ -83,6 +84,7 @@ function take(s: Step, event: Event): Verdict | void {
     case 'peerDeviceFacts': s.view = replacePeerDevice(s.view, event.vnr, event.nodeId, event.facts); return;
     case 'change': return localChange(s, event);
     case 'clusterChange': return startChange(s, event.request, event.tag, event.flags, event.transient, event.change);
+    case 'resize': return startResize(s, event);
     case 'setRole': return setRole(s, event);
     case 'connect': return connect(s, event);
     case 'disconnect': return startDisconnect(s, event.request, event.tag, event.nodeId, event.force);

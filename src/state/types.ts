@@ -244,4 +244,9 @@ export interface Live {
   peerRequestsInFlight(nodeId: number): boolean;
   /** Uniform integer in [0, bound). */
   below(bound: number): number;
+  /** Sectors of a volume now; the most that its disk could serve, Infinity without one. */
+  capacity(vnr: number): number;
+  localMaxSize(vnr: number): number;
+  /** Size of a volume that these nodes have agreed to. @spec uuid.md 5.2 */
+  sizeAfterResize(vnr: number, userSizeSectors: number, ddsFlags: number, maxPossibleSize: number, reached: NodeMask): number;
 }
