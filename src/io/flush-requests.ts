@@ -53,8 +53,24 @@ export class FlushRequests {
     if (primary >= NODES_MAX) return 'no such node';
     if (sequence !== this.sequence) return '';
     this.pending[primary] &= ~(1 << from);
-    for (const c of this.resource.connectionList) for (const peer of c.peers) peer.target.checkDone();
+    this.checkTargets();
     return '';
+  }
+
+  /** Who is no good source any more owes no answer, also when it becomes one again: it has lost what it was told. */
+  factsChanged(): void {
+    const upToDate = this.nodes((c) => c.anyDisk(Disk.upToDate));
+    let fewer = false;
+    for (const c of this.resource.connectionList) {
+      const left = this.pending[c.nodeId] & (upToDate | 1 << c.nodeId);
+      fewer ||= left !== this.pending[c.nodeId];
+      this.pending[c.nodeId] = left;
+    }
+    if (fewer) this.checkTargets();
+  }
+
+  private checkTargets(): void {
+    for (const c of this.resource.connectionList) for (const peer of c.peers) peer.target.checkDone();
   }
 
   private nodes(which: (c: ConnectionIo) => boolean): number {

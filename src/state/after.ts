@@ -15,7 +15,7 @@ import type { ConnectionRow, DeviceRow, PeerDeviceRow, View } from './types.ts';
 import { sameUuid } from './view.ts';
 
 const noMemory: Memory = { oldStable: false, stable: false, oldResyncTarget: false, resyncTarget: false, oldData: false, data: false,
-  resyncFinished: [], sendStateOthers: -1, healedPrimary: false, somePeerDemoted: false, newCurrentUuid: false,
+  resyncFinished: false, sendStateOthers: -1, healedPrimary: false, somePeerDemoted: false, newCurrentUuid: false,
   tryBecomeUpToDate: false, sendState: false, sendFlushRequests: false };
 
 /** Where the rules stand: before and after of one peer device, its device and connection. One object that moves. */
@@ -63,7 +63,8 @@ interface Memory {
   resyncTarget: boolean;
   oldData: boolean;
   data: boolean;
-  resyncFinished: boolean[];
+  /** A resync of the own disk has ended: all peers hear of the generation reached, before they hear of the disk state. */
+  resyncFinished: boolean;
   /** Connection index whose initial sync was skipped; -1. */
   sendStateOthers: number;
   healedPrimary: boolean;
@@ -101,7 +102,7 @@ function stateToAll(now: View, d: number, out: Effect[]): void {
 /** Every peer device of a device, before the next loop. */
 const firstLoop: readonly Row[] = [
   { row: 'W3', when: (at) => isSyncTarget(at.oldPd.repl) && at.pd.repl === Repl.established,
-    then: (at) => { at.memory.resyncFinished[at.c] = true; } },
+    then: (at) => { at.memory.resyncFinished = true; } },
   { row: 'W4', when: (at) => at.oldDevice.disk === Disk.inconsistent && at.device.disk === Disk.upToDate
       && at.oldPd.pdsk === Disk.inconsistent && at.pd.pdsk === Disk.upToDate,
     then: (at) => { at.memory.sendStateOthers = at.c; } },
@@ -117,7 +118,7 @@ const depends = (pd: PeerDeviceRow): boolean => pd.suspDependency || pd.suspPeer
 
 /** Every peer device of a device. */
 const secondLoop: readonly Row[] = [
-  { row: 'W7', when: (at) => (at.memory.resyncFinished[at.c] === true && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
+  { row: 'W7', when: (at) => (at.memory.resyncFinished && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
       || (at.oldPd.repl <= Repl.off && at.pd.repl > Repl.off
         && at.pd.commCurrentUuid !== resolvedUuid(at.now, at.d, at.pd.nodeId) && at.device.md !== null)
       || (at.pd.repl > Repl.off && at.memory.stable !== at.memory.oldStable),
@@ -203,7 +204,7 @@ function resyncStartsOrEnds(at: At, out: Effect[]): void {
 function newMemory(old: View, now: View, d: number): Memory {
   const target = (view: View): boolean => somePeer(view, d, ({ repl }) => repl === Repl.wfBitMapT || isSyncTarget(repl));
   return { ...noMemory, oldStable: deviceStable(old), stable: deviceStable(now), oldResyncTarget: target(old), resyncTarget: target(now),
-    oldData: dataAccessible(old, d), data: dataAccessible(now, d), resyncFinished: [] };
+    oldData: dataAccessible(old, d), data: dataAccessible(now, d) };
 }
 
 const demoted = ({ old, now }: At): boolean => old.resource.role === Role.primary && now.resource.role === Role.secondary;

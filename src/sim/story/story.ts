@@ -395,6 +395,15 @@ export class Story {
     this.cluster.fabric.resetBetween(this.#address(from), this.#address(to));
     await this.noticed(link);
   }
+  /** The links break at once, both ends know, and they stay broken. */
+  async drop(...links: readonly string[]): Promise<void> {
+    for (const link of links) await this.reset(link);
+    this.sever(...links);
+  }
+  /** Nothing written is under way any more, and every peer knows who has it. */
+  idle(): Promise<void> {
+    return this.until('all writes are settled', () => this.cast.every(({ name }) => !this.alive(name) || this.resource(name).io.requests.writes === 0));
+  }
   crash(name: string): void {
     this.member(name).node.crash();
     this.#close(name);
@@ -439,6 +448,16 @@ export class Story {
   /** Sectors of a device; behind them lie the meta-data. */
   get dataSectors(): number {
     return Math.max(...this.cast.map(({ name }) => (this.alive(name) ? this.device(name).capacity : 0)));
+  }
+
+  /** What was ever written is the same on both disks. */
+  expectSame(a: string, b: string): void {
+    for (const v of this.volumes) {
+      for (const sector of this.ledger.history(v).written) {
+        const [x, y] = [this.backing(a, v).tag(sector), this.backing(b, v).tag(sector)];
+        if (x !== y) throw new Error(`D: sector ${sector} is ${x} at ${a} and ${y} at ${b}`);
+      }
+    }
   }
 
   /** For messages: what each node thinks. */
