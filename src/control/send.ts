@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Cold packets: what the state of this moment looks like on the wire. @spec wire.md 5, 11 */
+import { hearsOfLoss } from '../state/facts.ts';
 import { deviceSectorsMax } from '../state/size-agreement.ts';
 import { diskOf, stateWordOf } from '../state/state-word.ts';
-import { Disk, Repl, Role, UuidFlag } from '../state/states.ts';
+import { Disk, Role, UuidFlag } from '../state/states.ts';
 import type { TwopcEnd, TwopcPacket, TwopcPrepare, TwopcPrepareResize, TwopcReply } from '../state/twopc-types.ts';
 import { uuidsToSend } from '../state/uuid-message.ts';
 import type { UuidsMessage } from '../state/uuid-message.ts';
@@ -188,8 +189,7 @@ export function lostPrimary(resource: Resource, lostNodeId: number): void {
     for (const pd of connection.peerDevices.values()) {
       const { device } = pd;
       const row = resource.deviceRow(device.vnr);
-      const { repl, pdsk } = resource.peerDeviceRow(device.vnr, connection.nodeId);
-      if (repl < Repl.established || row.disk < Disk.inconsistent || pdsk < Disk.inconsistent || pdsk === Disk.unknown) continue;
+      if (!hearsOfLoss(row, resource.peerDeviceRow(device.vnr, connection.nodeId))) continue;
       currentUuid(pd, row.currentUuid, weak(device));
       told = true;
     }

@@ -60,6 +60,18 @@ export class FlushRequests {
     return '';
   }
 
+  /** Who is no good source any more owes no answer, also when it becomes one again: it has lost what it was told. */
+  factsChanged(): void {
+    const upToDate = this.nodes((c) => c.anyDisk(Disk.upToDate));
+    let fewer = false;
+    for (const c of this.resource.connectionList) {
+      const left = this.pending[c.nodeId] & (upToDate | 1 << c.nodeId);
+      fewer ||= left !== this.pending[c.nodeId];
+      this.pending[c.nodeId] = left;
+    }
+    if (fewer) this.recheck();
+  }
+
   /** Fewer answers may be missing than before: resyncs that waited for them end. */
   recheck(): void {
     for (const c of this.resource.connectionList) for (const peer of c.peers) if (!peer.device.removed) peer.target.checkDone();

@@ -105,6 +105,7 @@ export class ResourceIo {
     if (this.wasSuspended) for (const c of this.connectionList) c.afterSuspension(resumed || unfreeze);
     this.wasSuspended = this.facts.suspended;
     for (const connection of this.connectionList) connection.factsChanged();
+    this.flushRequests.factsChanged();
     if (resumed || unfreeze) this.releaseSuspended();
     if (resumed || unfreeze) this.requests.walk(RqEvent.COMPLETION_RESUMED, -1, -1);
     const primary = this.facts.role === Role.primary;

@@ -3,7 +3,7 @@ import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
 import { LowerOp } from '../host/lower.ts';
 import { BitScan } from '../meta/bitmap.ts';
-import { isSync, isSyncTarget, Repl } from '../state/states.ts';
+import { Disk, isSync, isSyncTarget, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import { bestRequestBlocks } from './controller.ts';
 import { dagtagNode, dagtagOf } from './dagtag.ts';
@@ -95,9 +95,10 @@ export class ResyncTarget {
     resource.env.clock.soon(this.doneJob);
   }
 
+  /** Bits may go by news of others while the source itself is a target and pauses: from that one nothing good can come yet. */
   private complete(): boolean {
     const { peer } = this;
-    return this.list.length === 0 && peer.bitsOutOfSync <= peer.progress.failed &&
+    return peer.facts.pdisk > Disk.inconsistent && this.list.length === 0 && peer.bitsOutOfSync <= peer.progress.failed &&
       !peer.device.resource.flushRequests.outstanding(peer.device);
   }
 

@@ -26,12 +26,15 @@ export interface DiskFaults {
   writeErrorChance: number;
   /** Nothing ends any more while true. */
   stopped: boolean;
+  /** What happens to one operation that is due; null: what the other fields say. */
+  each: ((op: LowerOp, sector: number, sizeBytes: number) => 'hold' | 'fail' | null) | null;
 }
 
 export class SimDisk {
   readonly path: string;
   limits: LowerLimits;
-  readonly faults: DiskFaults = { minMs: 0.05, maxMs: 0.5, readErrorChance: 0, writeErrorChance: 0, stopped: false };
+  readonly faults: DiskFaults = { minMs: 0.05, maxMs: 0.5, readErrorChance: 0, writeErrorChance: 0, stopped: false,
+    each: null };
   readonly #world: World;
   /** What a read returns. */
   readonly #cache: Map<number, Content>;
@@ -85,6 +88,9 @@ export class SimDisk {
     }
   }
 
+  /** Another disk in its place: all zero. */
+  wipe(): void { this.#cache.clear(); this.#unstable.clear(); }
+
   /** Starts an operation; `done` comes later, with what went wrong. The data of a write are taken when it ends. */
   submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     done: (errno: number) => void): void {
@@ -93,7 +99,9 @@ export class SimDisk {
     const power = this.#power;
     const finish = (): void => {
       if (power !== this.#power) return;
-      if (this.faults.stopped) { this.#held.push(finish); return; }
+      const fate = this.faults.each?.(op, sector, sizeBytes) ?? null;
+      if (this.faults.stopped || fate === 'hold') { this.#held.push(finish); return; }
+      if (fate === 'fail') return done(EIO);
       const chance = op === LowerOp.read ? this.faults.readErrorChance : this.faults.writeErrorChance;
       if (chance > 0 && this.#world.random.chance(chance)) return done(EIO);
       for (const s of stableBefore) this.#unstable.delete(s);

@@ -33,6 +33,8 @@ export class SimFabric {
   readonly streams = new Set<SimStream>();
   readonly #links = new Map<string, Link>();
   ports = 40_000;
+  /** Sees each packet before it is delivered; true: it stays under way until the stream is pumped again. */
+  holds: ((stream: SimStream, packet: Uint8Array) => boolean) | null = null;
 
   constructor(world: World) { this.world = world; }
 
@@ -238,6 +240,8 @@ export class SimStream implements Stream {
       this.#pumping = null;
       if (!this.#open || this.#paused) return;
       if (this.#fabric.link(this.remote.address, this.local.address).cut) return;
+      const due = this.#incoming[0];
+      if (due && this.#fabric.holds?.(this, due.bytes)) return;
       this.#deliver();
       this.pump();
     });

@@ -63,7 +63,7 @@ interface Memory {
   resyncTarget: boolean;
   oldData: boolean;
   data: boolean;
-  /** Of the device: its peers all hear of the new UUIDs. */
+  /** A resync of the own disk has ended: all peers hear of the generation reached, before they hear of the disk state. */
   resyncFinished: boolean;
   /** Connection index whose initial sync was skipped; -1. */
   sendStateOthers: number;

@@ -217,6 +217,8 @@ export interface PeerDeviceRow {
   readonly considerResync: boolean;
   readonly unstableResync: boolean;
   readonly reconciliationResync: boolean;
+  /** Told this peer of a lost Primary; until it has said how far it had heard that one, who has more is open. */
+  readonly reconcilePending: boolean;
   readonly beforeResyncDone: boolean;
   readonly aheadToSyncSource: boolean;
   readonly syncSrcCrashedPrimary: boolean;
