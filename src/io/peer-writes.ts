@@ -223,23 +223,40 @@ export class PeerWrites {
 
   /**
    * The link is gone: what is not on the disk yet is dropped as if it had never come, unless it was acknowledged as
-   * received. What is over gives its extents back at once, one that is still to be written may need them. @spec io.md 12.4
+   * received: then it may need the extents of what is over. @spec io.md 12.4
    */
   drainForDisconnect(done: () => void): void {
     assert(this.drained === null, 'drained twice');
     const p = this.connection.resource.peerRequests;
     const held = this.hold === Hold.room ? this.holdSlot : -1;
     this.hold = Hold.none;
+    let promised = false;
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
-      const flags = p.flags[slot];
-      if ((flags & PeerFlag.DONE) !== 0) this.settle(slot, 0);
-      else if ((flags & (PeerFlag.SUBMITTED | PeerFlag.PROMISED)) === 0) this.withdraw(slot);
+      if ((p.flags[slot] & (PeerFlag.DONE | PeerFlag.SUBMITTED)) === 0) {
+        if ((p.flags[slot] & PeerFlag.PROMISED) !== 0) promised = true;
+        else this.withdraw(slot);
+      }
       slot = next;
     }
+    if (promised) this.releaseExtents();
     if (held >= 0 && held === this.list.tail) this.accept(held);
     this.drained = done;
     this.checkDrained();
+  }
+
+  /** Extents of what is over, once its bits are set. It is settled in its turn, with the bits again. */
+  private releaseExtents(): void {
+    const { resource, nodeId } = this.connection;
+    const p = resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      const releasable = PeerFlag.DONE | PeerFlag.IN_ACT_LOG;
+      if ((p.flags[slot] & releasable) !== releasable) continue;
+      const device = resource.devices[p.device[slot]];
+      device.bits.settlePeerAck(p.sector[slot], p.size[slot], 0, nodeId);
+      device.alComplete(p.sector[slot], p.size[slot]);
+      p.flags[slot] &= ~PeerFlag.IN_ACT_LOG;
+    }
   }
 
   /** After a lost connection: nobody will tell who has these writes. @spec io.md 3.9 step 8 */
