@@ -154,7 +154,7 @@ function* takeOverDisk(device: Device, left: Left, adopted: AdoptedDevice): Step
   const { resource, vnr } = device;
   const conf = left.disks.get(vnr);
   const disk = left.facts.find((fact) => fact.kind === 'disk' && fact.vnr === vnr);
-  const wanted = conf && !(disk?.kind === 'disk' && disk.disk < Disk.negotiating);
+  const wanted = conf && !(disk?.kind === 'disk' && disk.disk < Disk.inconsistent);
   if (!wanted) {
     // A detach had begun, or an attach had not ended.
     for (const role of ['data', 'meta'] as const) yield* releaseClaim(adopted, role);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Engines die under a running application: it sees no error, and both disks end equal. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Err } from '../../../src/genl/codes.ts';
 import { Cmd } from '../../../src/genl/ops.ts';
-import { Cstate, Role } from '../../../src/state/states.ts';
+import { Cstate, Disk, Role } from '../../../src/state/states.ts';
+import { applyActivityLog } from '../../../src/sim/apply-al.ts';
 import type { SimMember } from '../../../src/sim/cluster.ts';
 import { Pair, Writers } from './pair.ts';
 
@@ -141,5 +143,23 @@ describe('an engine that dies under I/O', { timeout: 30_000 }, () => {
     await pair.pause(50);
     a.node.killEngine();
     await settle(writers);
+  });
+});
+
+describe('an engine that dies', { timeout: 30_000 }, () => {
+  it('while a disk that an I/O error took away negotiates its return', async () => {
+    await pair.upToDate();
+    const { b } = pair;
+    b.node.life!.turn(() => { b.resource.dispatch({ kind: 'ioError', vnr: 0, error: 'write' }); });
+    await pair.until('Diskless', () => b.resource.view.devices[0]!.disk === Disk.diskless && b.resource.devices.get(0)!.disk === null);
+    applyActivityLog(b.node.disks.get('/dev/disk0')!);
+    const attached = b.setup.attach(pair.cluster.minor(1, 0), '/dev/disk0');
+    await pair.until('Negotiating', () => b.resource.view.devices[0]!.disk === Disk.negotiating);
+    b.node.killEngine();
+    // The disk is free again, and as after a crash.
+    expect(await pair.answer(attached)).toBe(Err.MD_UNCLEAN);
+    applyActivityLog(b.node.disks.get('/dev/disk0')!);
+    await pair.ok(b.setup.attach(pair.cluster.minor(1, 0), '/dev/disk0'));
+    await pair.until('in sync', () => pair.inSync());
   });
 });
