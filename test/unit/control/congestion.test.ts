@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** on-congestion: Ahead and Behind, or a disconnect. @spec io.md 11.1, 11.2 */
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { OnCongestion } from '../../../src/io/congestion.ts';
 import { Cstate, Disk, Repl } from '../../../src/state/states.ts';
 import { Nodes } from './nodes.ts';
+
+// Whole clusters on a machine that does other things too.
+vi.setConfig({ testTimeout: 60_000 });
 
 let n: Nodes;
 afterEach(({ task }) => { if (task.result?.state === 'fail' && process.env['DUMP']) console.log(n.log(150)); });

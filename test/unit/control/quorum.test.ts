@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Quorum and what a Primary does without, in clusters of three to five. @spec state.md 8.3, 8.4 */
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { resourceOpts } from '../../../src/genl/config-attrs.ts';
 import { Cmd } from '../../../src/genl/ops.ts';
 import type { ClusterOptions } from '../../../src/sim/cluster.ts';
@@ -11,6 +11,10 @@ const MAJORITY = 1024;
 const IO_ERROR = 0;
 const SUSPEND = 1;
 const EIO = 5;
+const RETRY_CONNECT = 11;
+
+// Whole clusters on a machine that does other things too.
+vi.setConfig({ testTimeout: 60_000 });
 
 let n: Nodes;
 afterEach(({ task }) => { if (task.result?.state === 'fail' && process.env['DUMP']) console.log(n.log(150)); });
@@ -82,7 +86,7 @@ describe('three nodes, majority', () => {
   });
 
   it.each([1, 2, 3])('the others go on; the old Primary, forced Secondary, follows (seed %i)', async (seed) => {
-    await cluster(10 + seed, 3, { onNoQuorum: SUSPEND, onSuspPrimaryOutdated: 1 });
+    await cluster(10 + seed, 3, { onNoQuorum: SUSPEND, onSuspPrimaryOutdated: 1 }, { net: { rrConflict: RETRY_CONNECT } });
     n.isolate(0);
     const lost = n.pending(0, 5, 50);
     await alone(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** resize: sizes that all nodes agree on, meta-data that move, resync of what is new. @spec uuid.md 5, metadata.md 9 */
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Err } from '../../../src/genl/codes.ts';
 import { resizeParms } from '../../../src/genl/command-attrs.ts';
 import { Cmd } from '../../../src/genl/ops.ts';
@@ -10,6 +10,9 @@ import { Nodes } from './nodes.ts';
 
 const BEFORE = 20_400;
 const LARGER = 40_960;
+
+// Whole clusters on a machine that does other things too.
+vi.setConfig({ testTimeout: 60_000 });
 
 let n: Nodes;
 afterEach(({ task }) => { if (task.result?.state === 'fail' && process.env['DUMP']) console.log(n.log(100)); });

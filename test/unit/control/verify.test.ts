@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Online verify. @spec uuid.md 8, wire.md 10.5 */
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { peerDeviceStatistics } from '../../../src/control/statistics.ts';
 import { detachParms, invalPeerParams, startOvParms } from '../../../src/genl/command-attrs.ts';
 import { NO_MINOR } from '../../../src/genl/message.ts';
@@ -9,6 +9,9 @@ import type { InferPartial } from '../../../src/genl/schema.ts';
 import { Ss } from '../../../src/state/ss.ts';
 import { Disk, Repl } from '../../../src/state/states.ts';
 import { Nodes } from './nodes.ts';
+
+// Whole clusters on a machine that does other things too.
+vi.setConfig({ testTimeout: 60_000 });
 
 let n: Nodes;
 afterEach(({ task }) => { if (task.result?.state === 'fail' && process.env['DUMP']) console.log(n.log(100)); });
