@@ -125,7 +125,7 @@ export function twopc(connection: Connection, packet: TwopcPacket): void {
     case 'abort': return twopcEnd(connection, packet, head);
   }
   connection.prepared = packet;
-  conn.sendPing();
+  conn.ping(() => {});
 }
 
 type Head = { readonly tid: number; readonly initiatorNodeId: number; readonly targetNodeId: number; readonly nodesToReach: bigint };

@@ -83,6 +83,11 @@ export class ResyncTarget {
     this.arm(1);
   }
 
+  /** Whatever set it, behind the scan nobody would look at it again. */
+  bitSet(sector: number): void {
+    if (sector / SECTORS_PER_BLOCK < this.position) this.rewind(sector);
+  }
+
   /** RS_DONE: nothing left, nothing being flushed by a Primary. @spec io.md 9.2 */
   checkDone(): void {
     const { peer } = this;

@@ -4,7 +4,7 @@
  * views before and after. Row numbers are the spec's. @spec state.md 5.2
  */
 import type { Effect } from './effects.ts';
-import { dataAccessible, deviceStable, mayReturnToUpToDate, pdAt, resolvedUuid, somePeer } from './facts.ts';
+import { becameConsistent, dataAccessible, deviceStable, mayReturnToUpToDate, pdAt, resolvedUuid, somePeer } from './facts.ts';
 import { combinedDependency } from './info.ts';
 import { notifyChanges } from './notify.ts';
 import { stateWordOf } from './state-word.ts';
@@ -106,13 +106,16 @@ const firstLoop: readonly Row[] = [
   { row: 'W4', when: (at) => at.oldDevice.disk === Disk.inconsistent && at.device.disk === Disk.upToDate
       && at.oldPd.pdsk === Disk.inconsistent && at.pd.pdsk === Disk.upToDate,
     then: (at) => { at.memory.sendStateOthers = at.c; } },
-  { row: 'W5', when: (at) => at.oldDevice.disk >= Disk.outdated && at.pd.repl === Repl.established
-      && at.pd.pdsk >= Disk.outdated && (at.oldPd.repl === Repl.off || at.oldPd.pdsk === Disk.diskless)
+  { row: 'W5', when: (at) => (at.oldDevice.disk >= Disk.outdated || attachedNow(at)) && at.pd.repl === Repl.established
+      && at.pd.pdsk >= Disk.outdated && (at.oldPd.repl === Repl.off || at.oldPd.pdsk === Disk.diskless || attachedNow(at))
       && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid) && attached(at),
     then: (at, out) => out.push({ kind: 'clearBitmapUuid', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   { row: 'W6', when: (at) => at.now.resource.role === Role.primary && !at.memory.oldData && at.memory.data,
     then: (at) => { at.memory.healedPrimary = true; } },
 ];
+
+/** What the activity log marked at an attach means nothing towards a peer with the same data. */
+const attachedNow = (at: At): boolean => at.oldDevice.disk === Disk.negotiating && at.device.disk >= Disk.outdated;
 
 const depends = (pd: PeerDeviceRow): boolean => pd.suspDependency || pd.suspPeer || pd.suspUser;
 
@@ -227,7 +230,7 @@ const deviceTail: readonly Row[] = [
       out.push({ kind: 'ldevReference', vnr: at.device.vnr, acquire: false });
     } },
   { row: 'W39', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.inconsistent, then: tellAll },
-  { row: 'W40', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.consistent
+  { row: 'W40', when: (at) => becameConsistent(at.oldDevice.disk, at.device.disk)
       && mayReturnToUpToDate(at.now, at.d),
     then: (at) => { at.memory.tryBecomeUpToDate = true; } },
   { row: 'W40', when: (at) => at.device.tryToGetResync,

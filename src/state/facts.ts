@@ -18,6 +18,10 @@ export const dataAccessible = (rows: Rows, d: number): boolean =>
   rows.devices[d]!.disk === Disk.upToDate
   || somePeer(rows, d, (pd, c) => pd.pdsk === Disk.upToDate && rows.connections[c]!.options.allowRemoteRead);
 
+/** By the loss of a Primary, or by a resync whose source is itself no more than that: the empty transaction decides what it is. */
+export const becameConsistent = (old: Disk, now: Disk): boolean =>
+  now === Disk.consistent && (old === Disk.upToDate || old === Disk.inconsistent);
+
 /**
  * Another survivor of a lost Primary may have more of its last writes: a Consistent disk stays so until it is settled.
  * @spec hazards.md 15.5

@@ -6,7 +6,7 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import type { Effect } from './effects.ts';
-import { dataAccessible, isSuspended, mayReturnToUpToDate, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
+import { becameConsistent, dataAccessible, isSuspended, mayReturnToUpToDate, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
 import { LEVEL, logChanges, logLine } from './log-lines.ts';
 import { deviceFlagsOf, peerFlagsOf, withSlotFlags } from './md-flags.ts';
 import type { PeerActivity } from './md-flags.ts';
@@ -189,7 +189,7 @@ const deviceRows: readonly Row[] = [
       && at.draft.resource.options.onNoDataAccessible === 'io-error',
     then: (_, f) => { f.unfreezeIo = true; } },
   { row: 'F42', when: demoted, then: (at) => at.setDevice({ newCurUuid: false }) },
-  { row: 'F43', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.consistent
+  { row: 'F43', when: (at) => becameConsistent(at.oldDevice.disk, at.device.disk)
       && mayReturnToUpToDate(at.draft, at.d),
     then: (at) => at.draft.setResource({ tryBecomeUpToDatePending: true }) },
 ];

@@ -17,6 +17,7 @@ export async function begin(story: Story): Promise<void> {
   if (start === 'worn') await wear(story);
   const primary = story.cast.find((p) => p.primary);
   if (primary) await story.promote(primary.name);
+  await story.pass(20);
   await restrict(story, links);
 }
 

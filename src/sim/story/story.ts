@@ -5,7 +5,7 @@
  */
 import { assert } from '../../assert.ts';
 import { detachParms, newCUuidParms } from '../../genl/command-attrs.ts';
-import { deviceConf, resourceOpts } from '../../genl/config-attrs.ts';
+import { deviceConf, netConf, resourceOpts } from '../../genl/config-attrs.ts';
 import type { DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
 import { BioFlag, BioOp } from '../../host/block.ts';
@@ -225,6 +225,15 @@ export class Story {
   setQuorum(name: string, quorum: number): Promise<Answer> {
     return this.setup(name).with(Cmd.RESOURCE_OPTS, { resourceName: RESOURCE }, resourceOpts, { quorum });
   }
+  suspendIo(name: string): Promise<Answer> { return this.setup(name).plain(Cmd.SUSPEND_IO, {}, this.minor(name)); }
+  resumeIo(name: string): Promise<Answer> { return this.setup(name).plain(Cmd.RESUME_IO, {}, this.minor(name)); }
+  allowTwoPrimaries(name: string, peer: string): Promise<Answer> { return this.netOptions(name, peer, { twoPrimaries: true }); }
+  netOptions(name: string, peer: string, options: Partial<NetConf>): Promise<Answer> {
+    return this.setup(name).with(Cmd.CHG_NET_OPTS, { resourceName: RESOURCE, peerNodeId: this.player(peer).id }, netConf, options);
+  }
+  resourceOptions(name: string, options: Partial<ResourceOpts>): Promise<Answer> {
+    return this.setup(name).with(Cmd.RESOURCE_OPTS, { resourceName: RESOURCE }, resourceOpts, options);
+  }
   /** What a helper of that node exits with. */
   helperSays(name: string, helper: string, code: number): void { this.member(name).node.helper!.exitCodes.set(helper, code); }
 
@@ -304,7 +313,9 @@ export class Story {
   /** An empty disk whose meta-data say that it holds this generation: the day on which all disks were empty. */
   recreateAt(name: string, current: bigint): void {
     this.replaceDisk(name);
-    this.editMd(name, (sb) => ({ ...sb, currentUuid: current, flags: sb.flags | MDF.consistent | MDF.wasUpToDate }));
+    for (const v of this.volumes) {
+      this.editMd(name, (sb) => ({ ...sb, currentUuid: current, flags: sb.flags | MDF.consistent | MDF.wasUpToDate }), v);
+    }
   }
   /** Something else on the disk, without anybody's knowledge. */
   scribble(name: string, block: number): void { this.backing(name).writeBytes(block * BLOCK_SECTORS, new Uint8Array(BLOCK_BYTES)); }
@@ -321,10 +332,13 @@ export class Story {
     const writing = this.ledger.begin(vnr, block, blocks, op === BioOp.write ? undefined : 0);
     const life = this.#life.get(name) ?? 0;
     this.pending++;
+    const tags = op === BioOp.write ? new Float64Array(blocks * BLOCK_SECTORS).fill(writing.tag) : null;
+    if (tags) this.#pages.set(writing, tags);
     this.kernel(name, vnr).submit({
       op, flags: op === BioOp.write && options.fua !== false ? BioFlag.fua : 0, sector: block * BLOCK_SECTORS, sizeBytes: blocks * BLOCK_BYTES,
-      tags: op === BioOp.write ? new Float64Array(blocks * BLOCK_SECTORS).fill(writing.tag) : null,
+      tags,
       done: (errno) => {
+        this.#pages.delete(writing);
         if (life !== (this.#life.get(name) ?? 0)) return;
         this.pending--;
         this.ledger.answered(vnr, writing, errno, options.doomed ?? false);
@@ -363,6 +377,22 @@ export class Story {
     read.end();
     return tags[0]!;
   }
+  /** A read whose end is not awaited; -1: no answer yet. */
+  readStar(name: string, block: number, vnr = 0): { errno: number } {
+    const reading = { errno: -1 };
+    this.kernel(name, vnr).submit({ op: BioOp.read, flags: 0, sector: block * BLOCK_SECTORS, sizeBytes: BLOCK_BYTES,
+      tags: new Float64Array(BLOCK_SECTORS), done: (errno) => { reading.errno = errno; } });
+    return reading;
+  }
+  /** The application scribbles over its page before the write has ended: either content may be there, on all disks the same. */
+  changePage(writing: Writing): void {
+    const page = this.#pages.get(writing);
+    assert(page, 'the write has a page');
+    const other = this.ledger.begin(0, writing.block, writing.blocks);
+    page.fill(other.tag);
+    this.ledger.answered(0, other, -1, false);
+  }
+  readonly #pages = new Map<Writing, Float64Array>();
   /** First sector of a block of a backing disk. */
   onDisk(name: string, block: number, vnr = 0): number { return this.backing(name, vnr).tag(block * BLOCK_SECTORS); }
 
@@ -467,6 +497,7 @@ export class Story {
       const { view } = this.resource(name);
       const peers = this.cast.filter((p) => p.name !== name).map((p) => {
         const link = `${name}>${p.name}`;
+        if (!this.member(name).resource.connections.has(p.id)) return `${p.name} is not configured`;
         return `${p.name} ${this.cstate(link)}/${this.repl(link)}/${this.pdsk(link)}/${this.bits(link)} bits`;
       });
       const waits = [view.resource.suspended && 'frozen', view.twopc && '2PC', !this.quorate(name) && 'no quorum', this.pending && `${this.pending} bios`];

@@ -67,14 +67,14 @@ hazard('H-077', 'requests to a source that has paused are cancelled, not failed'
   expect(s.logged('C', 'failed blocks')).toBe(0);
 });
 
-hazard('H-079', 'a resync write that fails on the target leaves nothing pending', 'A(P) B', { disk: { onIoError: 0 } }, async (s) => {
+hazard('H-079', 'a resync write that fails on the target leaves nothing pending', 'A(P) B', { protocol: 'A' }, async (s) => {
   await s.disc('A-B');
   for (let block = 0; block < 20; block++) await s.w('A', block);
   s.fail('B');
   await s.joining('A-B');
-  await s.until('it is over', () => s.is('A-B:Established') && s.logged('B', 'failed blocks') > 0);
+  await s.reach('B:Diskless');
   s.flow('B');
-  await s.disc('A-B');
+  await s.attach('B');
 });
 
 hazard('H-080', '"done" counts for the resync in which it was found', 'A B C(P)', slow, async (s) => {
