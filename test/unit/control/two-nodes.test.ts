@@ -42,6 +42,20 @@ describe('two nodes', { timeout: 30_000 }, () => {
     expect([disk(a), disk(b)]).toEqual([Disk.inconsistent, Disk.inconsistent]);
   });
 
+  it('stay connected without a volume, where no P_STATE ends the handshake', async () => {
+    cluster = new SimCluster(1, { nodes: 2, volumes: 0, diskSectors: 20_480, wireProtocol: 3 });
+    [a, b] = cluster.members as [SimMember, SimMember];
+    await cluster.up(0);
+    await cluster.up(1);
+    await cluster.until('connected', () => connected(a) && connected(b));
+    const end = cluster.world.nowMs + 30_000;
+    await cluster.until('time passes', () => cluster.world.nowMs >= end);
+    for (const member of [a, b]) {
+      expect(connected(member)).toBe(true);
+      expect(member.resource.view.connections[0]!.connects).toBe(1);
+    }
+  });
+
   it('sync for the first time', async () => {
     await upToDate();
     expect(a.resource.devices.get(0)!.disk!.bitmap.weight[0]).toBe(0);
