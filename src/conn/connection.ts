@@ -244,7 +244,8 @@ export class ConnConnection {
 
   #dataSilent(): void {
     if (this.#phase.is === 'handshake') this.#phase.handshake.silent();
-    else this.#lost('brokenPipe', 'sock_recvmsg returned -11');
+    // Without volumes no P_STATE ends the handshake; Connected does.
+    else if (this.#env.cstate() < Cstate.connected) this.#lost('brokenPipe', 'sock_recvmsg returned -11');
   }
 
   #handshakeFailed({ is, text }: HandshakeFailure): void {

@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SimCluster } from '../../../src/sim/cluster.ts';
 import type { SimMember } from '../../../src/sim/cluster.ts';
-import { Cstate, Disk, Repl } from '../../../src/state/states.ts';
+import { Cstate, Disk, Repl, Role } from '../../../src/state/states.ts';
 import { eventLine } from './events.ts';
 
 let cluster: SimCluster;
@@ -40,6 +40,33 @@ describe('two nodes', { timeout: 30_000 }, () => {
   it('connect', async () => {
     await up();
     expect([disk(a), disk(b)]).toEqual([Disk.inconsistent, Disk.inconsistent]);
+  });
+
+  it('stay connected without a volume, where no P_STATE ends the handshake', async () => {
+    cluster = new SimCluster(1, { nodes: 2, volumes: 0, diskSectors: 20_480, wireProtocol: 3 });
+    [a, b] = cluster.members as [SimMember, SimMember];
+    await cluster.up(0);
+    await cluster.up(1);
+    await cluster.until('connected', () => connected(a) && connected(b));
+    const end = cluster.world.nowMs + 30_000;
+    await cluster.until('time passes', () => cluster.world.nowMs >= end);
+    for (const member of [a, b]) {
+      expect(connected(member)).toBe(true);
+      expect(member.resource.view.connections[0]!.connects).toBe(1);
+    }
+    expect((await cluster.admin(a.setup.primary('r0', false))).code).toBe(1);
+    await cluster.until('the role is seen', () => b.resource.view.connections[0]!.peerRole === Role.primary);
+    expect((await cluster.admin(a.setup.secondary('r0'))).code).toBe(1);
+    await cluster.until('the role is seen', () => b.resource.view.connections[0]!.peerRole === Role.secondary);
+    const seen: string[] = [];
+    b.node.admin.listeners.push((message) => seen.push(eventLine(message)));
+    expect((await cluster.admin(a.setup.disconnect('r0', 1))).code).toBe(101);
+    await cluster.until('Connecting again', () => b.resource.view.connections[0]!.cstate === Cstate.connecting);
+    expect(a.resource.view.connections[0]!.cstate).toBe(Cstate.standAlone);
+    await cluster.until('told', () => seen.at(-1)!.includes('Connecting'));
+    expect(seen.filter((line) => line.startsWith('change connection')).slice(-3)).toEqual([
+      'change connection r0:0 TearDown Unknown', 'change connection r0:0 Unconnected Unknown',
+      'change connection r0:0 Connecting Unknown']);
   });
 
   it('sync for the first time', async () => {
