@@ -261,7 +261,6 @@ bool shim_engine_answers_dumps(void);
 void shim_engine_want(void);
 int shim_engine_attach(struct drbd_shim_rings *rings);
 void shim_engine_detach(void);
-int shim_engine_init(void);
 void shim_engine_exit(void);
 SHIM_CALL(shim_pin);
 SHIM_CALL(shim_leaving);
