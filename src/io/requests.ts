@@ -93,12 +93,10 @@ export class Requests {
     this.writes++;
   }
 
-  /** The activity log of this device is gone. */
+  /** The activity log of this device is gone: for requests in the transfer log, and those that still wait for others. */
   forgetExtents(device: number): void {
     const p = this.pool;
-    for (let slot = this.tlHead; slot >= 0; slot = p.tlNext[slot]) {
-      if (p.device[slot] === device) p.local[slot] &= ~Rq.IN_ACT_LOG;
-    }
+    for (let slot = 0; slot < p.capacity; slot++) if (p.device[slot] === device) p.local[slot] &= ~Rq.IN_ACT_LOG;
   }
 
   /** start_new_tl_epoch. @spec io.md 3.2 */
