@@ -86,6 +86,11 @@ export class KernelDevice {
     return id;
   }
 
+  /** The opener gives up waiting. */
+  openGone(id: number): void {
+    if (this.opens.delete(id)) this.front?.announceOpenGone(id);
+  }
+
   /** `done`: close(2) returns; a last close of a writer waits for the engine. */
   close(done: () => void = () => {}): void {
     assert(this.openTotal > 0, 'closed as often as opened');
@@ -239,8 +244,11 @@ export class SimBlockDevice implements BlockDevice {
 
   announceOpen(id: number): void {
     const { write } = this.#kernel.opens.get(id)!;
-    if (this.#started) this.#life.later(0.005, 'open', () => this.#handler?.open(id, write, false, false, 1, 'sim'));
+    if (!this.#started) return;
+    this.#life.later(0.005, 'open', () => { if (this.#kernel.opens.has(id)) this.#handler?.open(id, write, false, false, 1, 'sim'); });
   }
+
+  announceOpenGone(id: number): void { this.#life.later(0.005, 'open gone', () => this.#handler?.openGone(id)); }
 
   announceClose(waits: boolean): void {
     this.#life.later(0, 'close', () => {

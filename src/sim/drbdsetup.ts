@@ -12,6 +12,8 @@ import { NLA_TYPE_MASK, readAttrs } from '../genl/tlv.ts';
 import type { SimNode } from './node.ts';
 
 export interface Answer { readonly code: number; readonly text: string }
+/** drbdsetup died with its machine. */
+const GONE: Answer = { code: 0, text: 'the node is gone' };
 
 /** A sockaddr_in as netlink carries it. */
 export function sockaddr(address: string, port: number): Uint8Array {
@@ -87,7 +89,7 @@ export class Drbdsetup {
       encodePartial(w, cfgContext, context, UTILS);
       if (nest) encodePartial(w, nest, body!, UTILS);
     });
-    return new Promise((resolve) => this.node.admin.send(bytes, false, ([reply]) => resolve(decodeAnswer(reply!))));
+    return new Promise((resolve) => this.node.admin.send(bytes, false, ([reply]) => resolve(reply ? decodeAnswer(reply) : GONE)));
   }
 }
 

@@ -120,6 +120,8 @@ const key = (a: Address): string => `${a.address}:${a.port}`;
 
 interface Packet { bytes: Uint8Array; tags: Float64Array | null; meta: Uint8Array | null; position: number; arrivesMs: number }
 
+const sizeOf = (p: Packet): number => p.bytes.length + (p.tags?.length ?? 0) * 512 + (p.meta?.length ?? 0);
+
 export class SimStream implements Stream {
   readonly local: Address;
   readonly remote: Address;
@@ -142,6 +144,8 @@ export class SimStream implements Stream {
   readonly #incoming: Packet[] = [];
   #incomingEnd: { cause: ClosedCause; errno: number } | null = null;
   #pumping: Event | null = null;
+  /** The packet's payload has no room in its arena yet. */
+  #waitsForRoom = false;
   #lineFreeMs = 0;
 
   constructor(fabric: SimFabric, life: EngineLife, local: Address, remote: Address) {
@@ -208,7 +212,7 @@ export class SimStream implements Stream {
     this.other?.arriveEnd('eof', 0);
   }
 
-  backlogBytes(): number { return this.#incoming.reduce((n, p) => n + p.bytes.length, 0); }
+  backlogBytes(): number { return this.#incoming.reduce((n, p) => n + sizeOf(p), 0); }
 
   arrive(packet: Packet): void { if (this.#open) { this.#incoming.push(packet); this.pump(); } }
   arriveEnd(cause: ClosedCause, errno: number): void {
@@ -230,7 +234,7 @@ export class SimStream implements Stream {
 
   /** Sees to it that the next packet, or the end, is delivered when it is due. */
   pump(): void {
-    if (this.#pumping || !this.#open || !this.#handler || this.#paused) return;
+    if (this.#pumping || this.#waitsForRoom || !this.#open || !this.#handler || this.#paused) return;
     const packet = this.#incoming[0];
     if (!packet && !this.#incomingEnd) return;
     if (this.#fabric.link(this.remote.address, this.local.address).cut) return;
@@ -266,7 +270,10 @@ export class SimStream implements Stream {
     const arena = this.#volumes.get(header.volume);
     if (payloadBytes > 0 && arena) {
       payload = arena.alloc(payloadBytes);
-      if (payload < 0) return arena.onRoom({ name: 'room for a packet', queued: false, run: () => this.pump() });
+      if (payload < 0) {
+        this.#waitsForRoom = true;
+        return arena.onRoom({ name: 'room for a packet', queued: false, run: () => { this.#waitsForRoom = false; this.pump(); } });
+      }
       if (packet.tags && arena instanceof TagArena) arena.at(payload, payloadBytes).set(packet.tags);
     }
     this.#incoming.shift();

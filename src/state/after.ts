@@ -240,7 +240,7 @@ const deviceTail: readonly Row[] = [
   { row: 'W40', when: (at) => at.now.resource.role === Role.primary && at.oldDevice.haveQuorum && !at.device.haveQuorum,
     then: (at, out) => out.push({ kind: 'helper', name: 'quorum-lost', vnr: at.device.vnr, nodeId: -1, wait: true, token: 0 }) },
   { row: 'W40', when: (at) => at.memory.newCurrentUuid
-      || (!at.old.resource.suspUuid && at.now.resource.suspUuid && at.device.newCurUuid),
+      || (!at.old.resource.suspUuid && at.now.resource.suspUuid && at.device.newCurUuid) || quorumBackUnfrozen(at),
     then: (at, out) => out.push({ kind: 'newCurrentUuid', vnr: at.device.vnr, forced: false }) },
   { row: 'W40', when: (at) => becameDisk(at, Disk.diskless), then: (at, out) => out.push({ kind: 'limits', vnr: at.device.vnr }) },
 ];
@@ -255,6 +255,13 @@ function diskGoes(at: At, out: Effect[]): void {
   out.push({ kind: 'writeBitmap', vnr, why: 'detach' }, { kind: 'syncMd', vnr });
   if (hasMd(at)) out.push({ kind: 'ldevReference', vnr, acquire: false });
 }
+
+/**
+ * I/O that fails without quorum is not frozen, so no S43 sees to the generation that was due when a peer was lost; those who
+ * connect now must not get it under the label of the one that the lost peer has.
+ */
+const quorumBackUnfrozen = ({ now, oldDevice, device }: At): boolean =>
+  now.resource.role === Role.primary && !oldDevice.haveQuorum && device.haveQuorum && device.newCurUuid && !now.resource.suspended;
 
 /** W45: all volumes became UpToDate on both sides. */
 const unfence = ({ old, now, c }: At): boolean => now.devices.length > 0

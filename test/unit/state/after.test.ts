@@ -165,6 +165,8 @@ const cases: readonly Case[] = [
     unless: { to: device({ haveQuorum: false }) } },
   { row: 'W40', from: {}, to: { resource: { suspUuid: true }, ...device({ newCurUuid: true }) }, look: has('newCurrentUuid'), is: true,
     unless: { from: { resource: { suspUuid: true } } } },
+  { row: 'W40', from: { ...primary, ...device({ haveQuorum: false, newCurUuid: true }) }, to: { ...primary, ...device({ newCurUuid: true }) },
+    look: has('newCurrentUuid'), is: true, unless: { from: { ...primary, ...device({ newCurUuid: true }) } } },
   { row: 'W40', from: disk(Disk.failed), to: disk(Disk.diskless), look: has('limits'), is: true, unless: { from: disk(Disk.diskless) } },
   { row: 'W41', from: primary, to: {}, look: has('sendState', { vnr: -1, word: Role.secondary }), is: true,
     unless: { to: { connections: [{ cstate: Cstate.connecting }] } } },
