@@ -76,6 +76,13 @@ export class ConnectionIo {
     return this.link !== null && this.facts.connected;
   }
 
+  /** The peer owes an answer to a request. */
+  get awaitsAcks(): boolean {
+    const { peers } = this;
+    for (let i = 0; i < peers.length; i++) if (peers[i].apPending > 0) return true;
+    return false;
+  }
+
   /** BARRIER_ACK_PENDING, or writes that no barrier was sent for yet. */
   get barrierOutstanding(): boolean {
     return this.link !== null && this.sender.barrierOutstanding;

@@ -94,10 +94,14 @@ export class Sender {
     if (this.seenAnyWrite && this.epoch !== requests.epoch) this.endOfEpoch(link, requests.epoch);
   }
 
-  /** Nothing follows for now. Whoever waits for what a barrier ack sets free does not wait for company as well. */
+  /**
+   * Nothing follows for now. Whoever waits for what a barrier ack sets free does not wait for company as well; and with
+   * writes on their way a barrier in front of others would make the peer stop in the middle of a batch.
+   */
   private endOfEpoch(link: PeerLink, epoch: number): void {
     const { resource } = this.connection;
-    if (this.epochWrites === 0 || this.barrierDue || resource.barriersUrgent) this.closeEpoch(link, epoch);
+    const atOnce = this.epochWrites === 0 || this.barrierDue || resource.barriersUrgent || this.connection.awaitsAcks;
+    if (atOnce) this.closeEpoch(link, epoch);
     else this.barrierTimer ??= resource.env.clock.timer('P_BARRIER', BARRIER_DELAY_MS, this.barrierTimeout);
   }
 
