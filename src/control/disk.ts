@@ -156,7 +156,8 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
    * Where the meta-data belong with the size that the backing devices have now, and with these stripes; and what the disk
    * can serve then. Without a change it is the present layout, which may differ from a computed one.
    */
-  layoutNow(alStripes = this.meta.layout.alStripes, alStripeSize4k = this.meta.layout.alStripeSize4k): { layout: MdLayout; usable: number } {
+  layoutNow(alStripes = this.meta.layout.alStripes,
+    alStripeSize4k = this.meta.layout.alStripeSize4k): { layout: MdLayout; usable: number } {
     const { meta, lower, mdLower, conf } = this;
     const mdCapacity = mdLower.refresh().sectors;
     const backing = lower.refresh().sectors;

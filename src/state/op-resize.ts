@@ -45,7 +45,8 @@ function ask(step: Step, operation: ResizeOperation): void {
     nodesToReach: complement(reach | bit(nodeId)), userSizeSectors: operation.userSizeSectors, ddsFlags: operation.ddsFlags,
   };
   const own = ownSize(step, packet);
-  step.view = { ...step.view, twopc: { ...newTwopc('initiator', packet, operation.id), prepared: reach, reachableNodes: reach | bit(nodeId), ...own } };
+  const twopc = newTwopc('initiator', packet, operation.id);
+  step.view = { ...step.view, twopc: { ...twopc, prepared: reach, reachableNodes: reach | bit(nodeId), ...own } };
   step.effects.push(logLine(`Preparing cluster-wide size change ${packet.tid} (local_max_size = ${kib(own.maxPossibleSize)} KB, `
     + `user_cap = ${kib(operation.userSizeSectors)} KB)`));
   putOperation(step, { ...operation, phase: 'replies', waiting: waitingFor('replies') });
@@ -85,8 +86,8 @@ function agreed(step: Step, operation: ResizeOperation, twopc: Twopc): void {
   const reach = connectedMask(step.view);
   const { diskfulPrimaryNodes } = twopc;
   step.effects.push(logLine(`Committing cluster-wide size change ${twopc.packet.tid} (new size = ${kib(size)} KB)`));
-  sendEnd(step, endPacket('commit', twopc, complement(reach | bit(step.view.resource.nodeId)), { diskfulPrimaryNodes, newSizeSectors: size }),
-    reach);
+  const rest = complement(reach | bit(step.view.resource.nodeId));
+  sendEnd(step, endPacket('commit', twopc, rest, { diskfulPrimaryNodes, newSizeSectors: size }), reach);
   step.effects.push({ kind: 'commitSize', vnr, newSizeSectors: size, userSizeSectors, ddsFlags, diskfulPrimaryNodes, parents: 0n,
     children: twopc.prepared });
   clearTwopc(step);

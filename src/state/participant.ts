@@ -248,7 +248,8 @@ function conclude(step: Step, from: number, packet: TwopcEnd): void {
 function commitSize(step: Step, { packet: asked, parents }: Twopc, packet: TwopcEnd): void {
   if (asked.kind !== 'prepareResize' || findDevice(step.view, asked.vnr) === undefined || packet.newSizeSectors <= 0) return;
   step.effects.push({ kind: 'commitSize', vnr: asked.vnr, newSizeSectors: packet.newSizeSectors,
-    userSizeSectors: asked.userSizeSectors, ddsFlags: asked.ddsFlags, diskfulPrimaryNodes: packet.diskfulPrimaryNodes, parents, children: 0n });
+    userSizeSectors: asked.userSizeSectors, ddsFlags: asked.ddsFlags, diskfulPrimaryNodes: packet.diskfulPrimaryNodes, parents,
+    children: 0n });
 }
 
 /** P_TWOPC_YES, NO, RETRY. */
