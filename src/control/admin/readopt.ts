@@ -92,7 +92,9 @@ function makeObjects(engine: Engine, left: Left, adopted: Map<number, AdoptedDev
       continue;
     }
     const conf = { ...DEVICE_CONF_DEFAULTS, ...record.conf };
-    devices.push({ device: addDevice(resource, vnr, record.minor, conf, block), adopted: found });
+    const device = addDevice(resource, vnr, record.minor, conf, block);
+    device.readBypass.hold(found !== null);
+    devices.push({ device, adopted: found });
   }
   for (const { nodeId, conf } of left.peers) {
     if (engine.transports.find(transportClassName(conf))) addConnection(resource, nodeId, conf);
@@ -128,7 +130,9 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
     if (!adopted) continue;
     device.openers.count(adopted.openTotal, adopted.openWriters);
     adopted.start();
+    device.readBypass.hold(false);
   }
+  pushFacts(resource);
   yield* until<void>((resume) => resource.worker.flush(() => resume()));
   notifier.mute(resource, false);
   notifier.everythingChanged(resource);
