@@ -79,6 +79,7 @@ SHIM_DEVICE_CALL(shim_backing_claim)
 	if (rc)
 		goto close;
 	invalidate_bdev(b->bdev);
+	b->direct = shim_lower_direct(b->bdev);
 	link_holder(b);
 	dev->backing[b->role] = b;
 	return shim_backing_info(dev, arg);

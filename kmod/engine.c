@@ -9,7 +9,6 @@ static void watch(struct work_struct *work);
 static DEFINE_MUTEX(lock);
 static DECLARE_DELAYED_WORK(watch_work, watch);
 static bool here, leaving;
-static bool spare_due;			/* nobody needs an engine, but one may be made ready */
 static bool holding;			/* the module, for pin and devices, while no engine's open file does it */
 static u32 generations, deaths;		/* deaths in a row */
 static unsigned long changed, next_start;	/* jiffies: engine came or went; when one may be started */
@@ -65,10 +64,10 @@ static int prepare(struct subprocess_info *info, struct cred *new)
 	return 0;
 }
 
-static int start_engine(const char *path, char *option)
+static int start_engine(const char *path)
 {
 	/* systemd-shutdown spares processes whose name begins so: a file system may still be mounted on a device */
-	char *argv[] = { "@drbdd", option, NULL };
+	static char *argv[] = { "@drbdd", NULL };
 	static char *envp[] = { "HOME=/", "TERM=linux", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	struct subprocess_info *info = call_usermodehelper_setup(path, argv, envp, GFP_KERNEL, prepare, NULL, NULL);
 
@@ -88,23 +87,23 @@ static void lose_io(void)
 /* Starts an engine when one is wanted, answers requests that have waited too long. Runs again until one is here. */
 static void watch(struct work_struct *work)
 {
+	/* what is dirty may be ours: memory for the next engine can't wait for I/O that waits for the next engine */
+	unsigned int noio = memalloc_noio_save();
 	char *path __free(kfree) = shim_engine_path(), text[128];
-	bool need, start, lost;
+	bool start, lost;
 	int rc;
 
 	mutex_lock(&lock);
-	need = !here && wanted();
-	start = (need || (!here && spare_due)) && path && strcmp(path, "none") && time_after_eq(jiffies, next_start);
-	spare_due = false;
+	start = !here && wanted() && path && strcmp(path, "none") && time_after_eq(jiffies, next_start);
 	lost = !here && shim_devices && shim_io_wait && !shim_io_lost && time_after(jiffies, changed + shim_io_wait * HZ);
-	if (start && need)
+	if (start)
 		next_start = jiffies + shim_engine_wait * HZ;
 	if (!here)
 		shim_requests_fail("no engine came within the time allowed", shim_engine_wait * HZ);
-	if (need)
+	if (!here && wanted())
 		mod_delayed_work(shim_wq, &watch_work, HZ / 2);
 	mutex_unlock(&lock);
-	rc = start ? start_engine(path, need ? NULL : "--spare") : 0;
+	rc = start ? start_engine(path) : 0;
 	if (rc) {
 		snprintf(text, sizeof(text), "can't start the engine %.64s: error %d", path, rc);
 		pr_err("%s\n", text);
@@ -112,13 +111,7 @@ static void watch(struct work_struct *work)
 	}
 	if (lost)
 		lose_io();
-}
-
-int shim_engine_init(void)
-{
-	spare_due = true;
-	shim_engine_want();
-	return 0;
+	memalloc_noio_restore(noio);
 }
 
 void shim_engine_want(void)
@@ -154,7 +147,6 @@ void shim_engine_detach(void)
 	shim_requests_orphan();
 	guard(mutex)(&lock);
 	here = false;
-	spare_due = leaving;
 	holding = shim_pinned || shim_devices;
 	if (holding)
 		__module_get(THIS_MODULE);

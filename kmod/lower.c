@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* LOWER: the engine's I/O to a backing device, sent by a worker that may block, on the arena's own pages. */
+/*
+ * LOWER: the engine's I/O to a backing device, on the arena's own pages. The doorbell sends what the disk takes without
+ * a wait; the rest, and what failed that way for any reason, goes by a worker that may block.
+ */
+#include <linux/blk-integrity.h>
+#include <linux/blk-mq.h>
 #include "shim.h"
 
 /* LOWERs that work without free memory; more of them only while memory is there. */
@@ -14,7 +19,7 @@ struct lower {
 	u32 generation;
 	atomic_t pending;		/* its bios, and one for the sender */
 	blk_status_t status;
-	bool dropped;
+	bool dropped, direct;		/* direct: sent by the doorbell */
 	struct shim_event ev;
 };
 
@@ -62,6 +67,15 @@ static bool end_slot(struct shim_device *dev, struct lower *l)
 	return shim_slot_put(dev, slot);
 }
 
+/* device.lock */
+static void lower_queue(struct lower *l)
+{
+	l->direct = false;
+	l->status = BLK_STS_OK;
+	list_add_tail(&l->node, &l->b->queue);
+	queue_work(l->b->wq, &l->b->work);
+}
+
 /* Any context. */
 static void lower_put(struct lower *l)
 {
@@ -73,6 +87,12 @@ static void lower_put(struct lower *l)
 
 	if (!atomic_dec_and_test(&l->pending))
 		return;
+	if (l->direct && l->status) {
+		guard(spinlock_irqsave)(&dev->lock);
+		b->direct &= l->status == BLK_STS_AGAIN;
+		return lower_queue(l);
+	}
+	e.flags = bdev_write_cache(b->bdev) ? 0 : DRBD_SHIM_STABLE;
 	e.error = -blk_status_to_errno(l->status);
 	scoped_guard(spinlock_irqsave, &dev->lock) {
 		if (l->op.tag >= 0 && end_slot(dev, l))
@@ -114,7 +134,7 @@ void shim_lower_orphan(struct shim_device *dev, u32 generation)
 	}
 }
 
-/* ---- sending: in the backing device's worker ---- */
+/* ---- sending: in the backing device's worker, or in the doorbell ---- */
 
 static void send_bio(struct lower *l, struct bio *bio)
 {
@@ -133,7 +153,11 @@ static void send_pages(struct lower *l, blk_opf_t opf)
 
 	while (left) {
 		bio = bio_alloc_bioset(l->b->bdev, bio_max_segs(DIV_ROUND_UP(offset_in_page(at) + left, PAGE_SIZE)),
-				       opf, GFP_NOIO, &lower_set);
+				       opf, l->direct ? GFP_NOWAIT | __GFP_NOWARN : GFP_NOIO, &lower_set);
+		if (!bio) {
+			WRITE_ONCE(l->status, BLK_STS_AGAIN);
+			return;
+		}
 		bio->bi_iter.bi_sector = sector;
 		for (; left; left -= len, at += len, sector += len >> SECTOR_SHIFT) {
 			len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
@@ -166,7 +190,7 @@ static void lower_send(struct lower *l)
 	u16 f = l->op.flags;
 	blk_opf_t opf = (f & DRBD_SHIM_PREFLUSH ? REQ_PREFLUSH : 0) | (f & DRBD_SHIM_FUA ? REQ_FUA : 0) |
 		(f & DRBD_SHIM_SYNC ? REQ_SYNC : 0) | (f & DRBD_SHIM_META ? REQ_META | REQ_PRIO : 0) |
-		(f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0);
+		(f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0) | (l->direct ? REQ_NOWAIT | REQ_IDLE : 0);
 
 	atomic_set(&l->pending, 1);
 	if (l->generation != READ_ONCE(shim_channel.generation))
@@ -237,11 +261,34 @@ static int lower_check(struct shim_device *dev, const struct shim_backing *b, co
 	return op->op <= DRBD_SHIM_WRITE ? check_memory(dev, b, op, slot) : 0;
 }
 
+/*
+ * The engine must not wait in its doorbell. Where the disk knows REQ_NOWAIT, reads do not, and synchronous writes: the
+ * throttling of writeback does not heed REQ_NOWAIT, but lets SYNC with IDLE through. Drivers that send in the caller's
+ * context, and memory for checksums, do not heed it either.
+ */
+bool shim_lower_direct(struct block_device *bdev)
+{
+	const struct blk_mq_tag_set *set = bdev_get_queue(bdev)->tag_set;
+
+	return bdev_nowait(bdev) && !(set && set->flags & BLK_MQ_F_BLOCKING) && !bdev_get_integrity(bdev);
+}
+
+/* One that slept all the same below us is not tried again. */
+static void send_directly(struct lower *l, struct shim_backing *b)
+{
+	unsigned long slept = current->nvcsw;
+
+	lower_send(l);
+	if (current->nvcsw != slept)
+		WRITE_ONCE(b->direct, false);
+}
+
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 {
 	struct shim_backing *b = op->role < DRBD_SHIM_ROLES ? dev->backing[op->role] : NULL;
 	struct shim_slot *slot = NULL;
 	struct lower *l;
+	bool direct;
 	int rc;
 
 	if (!b)
@@ -249,17 +296,22 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	l = mempool_alloc(&pool, GFP_NOWAIT | __GFP_NOWARN);
 	if (!l)
 		return -EAGAIN;
-	guard(spinlock_irq)(&dev->lock);
+	spin_lock_irq(&dev->lock);
 	if (op->tag >= 0 && op->tag < dev->max_tags)
 		slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
 	if (slot && (!slot->told || !slot->bio))
 		slot = NULL;
 	rc = lower_check(dev, b, op, slot);
 	if (rc) {
+		spin_unlock_irq(&dev->lock);
 		mempool_free(l, &pool);
 		return rc;
 	}
-	*l = (struct lower) { .b = b, .op = *op, .generation = shim_channel.generation, .seq = slot ? slot->seq : 0 };
+	direct = b->direct && (op->op == DRBD_SHIM_READ || (op->op == DRBD_SHIM_WRITE && op->flags & DRBD_SHIM_SYNC));
+	*l = (struct lower) {
+		.b = b, .op = *op, .generation = shim_channel.generation, .seq = slot ? slot->seq : 0,
+		.direct = direct,
+	};
 	shim_event_init(&l->ev, lower_told);
 	if (op->op <= DRBD_SHIM_WRITE) {
 		l->arena = dev->arenas[op->arena];
@@ -268,7 +320,10 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	if (slot && !slot->flying++)
 		slot->failed = slot->done = slot->dropped = false;
 	b->flying++;
-	list_add_tail(&l->node, &b->queue);
-	queue_work(b->wq, &b->work);
+	if (!direct)
+		lower_queue(l);
+	spin_unlock_irq(&dev->lock);
+	if (direct)
+		send_directly(l, b);
 	return 0;
 }

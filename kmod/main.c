@@ -49,7 +49,7 @@ static const struct {
 	void (*exit)(void);
 } parts[] = {
 	{ shim_lower_init, shim_lower_exit }, { shim_devices_init, shim_devices_exit },
-	{ shim_control_init, shim_control_exit }, { shim_engine_init, shim_engine_exit }, { shim_genl_init, shim_genl_exit },
+	{ shim_control_init, shim_control_exit }, { NULL, shim_engine_exit }, { shim_genl_init, shim_genl_exit },
 };
 
 static void parts_exit(int n)
@@ -67,7 +67,7 @@ static int __init shim_init(void)
 	if (!shim_wq)
 		return rc;
 	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		rc = parts[i].init();
+		rc = parts[i].init ? parts[i].init() : 0;
 		if (rc)
 			goto undo;
 	}

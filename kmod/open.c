@@ -27,7 +27,7 @@ int shim_open(SHIM_OPEN_ARGS)
 {
 	static atomic_t ids;
 	struct shim_device *dev = SHIM_OPEN_DISK->private_data;
-	struct opener *o = kzalloc(sizeof(*o), GFP_KERNEL);
+	struct opener *o = kzalloc(sizeof(*o), GFP_NOIO);	/* the engine may wait for open_mutex in DESTROY */
 	int rc;
 
 	if (!o)

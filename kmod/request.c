@@ -39,7 +39,8 @@ static struct shim_request *take_out(struct shim_request *req)
 int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u32 flags)
 {
 	static u64 last_id;
-	struct shim_request *req = kzalloc(sizeof(*req), GFP_KERNEL);
+	/* NOIO: for a dump the sender's socket is locked, and the engine may wait for it with the answer to an earlier one */
+	struct shim_request *req = kzalloc(sizeof(*req), GFP_NOIO);
 
 	if (!req)
 		return -ENOMEM;
@@ -52,7 +53,7 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 	};
 	shim_event_init(&req->gone, gone_told);
 	if (nlh->nlmsg_len <= DRBD_SHIM_MAX_MESSAGE)
-		req->message = kmemdup(nlh, nlh->nlmsg_len, GFP_KERNEL);
+		req->message = kmemdup(nlh, nlh->nlmsg_len, GFP_NOIO);
 	scoped_guard(mutex, &lock) {
 		if (!req->message || all_requests >= DRBD_SHIM_MAX_REQUESTS) {
 			shim_request_free(req);

@@ -206,6 +206,7 @@ struct shim_backing {
 	struct work_struct work;
 	struct list_head queue;		/* of struct lower, device.lock */
 	u32 flying, late, late_generation;	/* device.lock */
+	bool direct;			/* the doorbell may send to it */
 	struct shim_event quiet;
 };
 
@@ -216,6 +217,7 @@ SHIM_DEVICE_CALL(shim_backing_release);
 /* lower.c */
 int shim_lower_init(void);
 void shim_lower_exit(void);
+bool shim_lower_direct(struct block_device *bdev);
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op);
 void shim_lower_work(struct work_struct *work);
 void shim_lower_orphan(struct shim_device *dev, u32 generation);
@@ -259,7 +261,6 @@ bool shim_engine_answers_dumps(void);
 void shim_engine_want(void);
 int shim_engine_attach(struct drbd_shim_rings *rings);
 void shim_engine_detach(void);
-int shim_engine_init(void);
 void shim_engine_exit(void);
 SHIM_CALL(shim_pin);
 SHIM_CALL(shim_leaving);

@@ -17,7 +17,8 @@
 namespace drbdd {
 namespace {
 
-constexpr int kBacklog = 64, kKeepIdle = 23, kKeepInterval = 23, kKeepCount = 9;
+constexpr int kBacklog = 64, kKeepIdle = 23, kKeepInterval = 23, kKeepCount = 9,
+    kLargestPacketBytes = 1 << 20;
 
 void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof(value)); }
 
@@ -120,6 +121,9 @@ int open_listener(int netns_fd, const SocketAddress &local, const Tuning &tuning
 }
 
 void tune_connection(int fd) {
+  // Room for the largest packet from the start, and not fixed: a low-water mark makes the kernel widen the buffer.
+  set_int(fd, SOL_SOCKET, SO_RCVLOWAT, kLargestPacketBytes);
+  set_int(fd, SOL_SOCKET, SO_RCVLOWAT, 1);
   set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdle);

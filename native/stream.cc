@@ -182,6 +182,7 @@ bool Stream::next_packet() {
     open_ = {true, head_, head_ + header.bytes, fixed, header.command, header.volume,
              arena, at, payload, 0, turn_.batch()};
     head_ += header.bytes + fixed;
+    bulk_ = payload >= kBulkPayloadBytes;
   }
   if (!fill_payload()) return false;
   emit_packet();
@@ -255,7 +256,8 @@ void Stream::arm_receive() {
     armed_payload_ = open_.payload - open_.filled;
     receive_ranges_[ranges++] = {turn_.arena(open_.arena)->base + open_.payload_at + open_.filled, armed_payload_};
   }
-  if (tail_ < kInputBytes) receive_ranges_[ranges++] = {buffers_.input + tail_, kInputBytes - tail_};
+  uint32_t room = std::min(kInputBytes - tail_, bulk_ ? kBulkInputBytes : kInputBytes);
+  if (room) receive_ranges_[ranges++] = {buffers_.input + tail_, room};
   if (!ranges) return;
   receive_header_.msg_iov = receive_ranges_;
   receive_header_.msg_iovlen = ranges;

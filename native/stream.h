@@ -111,6 +111,7 @@ class Stream {
 
   static constexpr unsigned kRangesMax = 512;
   static constexpr uint32_t kSendBytesMax = 4 << 20;
+  static constexpr uint32_t kBulkPayloadBytes = 32 << 10, kBulkInputBytes = 1 << 10;
 
   Turn &turn_;
   const int slot_;
@@ -118,6 +119,8 @@ class Stream {
   StreamBuffers buffers_;
   Framing framing_;
   bool started_ = false, paused_ = false, stalled_ = false, control_ = true, closing_ = false;
+  /// The latest packet was large: the next one's payload shall not come by way of the input.
+  bool bulk_ = false;
   bool end_reported_ = false, poll_first_ = false, progress_ = false, shut_ = false;
   Ended ended_ = Ended::no;
   int error_ = 0, send_error_ = 0;

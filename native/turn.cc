@@ -448,9 +448,10 @@ void Turn::attend_later(Stream *stream) {
 
 void Turn::close_stream(int32_t slot, double linger_ms) {
   Stream *closed = stream(slot);
-  if (!closed) return;
+  if (!closed || closed->closing()) return;
   closed->close(linger_ms);
-  if (closed->fd() >= 0) closing_.push_back(slot);
+  // Also one without a socket any more: its slot is free once nothing of it is in flight.
+  closing_.push_back(slot);
 }
 
 int Turn::connect(int netns_fd, const SocketAddress &local, const SocketAddress &remote, const Tuning &tuning) {

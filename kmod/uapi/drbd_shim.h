@@ -70,6 +70,8 @@ enum drbd_shim_io {
 #define DRBD_SHIM_RAHEAD	(1u << 5)	/* read-ahead: may fail early */
 /* Only in a BIO event: the read went down by itself, failed there, and the shim has closed the bypass. */
 #define DRBD_SHIM_BYPASS_FAILED	(1u << 6)
+/* Only in a LOWER_DONE event: the disk has no volatile write cache, so what ended is on stable storage. */
+#define DRBD_SHIM_STABLE	(1u << 7)
 
 /*
  * How far the local part of a bio had got when it is delivered: the LOWERs that named its tag since the last time that
@@ -156,7 +158,10 @@ enum drbd_shim_event_type {
 	 * discard, write-zeroes). Ended by op COMPLETE.
 	 */
 	DRBD_SHIM_EV_BIO		= 1,
-	/* A LOWER has ended: device, op (the role), tag (its cookie), error. Only of this engine's own LOWERs. */
+	/*
+	 * A LOWER has ended: device, op (the role), tag (its cookie), error, flags (DRBD_SHIM_STABLE). Only of this
+	 * engine's own LOWERs.
+	 */
 	DRBD_SHIM_EV_LOWER_DONE		= 2,
 	/*
 	 * open(2) of /dev/drbdN waits: device, id (the open's), flags (DRBD_SHIM_OPEN_*), bytes (tgid), comm. Answered by

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "spare.h"
 #include "spawner.h"
 
 #ifndef DRBDD_LIBDIR
@@ -21,7 +20,7 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-enum { FILES_MAX = 65536, ARGUMENTS_MAX = 64, KTHREADD = 2 };
+enum { FILES_MAX = 65536, ARGUMENTS_MAX = 64 };
 #define CGROUP "/sys/fs/cgroup/drbdd"
 #define MEMORY_MIN "268435456"
 
@@ -104,8 +103,8 @@ static int start_spawner(void)
 
 static int usage(void)
 {
-	fputs("usage: drbdd [--spare] [--node PATH] [--script PATH] [--no-cgroup] [-- ENGINE-ARGUMENTS]\n"
-	      "The DRBD engine; started by the module drbd when it is needed, with --spare before that.\n", stderr);
+	fputs("usage: drbdd [--node PATH] [--script PATH] [--no-cgroup] [-- ENGINE-ARGUMENTS]\n"
+	      "The DRBD engine; started by the module drbd when it is needed.\n", stderr);
 	return 2;
 }
 
@@ -113,7 +112,7 @@ int main(int argc, char **argv)
 {
 	const char *node = DRBDD_LIBDIR "/node", *script = DRBDD_LIBDIR "/start.cjs";
 	char *arguments[ARGUMENTS_MAX], text[16];
-	int own_cgroup = 1, spare = 0, count = 0, fd, i;
+	int own_cgroup = 1, count = 0, fd, i;
 
 	open_standard_files();
 	for (i = 1; i < argc && strcmp(argv[i], "--"); i++) {
@@ -123,16 +122,11 @@ int main(int argc, char **argv)
 			script = argv[++i];
 		else if (!strcmp(argv[i], "--no-cgroup"))
 			own_cgroup = 0;
-		else if (!strcmp(argv[i], "--spare"))
-			spare = 1;
 		else
 			return usage();
 	}
-	/* A unit's own process must stay: only for the kernel, whose children have kthreadd as parent, another one may do. */
-	if (!spare && getppid() == KTHREADD && spare_wake(script) == 0)
-		return 0;
-	/* systemd leaves processes alone at shutdown whose name starts with '@'; a spare takes that name when it is woken. */
-	arguments[count++] = spare ? "drbdd-spare" : "@drbdd";
+	/* systemd leaves processes alone at shutdown whose name starts with '@'. */
+	arguments[count++] = "@drbdd";
 	arguments[count++] = "--disable-warning=ExperimentalWarning";
 	arguments[count++] = (char *)script;
 	for (i++; i < argc && count < ARGUMENTS_MAX - 1; i++)
@@ -142,8 +136,6 @@ int main(int argc, char **argv)
 		perror("drbdd: spawner");
 		return 1;
 	}
-	if (spare && spare_become(script) < 0)
-		return 1;
 	snprintf(text, sizeof(text), "%d", fd);
 	setenv("DRBDD_SPAWNER_FD", text, 1);
 	if (!getenv("PATH"))

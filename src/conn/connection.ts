@@ -153,7 +153,6 @@ export class ConnConnection {
     return true;
   }
 
-  sendPing(): void { this.#incarnation?.sendPing(); }
 
   /** done(true) when the peer has processed everything sent before on the control stream; done(false): it is lost. */
   ping(done: (alive: boolean) => void): void {

@@ -295,7 +295,7 @@ export class Incarnation implements ConnLink {
   }
 
   #awaitEnd(loss: Loss, text: string): void {
-    this.#keepalive.stop();
+    this.#keepalive.rest();
     this.#ending = { loss, text };
     this.#endTimer = this.#clock.timer('end of the other stream', this.#conf.pingTimeoutMs, () => this.#lost(loss, text));
   }

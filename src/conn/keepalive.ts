@@ -12,7 +12,7 @@ export interface KeepaliveEvents {
 interface Waiter {
   /** Acknowledged when so many P_PING_ACK have come. */
   readonly number: number;
-  readonly timer: Timer;
+  readonly timer: Timer | null;
   readonly done: (alive: boolean) => void;
 }
 
@@ -30,6 +30,7 @@ export class Keepalive {
   #sent = 0;
   #acked = 0;
   #stopped = false;
+  #ended = false;
 
   constructor(clock: Clock, intervalMs: number, timeoutMs: number, events: KeepaliveEvents) {
     this.#clock = clock;
@@ -47,16 +48,18 @@ export class Keepalive {
     this.#watchIdle();
   }
 
-  stop(): void {
-    if (this.#stopped) return;
+  /** Nobody is called silent any more; who waits for an answer waits for the end of the incarnation. */
+  rest(): void {
     this.#stopped = true;
     this.#idleTimer?.cancel();
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) {
-      waiter.timer.cancel();
-      waiter.done(false);
-    }
+    for (const waiter of this.#waiters) waiter.timer?.cancel();
+  }
+
+  /** The incarnation ends. Who waits hears of it in a later turn: by then the loss is known to all, also to the rules. */
+  stop(): void {
+    this.rest();
+    this.#ended = true;
+    this.#unanswered();
   }
 
   /** A ping without waiting for its answer. */
@@ -68,8 +71,11 @@ export class Keepalive {
 
   /** `done` once: true when answered, false when the incarnation ends before. No answer in time ends it. */
   ping(done: (alive: boolean) => void): void {
-    if (this.#stopped) return done(false);
     const number = this.#sent + 1;
+    if (this.#stopped) {
+      this.#waiters.push({ number, timer: null, done });
+      return this.#unanswered();
+    }
     const timer = this.#clock.timer('P_PING_ACK', this.#timeoutMs, () => this.#nextTurn('P_PING_ACK late', () => {
       if (this.#acked < number) this.#silent(true);
     }));
@@ -83,9 +89,16 @@ export class Keepalive {
     this.#acked++;
     while (this.#waiters.length > 0 && this.#waiters[0].number <= this.#acked) {
       const waiter = this.#waiters.shift()!;
-      waiter.timer.cancel();
+      waiter.timer?.cancel();
       waiter.done(true);
     }
+  }
+
+  #unanswered(): void {
+    const waiters = this.#waiters;
+    if (!this.#ended || waiters.length === 0) return;
+    this.#waiters = [];
+    this.#clock.soon({ name: 'pings end', queued: false, run: () => { for (const waiter of waiters) waiter.done(false); } });
   }
 
   #watchIdle(): void {

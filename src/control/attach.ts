@@ -25,6 +25,7 @@ import { Disk, DiskRouter, mdCookieBase } from './disk.ts';
 import type { DiskClaims } from './disk.ts';
 import type { Device } from './device.ts';
 import { pushFacts } from './facts.ts';
+import { deviceOptions } from './options.ts';
 import { determineDeviceSize, reconsiderLimits } from './sizes.ts';
 import { allocateSlots, peerContext, peerDevicesOf, pushMd } from './uuids.ts';
 
@@ -67,6 +68,7 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   const disk = makeDisk(device, conf, claims, read);
   yield* until<void>((resume) => device.suspendIo(() => resume()));
   device.disk = disk;
+  device.resource.dispatch({ kind: 'deviceOptions', vnr: device.vnr, options: deviceOptions(conf) });
   pushMd(device);
   const attaching = yield* diskChange(device, State.attaching, 'attach');
   device.resumeIo();
@@ -310,6 +312,7 @@ function* readoptSteps(device: Device, conf: DiskConf, adopted: AdoptedDevice): 
   device.capacity = min0(read.superBlock.effectiveSize, read.usable);
   const disk = makeDisk(device, conf, claims, read);
   device.disk = disk;
+  device.resource.dispatch({ kind: 'deviceOptions', vnr: device.vnr, options: deviceOptions(conf) });
   const errno = yield* until<number>((resume) => disk.writer.read({ done: resume }));
   const recovered = errno !== 0 ? errno : yield* until<number>((resume) => recoverActivityLog(
     { io: claims.area.io, layout: read.layout, bufferOffset: claims.area.bufferOffset, bufferBytes: claims.area.bufferBytes,

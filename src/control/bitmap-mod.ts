@@ -37,7 +37,8 @@ function workOf(change: BitmapChange, slot: number, allocated: readonly number[]
   switch (change.kind) {
     case 'none': return null;
     case 'setAllocated': return { kind: 'set', slots: allocated };
-    case 'copy': return slot < 0 ? null : { kind: 'copy', slots: [slot], from: change.from };
+    case 'copy':
+    case 'join': return slot < 0 ? null : { kind: change.kind, slots: [slot], from: change.from };
     case 'clear': return slot < 0 ? null : { kind: 'clear', slots: [slot] };
     case 'set':
     case 'setFullSync': return slot < 0 ? null : { kind: 'set', slots: [slot] };

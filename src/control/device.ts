@@ -8,6 +8,8 @@ import { devicePrefix, Prefixed } from './log.ts';
 import { Openers } from './openers.ts';
 import { ReadBypass } from './read-bypass.ts';
 import type { Resource } from './resource.ts';
+import type { Determined } from '../state/size-agreement.ts';
+import type { AlStripes } from './sizes.ts';
 import { pushFacts } from './facts.ts';
 
 /** A volume of a resource: /dev/drbdN above, a disk below or none. */
@@ -15,7 +17,7 @@ export class Device implements BlockHandler {
   readonly resource: Resource;
   readonly vnr: number;
   readonly minor: number;
-  readonly conf: DeviceConf;
+  conf: DeviceConf;
   readonly block: BlockDevice;
   readonly io: DeviceIo;
   readonly openers: Openers;
@@ -28,6 +30,11 @@ export class Device implements BlockHandler {
   capacity = 0;
   /** WRITING_NEW_CUR_UUID, and who waits for its end. */
   makingUuid = false;
+  /** Outcome of the last cluster-wide resize, and the activity log's layout that this node wants with the next. */
+  resized: Determined = 'unchanged';
+  wantedStripes: AlStripes | null = null;
+  /** The meta-data are being rewritten for another size or place. */
+  rewriting = false;
   readonly uuidWaiters: (() => void)[] = [];
 
   constructor(resource: Resource, vnr: number, minor: number, conf: DeviceConf, block: BlockDevice) {
@@ -39,6 +46,7 @@ export class Device implements BlockHandler {
     this.io = resource.io.addDevice({ vnr, block, arena: block.data });
     this.openers = new Openers(this);
     this.readBypass = new ReadBypass(block);
+    this.io.bypassedSectors = () => this.readBypass.sectors;
     block.setHandler(this);
   }
 

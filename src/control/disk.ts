@@ -11,6 +11,8 @@ import type { IoDisk } from '../io/env.ts';
 import type { ActivityLog, ActivityLogHandler } from '../meta/activity-log.ts';
 import type { ReadSuperBlock } from '../meta/attach-checks.ts';
 import type { Bitmap } from '../meta/bitmap.ts';
+import type { MdLayout } from '../meta/layout.ts';
+import { mdLayout, usableSectors } from '../meta/layout.ts';
 import type { BitmapTask } from '../meta/bitmap-task.ts';
 import type { BitmapWriter } from '../meta/bitmap-writer.ts';
 import { MDF, MDF_PEER } from '../meta/flags.ts';
@@ -58,8 +60,11 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   /** USE_DEGR_WFC_T: peers that were not connected when this node was Primary last. */
   readonly degraded = new Set<number>();
   readonly #claims: DiskClaims;
+  /** Size of the meta-data's device when their layout was computed. */
+  #mdCapacity: number;
   #references = 0;
   #ioIdle = false;
+  #bitmapHeld = false;
   #goingDiskless = false;
   #lastState: DiskState = DiskState.diskless;
   readonly #stateWaiters: ((state: DiskState) => boolean)[] = [];
@@ -73,6 +78,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
     this.lower = claims.lower;
     this.mdLower = claims.mdLower;
     this.#claims = claims;
+    this.#mdCapacity = claims.mdLower.limits.sectors;
     this.usable = read.usable;
     const parts = claims.area.build(read, { ...build, mdHandler: this, alHandler: this });
     this.meta = parts.md;
@@ -95,6 +101,8 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   mdSyncTimerExpired(): void {
     this.device.log.line(LogLevel.warning, 'md_sync_timer expired! Worker calls drbd_md_sync().');
   }
+
+  oldestMetaOperation(): number { return this.#claims.area.io.oldest(); }
 
   // --- effects
   setFlags(flags: number, members: bigint): void {
@@ -135,7 +143,32 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   }
 
   writeLazy(): void {
-    if (!this.writer.writing) this.writer.write('lazy', { done: (errno) => this.#written(errno, []) });
+    if (!this.#bitmapHeld && !this.writer.writing) this.writer.write('lazy', { done: (errno) => this.#written(errno, []) });
+  }
+
+  /** Nobody else starts a write-out of the bitmap until then; what runs ends. */
+  holdBitmap(on: boolean): void {
+    this.#bitmapHeld = on;
+    if (!on) this.#writeNext();
+  }
+
+  /**
+   * Where the meta-data belong with the size that the backing devices have now, and with these stripes; and what the disk
+   * can serve then. Without a change it is the present layout, which may differ from a computed one.
+   */
+  layoutNow(alStripes = this.meta.layout.alStripes, alStripeSize4k = this.meta.layout.alStripeSize4k): { layout: MdLayout; usable: number } {
+    const { meta, lower, mdLower, conf } = this;
+    const mdCapacity = mdLower.refresh().sectors;
+    const backing = lower.refresh().sectors;
+    const same = mdCapacity === this.#mdCapacity && alStripes === meta.layout.alStripes && alStripeSize4k === meta.layout.alStripeSize4k;
+    const layout = same ? meta.layout : mdLayout({ metaDevIdx: conf.metaDevIdx, mdCapacity,
+      bmMaxPeers: meta.superBlock.bmMaxPeers, alStripes, alStripeSize4k });
+    return { layout, usable: usableSectors(layout, backing) };
+  }
+
+  /** The meta-data are written at the place that the present size gives them from now on. */
+  moved(): void {
+    this.#mdCapacity = this.mdLower.limits.sectors;
   }
 
   /** disk-options. Another number of activity log slots takes effect at the next attach. */
@@ -228,7 +261,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   }
 
   #writeNext(): void {
-    if (this.writer.writing || this.#bitmapWaiters.length === 0) return;
+    if (this.#bitmapHeld || this.writer.writing || this.#bitmapWaiters.length === 0) return;
     const told = this.#bitmapWaiters.splice(0);
     this.writer.write('changed', { done: (errno) => this.#written(errno, told) });
   }

@@ -60,13 +60,13 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   applyUnackedPeerRequests: byFacts,
 
   initResync: byFacts,
-  initVerify: (r, e) => onPeer(r, e, (pd) => resync.refuseVerify(pd)),
+  initVerify: byFacts,
   verifyStopped: byFacts,
   runResync: (r, e) => onPeer(r, e, (pd) => resync.run(pd, e.target)),
   lastResyncRequest: byFacts,
   pauseResync: byFacts,
   resumeResync: byFacts,
-  startVerify: (r, e) => onPeer(r, e, (pd) => resync.refuseVerify(pd)),
+  startVerify: (r, e) => onPeer(r, e, (pd) => pd.io.verifySource.start()),
   resyncAfter: (r, e) => resync.resyncAfter(r.engine, e.what),
   resyncAfterGrow: (r, e) => onPeer(r, e, (pd) => resync.afterGrow(pd)),
   tryToGetResynced: (r, e) => onDisk(r, e.vnr, (d) => tryToGetResynced(d)),
@@ -82,7 +82,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   abortLocalIo: (r, e) => r.devices.get(e.vnr)?.io.abortDiskIo(),
   suspendIo: (r, e) => r.devices.get(e.vnr)?.suspendIo(() => r.dispatch({ kind: 'ioQuiet', token: e.token })),
   resumeIo: (r, e) => r.devices.get(e.vnr)?.resumeIo(),
-  congestionOver: byFacts,
+  congestionOver: (r, e) => { const c = connection(r, e.nodeId); if (c) c.io.congested = false; },
 
   helper: (r, e) => runHelper(r, e, () => {}),
   notify: (r, e) => r.engine.notifier.notify(r, e.object, e.more),
@@ -97,7 +97,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   limits: (r, e) => { const d = r.devices.get(e.vnr); if (d) sizes.reconsiderLimits(d); },
   commitSize: (r, e) => {
     const d = r.devices.get(e.vnr);
-    if (d) for (const { pd, side } of sizes.commit(d, e)) resync.startResync(pd, side);
+    if (d) sizes.commit(d, e, ({ pd, side }) => resync.startResync(pd, side));
   },
 };
 

@@ -46,6 +46,7 @@ function pushDevice(resource: Resource, device: Device): void {
   facts.diskFlushes = disk.conf.diskFlushes;
   facts.diskDrain = disk.conf.diskDrain;
   facts.discardZeroesIfAligned = disk.conf.discardZeroesIfAligned;
+  facts.diskTimeout = disk.conf.diskTimeout;
 }
 
 function pushConnection(resource: Resource, connection: Connection): void {
@@ -61,6 +62,11 @@ function pushConnection(resource: Resource, connection: Connection): void {
   facts.timeout = netConf.timeout;
   facts.koCount = netConf.koCount;
   facts.useRle = netConf.useRle;
+  facts.csumsAlg = netConf.csumsAlg;
+  facts.verifyAlg = netConf.verifyAlg;
+  facts.onCongestion = netConf.onCongestion;
+  facts.congestionFill = netConf.congFill;
+  facts.congestionExtents = netConf.congExtents;
 }
 
 function pushPeerDevice(resource: Resource, connection: Connection, peerDevice: PeerDevice): void {
@@ -78,4 +84,6 @@ function pushPeerDevice(resource: Resource, connection: Connection, peerDevice: 
   facts.cFillTarget = conf.cFillTarget;
   facts.cMaxRate = conf.cMaxRate;
   facts.cMinRate = conf.cMinRate;
+  const { csumsAlg, csumsAfterCrashOnly } = connection.netConf;
+  facts.useCsums = csumsAlg !== '' && (!csumsAfterCrashOnly || (findDevice(resource.view, vnr)?.crashedPrimary ?? false));
 }

@@ -5,12 +5,14 @@ import type { LogLevel } from '../host/log.ts';
 import { ErrorKind } from '../io/env.ts';
 import type { IoEnv, LinkFailure } from '../io/env.ts';
 import { Cstate } from '../state/states.ts';
+import { handleCongestion } from './congestion.ts';
 import type { Resource } from './resource.ts';
 import * as resync from './resync.ts';
 import * as send from './send.ts';
 import { newCurrentUuid } from './uuids.ts';
 
-const ERRORS = { [ErrorKind.read]: 'read', [ErrorKind.write]: 'write', [ErrorKind.meta]: 'meta' } as const;
+const ERRORS = { [ErrorKind.read]: 'read', [ErrorKind.write]: 'write', [ErrorKind.meta]: 'meta',
+  [ErrorKind.forceDetach]: 'forceDetach' } as const;
 const FAILURES: Readonly<Record<LinkFailure, { cstate: Cstate; tag: string }>> = {
   ProtocolError: { cstate: Cstate.protocolError, tag: 'protocol-error' },
   NetworkFailure: { cstate: Cstate.networkFailure, tag: 'network-failure' },
@@ -31,6 +33,7 @@ export class ControlIoEnv implements IoEnv {
   }
 
   log(level: LogLevel, text: string): void { this.#resource.log.line(level, text); }
+  logAbout(vnr: number, nodeId: number, level: LogLevel, text: string): void { this.#resource.logLine(level, vnr, nodeId, text); }
   ioError(vnr: number, kind: ErrorKind): void { this.#resource.dispatch({ kind: 'ioError', vnr, error: ERRORS[kind] }); }
   needNewCurrentUuid(vnr: number): void { newCurrentUuid(this.#resource.devices.get(vnr)!, false); }
   diskIdle(vnr: number): void { this.#resource.devices.get(vnr)?.disk?.idle(); }
@@ -46,12 +49,14 @@ export class ControlIoEnv implements IoEnv {
     resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);
   }
   resyncDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
+  verifyDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
   resyncIdle(vnr: number, nodeId: number): void {
     const pd = this.#resource.connections.get(nodeId)?.peerDevices.get(vnr);
     if (pd) resync.becameIdle(pd);
   }
   syncTargetToBehind(vnr: number, nodeId: number): void { resync.toBehind(this.#resource.peerDevice(vnr, nodeId)); }
   aheadDrained(nodeId: number): void { resync.aheadDrained(this.#resource.connections.get(nodeId)!); }
+  congested(vnr: number, nodeId: number): void { handleCongestion(this.#resource.peerDevice(vnr, nodeId)); }
   resyncProgress(vnr: number, nodeId: number): void {
     this.#resource.engine.notifier.peerDeviceChanged(this.#resource.peerDevice(vnr, nodeId));
   }

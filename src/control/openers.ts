@@ -69,6 +69,14 @@ export class Openers {
     this.count(0, false);
   }
 
+  /** A new engine takes over: the last close may have come while none was there. */
+  settleUnused(): void {
+    if (this.#total > 0) return;
+    const { resource, vnr } = this.#device;
+    resource.dispatch({ kind: 'openCount', vnr, openCount: 0, writable: false });
+    this.#demote();
+  }
+
   /** Auto-demote where it is due; a close that waits goes on afterwards. */
   #demote(): void {
     const { resource } = this.#device;

@@ -19,6 +19,8 @@ export class PeerDevice {
   sent: SentUuids | null = null;
   /** Own disk state in the last P_STATE (comm_state). */
   sentDisk: Disk = Disk.unknown;
+  /** Its disk state in its last P_STATE. */
+  toldDisk: Disk = Disk.unknown;
   /** RS_SOURCE_MISSED_END, RS_PEER_MISSED_END, until the handshake is decided. @spec uuid.md 1.11 */
   missedEnd: 'none' | 'source' | 'peer' = 'none';
   /** Own current UUID at the start of a resync as target. */

@@ -35,7 +35,11 @@ function whenTornDown(connection: Connection, lost: Connection, dagtag: number, 
   const row = findConnection(resource.view, lost.nodeId);
   if (link === null || row === undefined || attempts === 0) return;
   const settled = !row.notifyPeersLostPrimary && row.cstate !== Cstate.connected;
-  if (settled) return reconcile(connection, lost, dagtag);
+  if (settled) {
+    reconcile(connection, lost, dagtag);
+    resource.dispatch({ kind: 'reconciled', nodeId: connection.nodeId });
+    return;
+  }
   resource.engine.host.clock.timer('own loss of a Primary', SETTLED_MS, () => {
     if (connection.conn.link === link) whenTornDown(connection, lost, dagtag, attempts - 1);
   });

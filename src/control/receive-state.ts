@@ -36,6 +36,7 @@ export function volumeState(pd: PeerDevice, word: number): void {
   const { resource, vnr } = device;
   const { link } = conn;
   if (link === null) return;
+  pd.toldDisk = unpackState(word).disk;
   const { initialStateReceived, uuidFlags, uuidNodeMask } = resource.peerDeviceRow(vnr, nodeId);
   const { role } = unpackState(word);
   if (!initialStateReceived && role === Role.primary && (uuidFlags & UuidFlag.stable) !== 0) checkResyncSource(device, uuidNodeMask);

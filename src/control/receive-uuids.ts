@@ -79,7 +79,7 @@ export function peerMovesTo(pd: PeerDevice, uuid: bigint): void {
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: uuid } });
 }
 
-/** received_new_current: on disk before others hear of it. */
+/** received_new_current: on disk before others hear of it, and before a write of this generation is taken. */
 export function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint): void {
   const { device, connection } = pd;
   const { resource, vnr, disk } = device;
@@ -90,7 +90,10 @@ export function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint)
   if (received.peersMoved.length > 0 || !disk) return;
   applyUuids(device, received.uuids);
   setExposedLocally(device, received.uuids.currentUuid);
+  const { link } = connection.conn;
+  link?.wait(true);
   disk.meta.sync({ done: () => {
+    link?.wait(false);
     for (const nodeId of received.recipients) {
       const peer = resource.connections.get(nodeId)?.peerDevices.get(vnr);
       if (peer && rowOf(peer).repl >= Repl.established) send.uuids(peer, 0);

@@ -44,6 +44,9 @@ function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps
   }
   if (!pd.connection.peerDevices.has(vnr)) return;
   const { pdsk } = resource.peerDeviceRow(vnr, nodeId);
+  if (decision.repl === Repl.established && pdsk === Disk.upToDate && resource.deviceRow(vnr).disk === Disk.consistent) {
+    resource.dispatch({ kind: 'reconciled', nodeId: -1 });
+  }
   if (decision.repl === Repl.established && pdsk >= Disk.consistent && resource.deviceRow(vnr).disk === Disk.outdated) {
     pd.log.info(`Upgrading local disk to ${diskNames[pdsk]} after unstable/weak (and no resync).`);
     change(pd, reason, [{ set: 'disk', vnr, disk: pdsk }]);

@@ -24,6 +24,7 @@ import { ControlIoEnv } from './io-env.ts';
 import { Prefixed, resourcePrefix } from './log.ts';
 import { resourceOptions } from './options.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { localMaxSize, sizeAfterResize } from './sizes.ts';
 import { Worker } from './worker.ts';
 
 /** How a request to the state machine ended: an Ss code, or the ERR_ number that genuine DRBD gives there. */
@@ -153,6 +154,12 @@ export class Resource {
     },
     peerRequestsInFlight: (nodeId) => this.connections.get(nodeId)?.io.peerRequestsInFlight() ?? false,
     below: (bound) => this.engine.host.random.below(bound),
+    capacity: (vnr) => this.devices.get(vnr)?.capacity ?? 0,
+    localMaxSize: (vnr) => localMaxSize(this.devices.get(vnr)),
+    sizeAfterResize: (vnr, userSize, ddsFlags, maxPossible, reached) => {
+      const device = this.devices.get(vnr);
+      return device ? sizeAfterResize(device, userSize, ddsFlags, maxPossible, reached) : 0;
+    },
   };
 }
 

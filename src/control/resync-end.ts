@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** End of a resync: drbd_resync_finished. @spec uuid.md 7.9, state.md 7.8 */
 import type { Change } from '../state/events.ts';
-import { Cs, Disk, isSync, isSyncTarget, Repl } from '../state/states.ts';
+import { Cs, Disk, isSync, isSyncTarget, isVerify, Repl } from '../state/states.ts';
 import { hasNode } from '../state/view.ts';
 import type { PeerDevice } from './peer-device.ts';
 import * as uuids from './uuids.ts';
+import { endVerify } from './verify.ts';
 
 interface Numbers { readonly total: number; readonly failed: number; readonly sameCsum: number; readonly pausedMs: number; readonly startMs: number }
 
@@ -27,6 +28,7 @@ function end(pd: PeerDevice, pdsk: number | null, next: () => void): boolean {
   const { nodeId } = connection;
   if (!connection.peerDevices.has(vnr) || device.disk === null) return false;
   const before = resource.peerDeviceRow(vnr, nodeId);
+  if (isVerify(before.repl)) return endVerify(pd, next);
   if (!isSync(before.repl)) return false;
   const target = isSyncTarget(before.repl);
   const { total, failed, sameCsum, pausedMs, startMs } = pd.io.progress;

@@ -208,11 +208,3 @@ export function afterGrow(pd: PeerDevice): void {
   pd.log.info('Resync of new storage after online grow');
   startResync(pd, source ? 'source' : 'target');
 }
-
-/** Online verify is not there yet: back to Established, with the reason. */
-export function refuseVerify(pd: PeerDevice): void {
-  const { resource, vnr } = pd.device;
-  pd.log.err('online verify is not available in this version');
-  const changes: Change[] = [{ set: 'repl', vnr, nodeId: pd.connection.nodeId, repl: Repl.established }];
-  resource.dispatch({ kind: 'change', request: 0, tag: 'verify-refused', flags: Cs.verbose, changes });
-}

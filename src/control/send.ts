@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Cold packets: what the state of this moment looks like on the wire. @spec wire.md 5, 11 */
+import { hearsOfLoss } from '../state/facts.ts';
 import { deviceSectorsMax } from '../state/size-agreement.ts';
 import { diskOf, stateWordOf } from '../state/state-word.ts';
-import { Disk, Repl, Role, UuidFlag } from '../state/states.ts';
+import { Disk, Role, UuidFlag } from '../state/states.ts';
 import type { TwopcEnd, TwopcPacket, TwopcPrepare, TwopcPrepareResize, TwopcReply } from '../state/twopc-types.ts';
 import { uuidsToSend } from '../state/uuid-message.ts';
 import type { UuidsMessage } from '../state/uuid-message.ts';
@@ -124,7 +125,7 @@ export function twopc(connection: Connection, packet: TwopcPacket): void {
     case 'abort': return twopcEnd(connection, packet, head);
   }
   connection.prepared = packet;
-  conn.sendPing();
+  conn.ping(() => {});
 }
 
 type Head = { readonly tid: number; readonly initiatorNodeId: number; readonly targetNodeId: number; readonly nodesToReach: bigint };
@@ -160,15 +161,21 @@ export function twopcReply({ conn, resource }: Connection, packet: TwopcReply): 
   conn.send(definition, packet.vnr, { ...head, primaryNodes: packet.primaryNodes, weakNodes: packet.weakNodes });
 }
 
-/** `done` once all of them have answered or are lost; a silent one is lost. */
+/** `done` once all of them have answered or are lost, and what a loss means is known; a silent one is lost. */
 export function pingAll(resource: Resource, nodeIds: readonly number[], done: () => void): void {
+  const { clock } = resource.engine.host;
   let left = 1;
   const ended = (): void => { if (--left === 0) done(); };
+  // A loss is told to those who wait before the state machine hears of it: quorum may go with it.
+  const answered = (alive: boolean): void => {
+    if (alive) ended();
+    else clock.soon({ name: 'ping of a lost peer', queued: false, run: ended });
+  };
   for (const nodeId of nodeIds) {
     const connection = resource.connections.get(nodeId);
     if (!connection) continue;
     left++;
-    connection.conn.ping(ended);
+    connection.conn.ping(answered);
   }
   ended();
 }
@@ -182,8 +189,7 @@ export function lostPrimary(resource: Resource, lostNodeId: number): void {
     for (const pd of connection.peerDevices.values()) {
       const { device } = pd;
       const row = resource.deviceRow(device.vnr);
-      const { repl, pdsk } = resource.peerDeviceRow(device.vnr, connection.nodeId);
-      if (repl < Repl.established || row.disk < Disk.inconsistent || pdsk < Disk.inconsistent || pdsk === Disk.unknown) continue;
+      if (!hearsOfLoss(row, resource.peerDeviceRow(device.vnr, connection.nodeId))) continue;
       currentUuid(pd, row.currentUuid, weak(device));
       told = true;
     }

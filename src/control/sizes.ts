@@ -4,14 +4,17 @@ import type { DeviceLimits } from '../host/block.ts';
 import { LogLevel } from '../host/log.ts';
 import type { Effect } from '../state/effects.ts';
 import {
-  DdsFlag, determineDevSize, min0, receiveSizes as judge, resizeResyncSide, sizesOfPeer,
+  agreedInTwopc, DdsFlag, determineDevSize, min0, newDevSize, receiveSizes as judge, resizeResyncSide, sizesOfPeer,
 } from '../state/size-agreement.ts';
 import type { DetermineView, Determined, PeerSize, ReceivedSizes } from '../state/size-agreement.ts';
 import { Cstate, Disk, PeerFlag, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import type { PSizes } from '../wire/packets/sizes.ts';
+import { run } from './admin/steps.ts';
 import type { Device } from './device.ts';
+import { keyOf } from './journal.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { rewriteMetaData } from './rewrite-md.ts';
 import * as send from './send.ts';
 import { logLines, peerDevicesOf } from './uuids.ts';
 
@@ -67,21 +70,67 @@ function determineView(device: Device): DetermineView {
   };
 }
 
-/** drbd_determine_dev_size with a disk. I/O is quiet; the bitmap is written in the background. @spec uuid.md 5.3 */
-export function determineDeviceSize(device: Device, ddsFlags: number, reached?: ReadonlySet<number>): Determined {
+/** Another layout of the activity log, as `resize` may ask for. */
+export interface AlStripes { readonly alStripes: number; readonly alStripeSize4k: number }
+
+/** The size that all nodes have agreed on; the backing devices may have grown, and the meta-data with them. */
+export interface Agreed { readonly size: number; readonly stripes: AlStripes | null }
+
+/**
+ * drbd_determine_dev_size with a disk. What is in memory has changed when this returns; the meta-data on disk follow, and
+ * application I/O waits for them. `written` is called then.
+ * @spec uuid.md 5.3
+ */
+export function determineDeviceSize(device: Device, ddsFlags: number, agreed: Agreed | null = null,
+  written: () => void = () => {}): Determined {
   const { disk } = device;
   if (!disk) return 'unchanged';
-  const plan = determineDevSize(determineView(device), ddsFlags, reached);
+  const now = agreed ? disk.layoutNow(agreed.stripes?.alStripes, agreed.stripes?.alStripeSize4k)
+    : { layout: disk.meta.layout, usable: disk.usable };
+  const moves = now.layout !== disk.meta.layout;
+  const view = { ...determineView(device), localMax: now.usable, newLayout: (agreed?.stripes ?? null) !== null, mdMoved: moves };
+  const plan = determineDevSize(view, ddsFlags, agreed?.size);
   logLines(device, plan.log);
   if (plan.result === 'error-shrink' || plan.result === 'error-space-md') return plan.result;
-  if (disk.bitmap.sectors !== plan.size) {
-    disk.bitmap.resize(plan.size, plan.setNewBits);
-    disk.writeBitmap(() => {});
-  }
+  disk.usable = now.usable;
+  const changes = disk.bitmap.sectors !== plan.size;
+  if (changes) disk.bitmap.resize(plan.size, plan.setNewBits);
   disk.storeEffectiveSize(plan.effectiveSize);
-  if (plan.rewriteMd) disk.meta.sync({ done: () => {} });
   device.setCapacity(plan.size);
+  if (plan.rewriteMd && device.resource.deviceRow(device.vnr).disk >= Disk.inconsistent) {
+    const why = moves ? changes ? 'size changed and md moved' : 'md moved' : 'size changed';
+    run(rewriteMetaData(device, disk, now.layout, why), () => {
+      if (agreed?.stripes) tellStripes(device, agreed.stripes);
+      written();
+    });
+    return plan.result;
+  }
+  if (changes) disk.writeBitmap(() => {});
+  if (plan.rewriteMd) disk.meta.sync({ done: () => {} });
+  written();
   return plan.result;
+}
+
+function tellStripes(device: Device, { alStripes, alStripeSize4k }: AlStripes): void {
+  device.log.line(LogLevel.info, `Changed AL layout to al-stripes = ${alStripes}, al-stripe-size-kB = ${alStripeSize4k * 4}`);
+}
+
+/** Largest device that this node can serve now; a diskless one sets no limit. @spec state.md 6.11 */
+export function localMaxSize(device: Device | undefined): number {
+  if (!device?.disk) return Infinity;
+  const { disk, wantedStripes } = device;
+  return disk.layoutNow(wantedStripes?.alStripes, wantedStripes?.alStripeSize4k).usable;
+}
+
+/** What the nodes of `reached` have agreed to: drbd_new_dev_size of the one that asked them. 0: nobody has a disk. */
+export function sizeAfterResize(device: Device, userSize: number, ddsFlags: number, maxPossible: number, reached: bigint): number {
+  const nodes = new Set(peerSizes(device).map((peer) => peer.nodeId).filter((n) => (reached >> BigInt(n)) % 2n === 1n));
+  const peers = peerSizes(device).map((peer) => (nodes.has(peer.nodeId) ? agreedInTwopc(peer, maxPossible) : peer));
+  const view = { localMax: Math.min(localMaxSize(device), maxPossible), peers,
+    effectiveSize: device.disk?.meta.superBlock.effectiveSize ?? 0 };
+  const { size, log } = newDevSize(view, userSize, ddsFlags | DdsFlag.twopc, nodes);
+  logLines(device, log);
+  return size;
 }
 
 /** drbd_reconsider_queue_parameters. @spec io.md 10.1 */
@@ -165,8 +214,13 @@ export function adoptPeerSize(pd: PeerDevice): void {
   determineDeviceSize(pd.device, 0);
 }
 
-/** Effect commitSize: all nodes have agreed. Answers which peers are to be synced, and from which side. @spec uuid.md 5.5 */
-export function commit(device: Device, e: Extract<Effect, { kind: 'commitSize' }>): readonly ResizeSide[] {
+type CommitSize = Extract<Effect, { kind: 'commitSize' }>;
+
+/**
+ * Effect commitSize: all nodes have agreed. `start` is called for each peer that is to be synced, once the own meta-data
+ * are there; its packets wait until then. @spec uuid.md 5.5
+ */
+export function commit(device: Device, e: CommitSize, start: (side: ResizeSide) => void): void {
   for (const pd of peerDevicesOf(device)) {
     pd.peerCurrentSectors = pd.peerMaxSectors = e.newSizeSectors;
     pd.peerUserSectors = e.userSizeSectors;
@@ -175,16 +229,31 @@ export function commit(device: Device, e: Extract<Effect, { kind: 'commitSize' }
   const { disk, resource } = device;
   if (!disk) {
     device.setCapacity(e.newSizeSectors);
-    return [];
+    return;
   }
+  if (disk.conf.diskSize !== e.userSizeSectors) device.log.line(LogLevel.info, `New u_size ${e.userSizeSectors} sectors`);
   disk.conf = { ...disk.conf, diskSize: e.userSizeSectors };
-  device.log.line(LogLevel.info, `New u_size ${e.userSizeSectors} sectors`);
-  const result = determineDeviceSize(device, e.ddsFlags | DdsFlag.twopc);
-  if (result !== 'grew' || (e.ddsFlags & DdsFlag.noResync) !== 0) return [];
+  resource.engine.journal.put(keyOf.disk(resource.name, device.vnr), disk.conf);
+  let sides: readonly ResizeSide[] = [];
+  const links = peerDevicesOf(device).map((pd) => pd.connection.conn.link).filter((link) => link !== null);
+  for (const link of links) link.wait(true);
+  device.resized = determineDeviceSize(device, e.ddsFlags | DdsFlag.twopc, { size: e.newSizeSectors, stripes: device.wantedStripes },
+    () => {
+      for (const side of sides) start(side);
+      for (const link of links) link.wait(false);
+      sides = [];
+    });
+  device.wantedStripes = null;
+  if (device.resized.startsWith('error-')) for (const link of links) link.wait(false);
+  if (device.resized === 'grew' && (e.ddsFlags & DdsFlag.noResync) === 0) sides = resyncSides(device, e);
+}
+
+function resyncSides(device: Device, e: CommitSize): readonly ResizeSide[] {
+  const { resource, vnr } = device;
   return peerDevicesOf(device).flatMap((pd): ResizeSide[] => {
     const { nodeId } = pd.connection;
-    const row = resource.peerDeviceRow(device.vnr, nodeId);
-    if (row.repl !== Repl.established || row.pdsk < Disk.inconsistent) return [];
+    const row = resource.peerDeviceRow(vnr, nodeId);
+    if (row.repl !== Repl.established || row.pdsk < Disk.inconsistent || row.pdsk === Disk.unknown) return [];
     const bit = 1n << BigInt(nodeId);
     const side = resizeResyncSide({
       diskfulPrimaries: e.diskfulPrimaryNodes, nodeId: resource.nodeId, peerNodeId: nodeId, initiator: e.parents === 0n,

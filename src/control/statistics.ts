@@ -4,7 +4,7 @@ import type { ConnectionStatistics, DeviceStatistics, PeerDeviceStatistics,
   ResourceStatistics } from '../genl/info-attrs.ts';
 import { MDF_PEER } from '../meta/flags.ts';
 import { hasBitmap } from '../meta/super-block.ts';
-import { isSyncOrVerify, isSyncTarget } from '../state/states.ts';
+import { isSyncOrVerify, isSyncTarget, Repl } from '../state/states.ts';
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -56,8 +56,19 @@ export function peerDeviceStatistics(peerDevice: PeerDevice): PeerDeviceStatisti
     peerDevFlags: peer ? (peer.flags | (hasBitmap(peer) ? MDF_PEER.haveBitmap : 0)) >>> 0 : 0,
     peerDevUuidFlags: row.uuidFlags,
     ...resyncStatistics(peerDevice),
-    // Online verify does not run yet.
-    peerDevOvStartSector: 0, peerDevOvStopSector: 0, peerDevOvPosition: 0, peerDevOvLeft: 0, peerDevOvSkipped: 0,
+    ...verifyStatistics(peerDevice),
+  };
+}
+
+const NO_VERIFY = {
+  peerDevOvStartSector: 0, peerDevOvStopSector: 0, peerDevOvPosition: 0, peerDevOvLeft: 0, peerDevOvSkipped: 0,
+};
+
+function verifyStatistics({ io: { verify } }: PeerDevice): typeof NO_VERIFY {
+  if (!verify.running) return NO_VERIFY;
+  return {
+    peerDevOvStartSector: verify.startSector, peerDevOvStopSector: verify.stopSector, peerDevOvPosition: verify.position,
+    peerDevOvLeft: verify.left * SECTORS_A_BIT, peerDevOvSkipped: verify.skipped * SECTORS_A_BIT,
   };
 }
 
@@ -67,7 +78,7 @@ const NO_RESYNC = {
 };
 
 function resyncStatistics({ io, device }: PeerDevice): typeof NO_RESYNC {
-  const { progress, facts, target } = io;
+  const { progress, facts, target, verifySource } = io;
   if (!isSyncOrVerify(facts.repl as never) || !io.device.diskUsable) return NO_RESYNC;
   const peerDevResyncFailed = progress.failed * SECTORS_A_BIT;
   const { left } = progress;
@@ -88,6 +99,7 @@ function resyncStatistics({ io, device }: PeerDevice): typeof NO_RESYNC {
     peerDevRsPausedMs: Math.floor(progress.pausedMs),
     peerDevRsDt0Ms: mark0.ms, peerDevRsDb0Sectors: mark0.sectors,
     peerDevRsDt1Ms: mark1.ms, peerDevRsDb1Sectors: mark1.sectors,
-    peerDevRsCSyncRate: isSyncTarget(facts.repl as never) ? Math.max(0, Math.round(target.rate)) : 0,
+    peerDevRsCSyncRate: isSyncTarget(facts.repl as never) ? Math.max(0, Math.round(target.pace.rate))
+      : facts.repl === Repl.verifyS ? Math.max(0, Math.round(verifySource.pace.rate)) : 0,
   };
 }

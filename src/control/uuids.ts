@@ -52,7 +52,7 @@ export function deviceContext(device: Device): DeviceContext {
   const row = resource.deviceRow(device.vnr);
   return {
     nodeId: resource.nodeId, role: resource.view.resource.role, disk: row.disk, exposedUuid: row.exposedUuid,
-    maxPeers: device.disk?.meta.superBlock.bmMaxPeers ?? 0, dagtag: BigInt(resource.io.requests.dagtag),
+    intentionalDiskless: row.intentionalDiskless, maxPeers: device.disk?.meta.superBlock.bmMaxPeers ?? 0, dagtag: BigInt(resource.io.requests.dagtag),
     uuids: uuidsOf(device), peers: peerDevicesOf(device).map(peerContext),
   };
 }

@@ -6,7 +6,6 @@ import { LogLevel } from '../host/log.ts';
 import { attachHost, defaultHostOptions } from '../linux/host.ts';
 import { TcpTransportClass } from '../transport/tcp.ts';
 import type { LinuxHost } from '../linux/host.ts';
-import { whenWoken } from './spare.ts';
 
 const usage = `usage: drbdd [-- OPTIONS]: the DRBD engine; the module drbd starts it when it is needed.
   --control PATH  control device of the module (${defaultHostOptions.controlPath})
@@ -49,12 +48,6 @@ export function main(args: string[]): void {
   }
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
-  const spare = process.env.DRBDD_SPARE;
-  if (spare === undefined) run(options);
-  else whenWoken(spare, () => run(options));
-}
-
-function run(options: ReturnType<typeof optionsOf>): void {
   host = attachHost({
     ...defaultHostOptions,
     controlPath: options.control,

@@ -86,6 +86,8 @@ export interface BlockFrontend {
 /** A device of an earlier engine. Its bios are delivered again once setHandler was called and start() after that. */
 export interface AdoptedDevice {
   readonly device: BlockDevice;
+  /** Its capacity. */
+  readonly sectors: number;
   readonly openTotal: number;
   readonly openWriters: boolean;
   /** Takes over the claim; the callback comes when nothing of the dead engine is in flight below. */

@@ -42,6 +42,8 @@ export interface LowerDevice {
    */
   submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     cookie: number, bioTag: number): void;
+  /** May something that has ended be lost with the disk's volatile cache, so that a flush is not for nothing? */
+  readonly unflushed: boolean;
   /** Operations submitted and not done. */
   inFlight(): number;
   /** Reads the size again (device grown). */

@@ -132,13 +132,17 @@ export class AckReceiver {
     return '';
   }
 
-  /** A block_id is only believed if it is alive, of this volume, at this sector, of this kind and concerns this peer. */
+  /**
+   * A block_id is only believed if it is alive, of this volume, at this sector, of this kind and concerns this peer. A read
+   * must have been sent; of a write we may not know yet that it was.
+   */
   private find(peer: PeerDeviceIo, sector: number, idHigh: number, idLow: number, write: boolean): number {
     const { requests } = this.connection.resource;
     const { pool } = requests;
     const slot = pool.find(idHigh, idLow);
     if (slot < 0 || pool.device[slot] !== peer.device.index || pool.sector[slot] !== sector) return -1;
     if (((pool.local[slot] & Rq.WRITE) !== 0) !== write) return -1;
+    if (!write && ((pool.net[this.connection.nodeId] as Uint16Array)[slot] & Net.SENT) === 0) return -1;
     return requests.concerns(slot, this.connection.nodeId) ? slot : -1;
   }
 

@@ -28,6 +28,8 @@ export class BitmapExchange {
   /** The packets that announce this state are queued: ours may follow them. */
   private announced = false;
   private counted = false;
+  /** The data stream waits for our work in a packet of it. */
+  private holding = false;
   private readonly sliceJob: Job;
 
   constructor(peer: PeerDeviceIo) {
@@ -51,6 +53,7 @@ export class BitmapExchange {
     if (this.exclusive) this.peer.connection.link?.exclusive(false);
     this.phase = 'idle';
     this.encoder = this.decoder = null;
+    this.hold(false);
     this.unblock();
   }
 
@@ -112,7 +115,7 @@ export class BitmapExchange {
   private slice(): void {
     if (this.phase === 'begun') this.peer.device.resource.wakeSenders();
     else if (this.phase === 'receiving' && this.decoder !== null) {
-      this.peer.connection.link?.data.pause(false);
+      this.hold(false);
       const error = this.taken(this.decoder.work(SLICE_WORDS));
       if (error !== '') this.peer.connection.fail('ProtocolError', error);
     }
@@ -125,9 +128,15 @@ export class BitmapExchange {
       return '';
     }
     if (result !== 'more') return result.error;
-    this.peer.connection.link?.data.pause(true);
+    this.hold(true);
     this.later();
     return '';
+  }
+
+  private hold(on: boolean): void {
+    if (this.holding === on) return;
+    this.holding = on;
+    this.peer.connection.link?.data.pause(on);
   }
 
   private start(): void {

@@ -4,6 +4,7 @@ import type { Job, Timer } from '../host/clock.ts';
 import type { PeerLink } from '../host/link.ts';
 import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
+import { HashWork } from './hash-work.ts';
 import { connectionFacts, type LinkFailure } from './env.ts';
 import { Net, Rq, RqEvent } from './mod.ts';
 import { OutQueue } from './out-queue.ts';
@@ -14,6 +15,7 @@ import { PeerReq } from './peer-request-pool.ts';
 import { PeerWrites } from './peer-writes.ts';
 import type { ResourceIo } from './resource-io.ts';
 import { ResyncSource } from './resync-source.ts';
+import { VerifyTarget } from './verify-target.ts';
 import { Sender } from './sender.ts';
 
 /** How often the oldest request is looked at. */
@@ -33,12 +35,16 @@ export class ConnectionIo {
   readonly acks: AckReceiver;
   readonly writes: PeerWrites;
   readonly source: ResyncSource;
+  readonly verifyTarget: VerifyTarget;
+  readonly hashes: HashWork;
   link: PeerLink | null = null;
   /** ap_in_flight, rs_in_flight: sectors. */
   apInFlight = 0;
   rsInFlight = 0;
   lastPeerAckDagtag = 0;
   upSinceMs = 0;
+  /** CONN_CONGESTED. */
+  congested = false;
   private failed = false;
   private failure: LinkFailure = 'ProtocolError';
   private failureText = '';
@@ -55,12 +61,19 @@ export class ConnectionIo {
     this.acks = new AckReceiver(this);
     this.writes = new PeerWrites(this);
     this.source = new ResyncSource(this);
+    this.verifyTarget = new VerifyTarget(this);
+    this.hashes = new HashWork(this);
     this.failJob = { name: 'connection failed', queued: false, run: () => this.tellFailure() };
   }
 
   /** Packets may be sent: Connected, with streams. */
   get up(): boolean {
-    return this.link !== null && this.facts.connected && !this.failed;
+    return this.connected && !this.failed;
+  }
+
+  /** As the state has it, also while it is failing: what is for the peer then waits for the state change. */
+  get connected(): boolean {
+    return this.link !== null && this.facts.connected;
   }
 
   /** BARRIER_ACK_PENDING, or writes that no barrier was sent for yet. */
@@ -72,7 +85,7 @@ export class ConnectionIo {
   linkUp(link: PeerLink): void {
     assert(this.link === null, 'connected twice');
     this.link = link;
-    this.failed = false;
+    this.failed = this.congested = false;
     this.apInFlight = this.rsInFlight = 0;
     this.lastPeerAckDagtag = this.resource.requests.dagtag;
     this.upSinceMs = this.resource.env.clock.nowMs();
@@ -85,7 +98,7 @@ export class ConnectionIo {
 
   /**
    * The connection is lost, its streams closed, its facts changed: everything of io.md 3.9 steps 4 to 9. `done` comes
-   * when no write of the peer is on a disk any more; the requests that missed the peer end right before it. `prepare`
+   * when nothing of the peer is on a disk any more; the requests that missed the peer end right before it. `prepare`
    * comes before that and calls its argument, at once or later: a new data generation is made there, with the super
    * block written, so that no write completes without the peer in the old generation.
    */
@@ -99,6 +112,7 @@ export class ConnectionIo {
     this.timer = null;
     this.resource.requests.cancelQueued(this.nodeId);
     this.sender.reset();
+    this.hashes.cancel();
     this.source.cancel();
     for (const peer of this.peers) peer.connectionDown();
     this.resource.dagtagMoved(this.nodeId);
@@ -141,6 +155,7 @@ export class ConnectionIo {
     this.sender.pump();
     this.source.pump();
     for (let i = 0; i < peers.length; i++) peers[i].target.pump();
+    this.hashes.resume();
   }
 
   entryQueued(slot: number): void {
@@ -222,8 +237,44 @@ export class ConnectionIo {
     switch (this.resource.peerRequests.kind[id]) {
       case PeerReq.WRITE: this.writes.ended(device, id); break;
       case PeerReq.RS_WRITE: this.peers[device.index].target.localDone(id, failed); break;
+      case PeerReq.OV_SOURCE: this.peers[device.index].verifySource.localDone(id, failed); break;
       default: this.source.localDone(device, id, failed);
     }
+  }
+
+  /** After a loss: resync writes and reads that are still on a disk; their bits must not change under the next resync. */
+  get resyncOnDisk(): boolean {
+    return this.source.list.length > 0 || this.peers.some((p) => !p.target.idle);
+  }
+
+  /** 0: no such algorithm, or none. */
+  digestBytes(algorithm: string): number {
+    return algorithm === '' ? 0 : this.resource.env.crypto.digestBytes(algorithm);
+  }
+
+  /** Which digest of a peer request's block is wanted. */
+  hashAlgorithm(slot: number): string {
+    return this.resource.peerRequests.kind[slot] >= PeerReq.OV_SOURCE ? this.facts.verifyAlg : this.facts.csumsAlg;
+  }
+
+  /** It lies in hashes.digest. False: once more when the stream has room. */
+  hashed(slot: number): boolean {
+    const { kind, device } = this.resource.peerRequests;
+    const { digest } = this.hashes;
+    const peer = this.peers[device[slot]];
+    switch (kind[slot]) {
+      case PeerReq.RS_WRITE: return peer.target.hashed(slot, digest);
+      case PeerReq.OV_SOURCE: return peer.verifySource.hashed(slot, digest);
+      case PeerReq.OV_TARGET: return this.verifyTarget.hashed(slot, digest);
+      default: return this.source.hashed(slot, digest);
+    }
+  }
+
+  /** Writes of a node have come, or will not come any more: who waits for them. */
+  dagtagMoved(nodeId: number): void {
+    this.source.dagtagMoved(nodeId);
+    const { peers } = this;
+    for (let i = 0; i < peers.length; i++) if (peers[i].verifySource.waiting > 0) peers[i].verifySource.dagtagMoved(nodeId);
   }
 
   /** Writes of the peer are on the disk, on their way to it, or wait for the peer ack: PRIMARY_IND must stay. */

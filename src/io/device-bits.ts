@@ -87,7 +87,10 @@ export class DeviceBits {
   private setSlot(slot: number, sector: number, size: number): number {
     const changed = this.device.disk!.bitmap.setOutOfSync(slot, sector, size);
     const peer = this.peerOf[slot];
-    if (changed > 0 && peer !== null) peer.bitsSet(changed);
+    if (changed > 0 && peer !== null) {
+      peer.bitsSet(changed);
+      peer.target.bitSet(sector);
+    }
     return changed;
   }
 

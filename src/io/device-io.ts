@@ -9,6 +9,7 @@ import { Disk, Role } from '../state/states.ts';
 import { ConflictQueue } from './conflict-queue.ts';
 import { DeviceBits } from './device-bits.ts';
 import { submitDiscard } from './discard.ts';
+import { DiskTimer } from './disk-timer.ts';
 import { type DeviceParts, deviceFacts, ErrorKind, type IoDisk } from './env.ts';
 import { Intervals, IvFlag, IvType } from './intervals.ts';
 import { Rq, RqEvent } from './mod.ts';
@@ -36,6 +37,7 @@ export class DeviceIo implements LowerHandler {
   readonly conflicts: ConflictQueue;
   readonly bits: DeviceBits;
   readonly balance = new ReadBalance();
+  readonly diskTimer: DiskTimer;
   disk: IoDisk | null = null;
   /** Capacity of /dev/drbdN; set by the control layer. */
   sectors = 0;
@@ -48,6 +50,9 @@ export class DeviceIo implements LowerHandler {
   /** dev_read and dev_write, in sectors. */
   readSectors = 0;
   writtenSectors = 0;
+  /** What of both was resync or verify, and reads that the front end served without us. */
+  resyncSectors = 0;
+  bypassedSectors: () => number = () => 0;
   /** Application writes and peer writes that wait for the activity log. */
   alWaiting = 0;
   alWantedExtents = 0;
@@ -66,24 +71,29 @@ export class DeviceIo implements LowerHandler {
     this.gate = new SlotQueue(resource.requests.pool);
     this.conflicts = new ConflictQueue(this);
     this.bits = new DeviceBits(this);
+    this.diskTimer = new DiskTimer(this);
   }
 
   /** A disk is there, its bitmap read, its activity log empty or taken over. */
   attach(disk: IoDisk): void {
     assert(this.disk === null, 'attached twice');
     this.disk = disk;
-    this.readSectors = this.writtenSectors = 0;
+    this.readSectors = this.writtenSectors = this.resyncSectors = 0;
     this.flushFailed = false;
+    this.diskTimer.attached();
   }
 
   /** Only when lowerPending is 0 and the disk fact is Diskless (or will be with the next factsChanged). */
   detach(): void {
     assert(this.lowerPending === 0, 'detached under I/O');
+    const { disk } = this;
     this.disk = null;
+    disk?.al.abandon();
+    this.diskTimer.stop();
     // What is not settled yet holds nothing of the next disk's activity log.
     this.resource.requests.forgetExtents(this.index);
     for (const connection of this.resource.connectionList) connection.writes.forgetExtents(this.index);
-    this.readSectors = this.writtenSectors = 0;
+    this.readSectors = this.writtenSectors = this.resyncSectors = 0;
     this.bits.assignSlots();
   }
 
@@ -96,6 +106,11 @@ export class DeviceIo implements LowerHandler {
   /** The disk may be used now. */
   get diskUsable(): boolean {
     return this.disk !== null && this.facts.disk >= Disk.inconsistent;
+  }
+
+  /** Sectors read and written that are not resync: for c-min-rate. */
+  get otherSectors(): number {
+    return this.readSectors + this.writtenSectors + this.bypassedSectors() - this.resyncSectors;
   }
 
   /** ap_bio_cnt: 0 reads, 1 writes. */
@@ -174,6 +189,7 @@ export class DeviceIo implements LowerHandler {
     this.wasErrIo = this.facts.errIo;
     if (!this.facts.newCurUuid) this.uuidAsked = false;
     if (this.bitmapWork > 0) this.startBitmapSends();
+    this.diskTimer.factsChanged();
     this.openGate();
     this.diskReleased(0);
   }
@@ -217,6 +233,7 @@ export class DeviceIo implements LowerHandler {
     if (this.disk.al.begin(Math.floor(sector / EXTENT_SECTORS), last, id * 4 + owner)) return true;
     this.alWaiting++;
     this.alWantedExtents += this.extentsOf(sector, size);
+    this.resource.wakeSenders();
     return false;
   }
 

@@ -16,7 +16,7 @@ import { Disk, Repl, Role } from '../state/states.ts';
 export const Ordering = { none: 0, drain: 1, flush: 2, barrier: 3 } as const;
 
 /** Disk option on-io-error does not matter here: the env decides. */
-export const ErrorKind = { read: 0, write: 1, meta: 2 } as const;
+export const ErrorKind = { read: 0, write: 1, meta: 2, forceDetach: 3 } as const;
 export type ErrorKind = (typeof ErrorKind)[keyof typeof ErrorKind];
 
 /** Facts of a resource; written inside ResourceIo.update(). */
@@ -54,6 +54,8 @@ export interface DeviceFacts {
   diskFlushes: boolean;
   diskDrain: boolean;
   discardZeroesIfAligned: boolean;
+  /** Disk option disk-timeout, 0.1 s; 0 none. */
+  diskTimeout: number;
 }
 
 export interface ConnectionFacts {
@@ -69,6 +71,13 @@ export interface ConnectionFacts {
   timeout: number;
   koCount: number;
   useRle: boolean;
+  /** csums-alg, verify-alg; '' none. */
+  csumsAlg: string;
+  verifyAlg: string;
+  /** Net options on-congestion (number), congestion-fill (sectors, 0 none), congestion-extents. */
+  onCongestion: number;
+  congestionFill: number;
+  congestionExtents: number;
 }
 
 export interface PeerDeviceFacts {
@@ -86,6 +95,8 @@ export interface PeerDeviceFacts {
   cFillTarget: number;
   cMaxRate: number;
   cMinRate: number;
+  /** A resync that begins now compares digests first: csums-alg, unless csums-after-crash-only says no. */
+  useCsums: boolean;
 }
 
 /**
@@ -102,6 +113,8 @@ export interface IoActivityLog {
   /** A waiting one gives up. */
   cancel(token: number): boolean;
   isActive(first: number, last: number): boolean;
+  /** The disk goes: alActive() for everyone who waits, now; nothing is written any more. */
+  abandon(): void;
 }
 
 /** Room for waiting requests that an activity log must have. */
@@ -114,6 +127,8 @@ export interface IoDisk {
   readonly bitmap: Bitmap;
   /** Writes pages marked by cleared bits, without waiting; nothing if a write-out runs. */
   writeLazy(): void;
+  /** Number of the oldest meta-data operation that is on the disk, 0: none is. */
+  oldestMetaOperation(): number;
 }
 
 /** Why a connection must go. */
@@ -124,6 +139,8 @@ export interface IoEnv {
   readonly clock: Clock;
   readonly crypto: Crypto;
   log(level: LogLevel, text: string): void;
+  /** About a volume of a peer; nodeId -1: about the volume. */
+  logAbout(vnr: number, nodeId: number, level: LogLevel, text: string): void;
   /** Per on-io-error; the disk facts should have changed when this returns, so that a retry avoids the disk. */
   ioError(vnr: number, kind: ErrorKind): void;
   /** The first I/O after NEW_CUR_UUID: make the generation, clear the fact by update(). Called once per set fact. */
@@ -140,11 +157,15 @@ export interface IoEnv {
   bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void;
   /** Target: nothing left (bits <= failed) and no flush outstanding (RS_DONE). */
   resyncDone(vnr: number, nodeId: number): void;
+  /** Every block of an online verify has its result, or the stop sector is reached (RS_DONE). */
+  verifyDone(vnr: number, nodeId: number): void;
   /** A target that had to pause has nothing on its way any more: another one may take its place. */
   resyncIdle(vnr: number, nodeId: number): void;
   /** Target: the source went Ahead (P_RS_CANCEL_AHEAD). Source, Ahead: all is acked (AHEAD_TO_SYNC_SOURCE). */
   syncTargetToBehind(vnr: number, nodeId: number): void;
   aheadDrained(nodeId: number): void;
+  /** A write met a congested connection: the policy is to be applied, then handlingCongestion to be cleared. */
+  congested(vnr: number, nodeId: number): void;
   /** Statistics of the peer device moved on (at most every 3 s in a resync). */
   resyncProgress(vnr: number, nodeId: number): void;
   /** P_STATE with the current state, in the order of the data stream (before the first P_OUT_OF_SYNC, and after it). */
@@ -169,14 +190,16 @@ export const resourceFacts = (): ResourceFacts => ({
 export const deviceFacts = (): DeviceFacts => ({
   disk: Disk.diskless, errIo: false, unstable: false, newCurUuid: false, makingUuid: false, blocked: 0, openCount: 0, readBalancing: 0,
   alDisabled: false, alSuspended: false, diskFlushes: true, diskDrain: true, discardZeroesIfAligned: true,
+  diskTimeout: 0,
 });
 
 export const connectionFacts = (): ConnectionFacts => ({
   connected: false, protocol: 3, peerRole: Role.unknown, twoPrimaries: false, maxEpochSize: 2048, maxBuffers: 2048,
-  timeout: 60, koCount: 7, useRle: true,
+  timeout: 60, koCount: 7, useRle: true, csumsAlg: '', verifyAlg: '',
+  onCongestion: 0, congestionFill: 0, congestionExtents: 1237,
 });
 
 export const peerDeviceFacts = (): PeerDeviceFacts => ({
   repl: Repl.off, pdisk: Disk.unknown, bitmapIndex: -1, allowRemoteRead: true, resyncRate: 250, cPlanAhead: 20,
-  cDelayTarget: 10, cFillTarget: 100, cMaxRate: 102400, cMinRate: 250,
+  cDelayTarget: 10, cFillTarget: 100, cMaxRate: 102400, cMinRate: 250, useCsums: false,
 });

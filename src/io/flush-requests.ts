@@ -41,7 +41,10 @@ export class FlushRequests {
   /** Is an answer missing for the end of this device's resync? */
   outstanding(device: DeviceIo): boolean {
     for (const primary of this.resource.connectionList) {
-      if (this.pending[primary.nodeId] === 0 || !primary.up || primary.facts.peerRole !== Role.primary) continue;
+      if (this.pending[primary.nodeId] === 0) continue;
+      // Lost: its clean-up sets the bits of what it left unsettled, and then forgets it here.
+      if (!primary.up) return true;
+      if (primary.facts.peerRole !== Role.primary) continue;
       const due = this.nodes((c) => c === primary || c.peers[device.index].facts.pdisk === Disk.upToDate);
       if ((this.pending[primary.nodeId] & due) !== 0) return true;
     }
@@ -53,8 +56,25 @@ export class FlushRequests {
     if (primary >= NODES_MAX) return 'no such node';
     if (sequence !== this.sequence) return '';
     this.pending[primary] &= ~(1 << from);
-    for (const c of this.resource.connectionList) for (const peer of c.peers) peer.target.checkDone();
+    this.recheck();
     return '';
+  }
+
+  /** Who is no good source any more owes no answer, also when it becomes one again: it has lost what it was told. */
+  factsChanged(): void {
+    const upToDate = this.nodes((c) => c.anyDisk(Disk.upToDate));
+    let fewer = false;
+    for (const c of this.resource.connectionList) {
+      const left = this.pending[c.nodeId] & (upToDate | 1 << c.nodeId);
+      fewer ||= left !== this.pending[c.nodeId];
+      this.pending[c.nodeId] = left;
+    }
+    if (fewer) this.recheck();
+  }
+
+  /** Fewer answers may be missing than before: resyncs that waited for them end. */
+  recheck(): void {
+    for (const c of this.resource.connectionList) for (const peer of c.peers) if (!peer.device.removed) peer.target.checkDone();
   }
 
   private nodes(which: (c: ConnectionIo) => boolean): number {
@@ -67,7 +87,7 @@ export class FlushRequests {
   requested(target: number, sequence: number): string {
     if (!(sequence >= 1)) return 'flush sequence 0';
     this.waitSequence[target] = sequence;
-    this.waitDagtag[target] = this.resource.requests.dagtag;
+    this.waitDagtag[target] = this.resource.requests.lastWriteDagtag;
     this.toldMask[target] = 0;
     this.resource.peerAcks.flush();
     this.peerAckSent();
@@ -94,6 +114,7 @@ export class FlushRequests {
     this.waitSequence[node] = 0;
     this.pending[node] = 0;
     for (let primary = 0; primary < NODES_MAX; primary++) this.pending[primary] &= ~(1 << node);
+    this.recheck();
   }
 
   private tell(target: number): void {

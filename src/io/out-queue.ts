@@ -2,15 +2,18 @@
 import type { Stream } from '../host/net.ts';
 import { VNR_NONE } from '../wire/header.ts';
 import { grown, grownF } from './intervals.ts';
-import { Cmd, sendAck, sendConfirmStable, sendNumber, sendPeerAck, sendPeersInSync, sendRange, sendWords } from './packet-out.ts';
+import {
+  Cmd, sendAck, sendConfirmStable, sendNumber, sendPeerAck, sendPeersInSync, sendRange, sendVerifyResult, sendWords,
+} from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 
 const QUEUE_MAX = 65536;
+const TWO32 = 4294967296;
 
 /**
  * Small packets of one stream in order: straight into the stream while it has room, else kept here. Columns by command:
  * acks (sector, ids, size), P_BARRIER_ACK (a barrier, b set_size), P_PEER_ACK (a dagtag, b mask), ranges, numbers;
- * P_CONFIRM_STABLE: oldest id, a and low half of b the youngest, high half of b the count.
+ * P_OV_RESULT_ID: high half of b the result. P_CONFIRM_STABLE: oldest id, a and low half of b the youngest, high half of b the count.
  */
 export class OutQueue {
   private cmd = new Int32Array(64);
@@ -108,7 +111,11 @@ function putAck(s: Stream, cmd: number, peer: PeerDeviceIo, sector: number, size
   idLow: number): boolean {
   const numbered = cmd !== Cmd.RS_DEALLOCATED_ID;
   const seq = numbered ? peer.nextSeq() : 0;
-  if (sendAck(s, cmd, peer.device.vnr, sector, idHigh, idLow, size, seq)) return true;
+  const { vnr } = peer.device;
+  if (cmd === Cmd.OV_RESULT_ID) {
+    const result = Math.floor(size / TWO32);
+    if (sendVerifyResult(s, vnr, sector, idHigh, idLow, size - result * TWO32, seq, result)) return true;
+  } else if (sendAck(s, cmd, vnr, sector, idHigh, idLow, size, seq)) return true;
   if (numbered) peer.undoSeq();
   return false;
 }

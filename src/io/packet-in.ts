@@ -2,11 +2,15 @@
 /** Received packets of the I/O path: every field is checked here, once, then handed to whom it concerns. @spec io.md 12 */
 import { MAX_BIO_BYTES, MAX_DISCARD_BYTES } from '../wire/limits.ts';
 import { DpFlag } from '../wire/packets/data.ts';
+import { OvResult } from '../wire/packets/ov-result.ts';
 import { VNR_NONE } from '../wire/header.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { Cmd, getU64 } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { peersInSync } from './peers-in-sync.ts';
+
+/** P_OV_RESULT, up to version 121: skipped; in sync and out of sync follow. */
+const FIRST_RESULT_CODE = 4710;
 
 /** Commands that ConnectionIo.packet takes; the caller checks sizes by their schemas. */
 export const IO_COMMANDS: readonly number[] = [
@@ -16,7 +20,7 @@ export const IO_COMMANDS: readonly number[] = [
   Cmd.DAGTAG, Cmd.FLUSH_REQUESTS, Cmd.FLUSH_REQUESTS_ACK,
   Cmd.RECV_ACK, Cmd.WRITE_ACK, Cmd.RS_WRITE_ACK, Cmd.WRITE_ACK_IN_SYNC, Cmd.NEG_ACK, Cmd.RS_NEG_ACK, Cmd.NEG_DREPLY,
   Cmd.NEG_RS_DREPLY, Cmd.RS_IS_IN_SYNC, Cmd.RS_CANCEL, Cmd.RS_CANCEL_AHEAD, Cmd.BARRIER_ACK, Cmd.CONFIRM_STABLE,
-  Cmd.PEER_ACK, Cmd.PEERS_IN_SYNC, Cmd.FLUSH_FORWARD,
+  Cmd.PEER_ACK, Cmd.PEERS_IN_SYNC, Cmd.FLUSH_FORWARD, Cmd.OV_REPLY, Cmd.OV_DAGTAG_REPLY, Cmd.OV_RESULT, Cmd.OV_RESULT_ID,
 ];
 
 const connectionWide = new Set<number>([Cmd.BARRIER, Cmd.UNPLUG_REMOTE, Cmd.DAGTAG, Cmd.FLUSH_REQUESTS,
@@ -60,7 +64,7 @@ function blockPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, view:
       if (error === '') peersInSync(peer, sector, size, low);
       return error;
     }
-    default: return requestOrAck(c, peer, command, sector, high, low, view, at);
+    default: return requestOrAck(c, peer, command, sector, high, low, view, at, bytes);
   }
 }
 
@@ -69,7 +73,7 @@ function writePacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, secto
   const flags = view.getUint32(at + 20);
   const data = command === Cmd.DATA;
   const size = data ? payloadBytes : view.getUint32(at + 24);
-  let error = checkRange(peer, sector, size, data ? MAX_BIO_BYTES : MAX_DISCARD_BYTES);
+  let error = checkRange(peer, sector, size, data ? MAX_BIO_BYTES : MAX_DISCARD_BYTES) || checkBlocks(peer, sector, size);
   if ((flags & DpFlag.wsame) !== 0) error = 'write same is not supported';
   if (error === '' && data && payload >= 0) error = checkDigest(c, peer, view, at + 24, payload, size);
   if (error === '' && data && payload < 0 && peer.device.diskUsable) error = 'write without data';
@@ -94,10 +98,11 @@ function replyPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, secto
 
 /** The 24-byte layouts: size at 16, sequence number or pad at 20. */
 function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sector: number, high: number, low: number,
-  view: DataView, at: number): string {
+  view: DataView, at: number, bytes: number): string {
   const size = view.getUint32(at + 16);
   const request = isRequest(command);
-  const error = checkRange(peer, sector, size, request ? MAX_BIO_BYTES : MAX_DISCARD_BYTES);
+  const error = checkRange(peer, sector, size, request ? MAX_BIO_BYTES : MAX_DISCARD_BYTES)
+    || (request ? checkBlocks(peer, sector, size) : '');
   if (error !== '') return error;
   if (!request) peer.sawSeq(view.getUint32(at + 20));
   switch (command) {
@@ -115,27 +120,42 @@ function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sect
     case Cmd.NEG_RS_DREPLY:
     case Cmd.RS_IS_IN_SYNC:
     case Cmd.RS_CANCEL:
-    case Cmd.RS_CANCEL_AHEAD: return peer.target.otherReply(command, sector, size, high, low);
+    case Cmd.RS_CANCEL_AHEAD: return command !== Cmd.RS_IS_IN_SYNC && peer.verifySource.canceled(sector, size, high, low)
+      ? '' : peer.target.otherReply(command, sector, size, high, low);
     case Cmd.DATA_REQUEST: return c.source.read(peer, sector, size, high, low);
     case Cmd.RS_DATA_REQUEST:
-    case Cmd.RS_THIN_REQ:
-    case Cmd.CSUM_RS_REQUEST: return c.source.resync(peer, sector, size, high, low, -1, 0);
+    case Cmd.RS_THIN_REQ: return c.source.resync(peer, sector, size, high, low, -1, 0, view, -1, 0);
+    case Cmd.CSUM_RS_REQUEST: return c.source.resync(peer, sector, size, high, low, -1, 0, view, at + 24, bytes - 24);
     case Cmd.RS_DAGTAG_REQ:
     case Cmd.RS_THIN_DAGTAG_REQ:
-    case Cmd.RS_CSUM_DAGTAG_REQ: return dagtagRequest(c, peer, sector, size, high, low, view, at);
-    case Cmd.OV_REQUEST:
+    case Cmd.RS_CSUM_DAGTAG_REQ: return dagtagRequest(c, peer, command, sector, size, high, low, view, at, bytes);
+    case Cmd.OV_REQUEST: return c.source.verify(peer, sector, size, high, low, -1, 0);
+    case Cmd.OV_REPLY: return peer.verifySource.reply(sector, size, high, low, -1, 0, view, at + 24, bytes - 24);
     case Cmd.OV_DAGTAG_REQ:
-      c.writes.send(Cmd.RS_CANCEL, peer, sector, size, high, low);
-      return '';
+    case Cmd.OV_DAGTAG_REPLY: return dagtagRequest(c, peer, command, sector, size, high, low, view, at, bytes);
+    case Cmd.OV_RESULT: return high === 0 ? verifyResult(c, peer, sector, size, high, low, low - FIRST_RESULT_CODE) : 'verify result';
+    case Cmd.OV_RESULT_ID: return verifyResult(c, peer, sector, size, high, low, view.getUint32(at + 24));
     default: return 'unexpected packet';
   }
 }
 
-function dagtagRequest(c: ConnectionIo, peer: PeerDeviceIo, sector: number, size: number, high: number, low: number,
-  view: DataView, at: number): string {
+function dagtagRequest(c: ConnectionIo, peer: PeerDeviceIo, command: number, sector: number, size: number, high: number,
+  low: number, view: DataView, at: number, bytes: number): string {
   const dagtag = getU64(view, at + 24);
-  return dagtag >= 0 ? c.source.resync(peer, sector, size, high, low, view.getInt32(at + 20), dagtag) : 'dagtag out of range';
+  if (!(dagtag >= 0)) return 'dagtag out of range';
+  const node = view.getInt32(at + 20);
+  if (command === Cmd.OV_DAGTAG_REQ) return c.source.verify(peer, sector, size, high, low, node, dagtag);
+  if (command === Cmd.OV_DAGTAG_REPLY) {
+    return peer.verifySource.reply(sector, size, high, low, node, dagtag, view, at + 32, bytes - 32);
+  }
+  const digest = command === Cmd.RS_CSUM_DAGTAG_REQ ? at + 32 : -1;
+  return c.source.resync(peer, sector, size, high, low, node, dagtag, view, digest, bytes - 32);
 }
+
+const verifyResult = (c: ConnectionIo, peer: PeerDeviceIo, sector: number, size: number, high: number, low: number,
+  result: number): string =>
+  result >= OvResult.skipped && result <= OvResult.outOfSync ? c.verifyTarget.result(peer, sector, size, high, low, result)
+    : `verify result ${result}`;
 
 function connectionPacket(c: ConnectionIo, command: number, view: DataView, at: number): string {
   switch (command) {
@@ -165,14 +185,22 @@ function numberPacket(c: ConnectionIo, command: number, value: number, view: Dat
 
 const isRequest = (command: number): boolean =>
   command === Cmd.DATA_REQUEST || command === Cmd.RS_DATA_REQUEST || command === Cmd.RS_THIN_REQ ||
-  command === Cmd.CSUM_RS_REQUEST || command >= Cmd.RS_DAGTAG_REQ && command <= Cmd.OV_DAGTAG_REQ ||
-  command === Cmd.OV_REQUEST;
+  command === Cmd.CSUM_RS_REQUEST || command >= Cmd.RS_DAGTAG_REQ && command <= Cmd.OV_DAGTAG_REPLY ||
+  command === Cmd.OV_REQUEST || command === Cmd.OV_REPLY;
 
 /** A number that is no number (2^53 or more on the wire) fails every comparison, hence the way they are written. */
 function checkRange(peer: PeerDeviceIo, sector: number, size: number, max: number): string {
   if (!(size > 0 && size % 512 === 0 && size <= max)) return `request of ${size} bytes`;
   return sector >= 0 && sector + size / 512 <= peer.device.sectors ? ''
     : `request from peer beyond end of local disk: ${sector}s +${size} (capacity ${peer.device.sectors}s)`;
+}
+
+/** What is to be done on the disk is in its blocks: it can take nothing else. */
+function checkBlocks({ device }: PeerDeviceIo, sector: number, size: number): string {
+  if (device.disk === null) return '';
+  const { logicalBlockBytes } = device.disk.lower.limits;
+  return size % logicalBlockBytes === 0 && sector * 512 % logicalBlockBytes === 0 ? ''
+    : `request not in blocks of ${logicalBlockBytes}: ${sector}s +${size}`;
 }
 
 const digest = new Uint8Array(64);

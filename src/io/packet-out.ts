@@ -77,6 +77,19 @@ export function sendAck(s: Stream, cmd: number, vnr: number, sector: number, idH
   return true;
 }
 
+/** P_OV_RESULT_ID: the ack layout and a result behind. */
+export function sendVerifyResult(s: Stream, vnr: number, sector: number, idHigh: number, idLow: number, size: number,
+  seq: number, result: number): boolean {
+  const at = s.reserve(HEADER + 32);
+  if (at < 0) return false;
+  putHeader(s.output, at, 'h100', Cmd.OV_RESULT_ID, volumeOfVnr(vnr), 32);
+  putBlockPart(s.output, at + HEADER, sector, idHigh, idLow, size, seq);
+  s.output.setUint32(at + HEADER + 24, result);
+  s.output.setUint32(at + HEADER + 28, 0);
+  s.commit(at, HEADER + 32, null, 0, 0);
+  return true;
+}
+
 /** P_RS_DAGTAG_REQ and its like. */
 export function sendDagtagRequest(s: Stream, cmd: number, vnr: number, sector: number, idHigh: number, idLow: number,
   size: number, dagtagNode: number, dagtag: number): boolean {
@@ -86,6 +99,20 @@ export function sendDagtagRequest(s: Stream, cmd: number, vnr: number, sector: n
   putBlockPart(s.output, at + HEADER, sector, idHigh, idLow, size, dagtagNode);
   putU64(s.output, at + HEADER + 24, dagtag);
   s.commit(at, HEADER + 32, null, 0, 0);
+  return true;
+}
+
+/** The request layouts with a digest behind; `dagtag` below 0: the one without a dagtag. */
+export function sendDigestRequest(s: Stream, cmd: number, vnr: number, sector: number, idHigh: number, idLow: number,
+  size: number, dagtagNode: number, dagtag: number, digest: Uint8Array, digestBytes: number): boolean {
+  const fixed = dagtag < 0 ? 24 : 32;
+  const at = s.reserve(HEADER + fixed + digestBytes);
+  if (at < 0) return false;
+  putHeader(s.output, at, 'h100', cmd, volumeOfVnr(vnr), fixed + digestBytes);
+  putBlockPart(s.output, at + HEADER, sector, idHigh, idLow, size, dagtag < 0 ? 0 : dagtagNode);
+  if (dagtag >= 0) putU64(s.output, at + HEADER + 24, dagtag);
+  for (let i = 0; i < digestBytes; i++) s.output.setUint8(at + HEADER + fixed + i, digest[i]);
+  s.commit(at, HEADER + fixed + digestBytes, null, 0, 0);
   return true;
 }
 

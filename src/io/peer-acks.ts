@@ -51,8 +51,9 @@ export class PeerAcks {
     this.has = false;
     const mask = (this.localOk ? 1 << this.resource.nodeId : 0) | this.okMask;
     for (const connection of this.resource.connectionList) {
-      if (!connection.up) continue;
+      // Also while it is still connecting: later it is not told of this any more.
       connection.lastPeerAckDagtag = this.dagtag;
+      if (!connection.up) continue;
       const bit = 1 << connection.nodeId;
       const known = (this.sentMask & bit) !== 0 &&
         ((this.okMask & bit) !== 0 || connection.anyDisk(Disk.inconsistent));

@@ -4,10 +4,13 @@ import { BitmapExchange } from './bitmap-exchange.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import type { DeviceIo } from './device-io.ts';
 import { peerDeviceFacts } from './env.ts';
+import { MinRate } from './min-rate.ts';
 import { PeersInSync } from './peers-in-sync.ts';
 import { Progress } from './progress.ts';
 import { ResyncTarget } from './resync-target.ts';
 import { Route, routeWrite } from './routing.ts';
+import { Verify } from './verify.ts';
+import { VerifySource } from './verify-source.ts';
 
 /** One volume of one connection. */
 export class PeerDeviceIo {
@@ -15,7 +18,10 @@ export class PeerDeviceIo {
   readonly device: DeviceIo;
   readonly facts = peerDeviceFacts();
   readonly progress: Progress;
+  readonly minRate: MinRate;
   readonly target: ResyncTarget;
+  readonly verify: Verify;
+  readonly verifySource: VerifySource;
   readonly bitmapExchange: BitmapExchange;
   readonly inSync: PeersInSync;
   /** Statistics, io.md 14.1: requests, requests, answers owed; sectors. */
@@ -28,6 +34,8 @@ export class PeerDeviceIo {
   gotNegAck = false;
   /** Out-of-sync information was the last thing sent. */
   wasAhead = false;
+  /** The policy for congestion is being applied. */
+  handlingCongestion = false;
   private seq = 0;
   private peerSeq = 0;
   private lastRepl: number = Repl.off;
@@ -37,7 +45,10 @@ export class PeerDeviceIo {
     this.connection = connection;
     this.device = device;
     this.progress = new Progress(this);
+    this.minRate = new MinRate(this);
     this.target = new ResyncTarget(this);
+    this.verify = new Verify(this);
+    this.verifySource = new VerifySource(this);
     this.bitmapExchange = new BitmapExchange(this);
     this.inSync = new PeersInSync(this);
   }
@@ -89,6 +100,8 @@ export class PeerDeviceIo {
     if (repl === Repl.wfBitMapS) this.connection.enteringBitmapSource(this);
     this.bitmapExchange.replChanged(repl);
     this.progress.replChanged(before, repl);
+    this.verify.replChanged(before, repl);
+    this.verifySource.replChanged(repl);
     this.target.replChanged(before, repl);
   }
 
@@ -114,6 +127,7 @@ export class PeerDeviceIo {
   connectionDown(): void {
     this.bitmapExchange.cancel();
     this.target.cancel();
+    this.verifySource.cancel();
     this.inSync.stop();
     this.sent = this.received = this.unacked = 0;
     this.lastRepl = Repl.off;

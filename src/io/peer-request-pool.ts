@@ -2,6 +2,8 @@
 import { assert } from '../assert.ts';
 import { grown, grownF } from './intervals.ts';
 
+/** Bytes of the longest digest. */
+export const DIGEST_MAX = 64;
 /** Most peer requests of a resource at once; above it a connection is dropped rather than memory taken. */
 export const PEER_REQUESTS_MAX = 65536;
 const FIRST_SIZE = 128;
@@ -16,6 +18,9 @@ export const PeerReq = {
   RS_READ: 3,
   /** A resync request of our own; kept until its data are written. */
   RS_WRITE: 4,
+  /** Online verify: a request of our own until its result is sent; one of the peer until its result came. */
+  OV_SOURCE: 5,
+  OV_TARGET: 6,
 } as const;
 
 export const PeerFlag = {
@@ -28,6 +33,10 @@ export const PeerFlag = {
   SUBMITTED: 16384,
   /** Resync read: answer handed over; its connection is lost; waits for another node's writes. */
   ANSWERED: 32768, GONE: 65536, WAITS_DAGTAG: 131072,
+  /** P_RECV_ACK was sent: the application may rely on it, with or without the connection. */
+  PROMISED: 262144,
+  /** The peer's digest lies in `digests`; a target reads its own block for a digest; verify: its result is skip. */
+  HAS_DIGEST: 524288, READS_OWN: 1048576, SKIP: 2097152,
 } as const;
 
 /** Peer requests of a resource as slots of typed arrays. @spec io.md 12.1 */
@@ -45,6 +54,8 @@ export class PeerRequestPool {
   idHigh = new Int32Array(FIRST_SIZE);
   idLow = new Int32Array(FIRST_SIZE);
   dagtag = new Float64Array(FIRST_SIZE);
+  /** When it went to the disk last. */
+  submitMs = new Float64Array(FIRST_SIZE);
   dagtagNode = new Int32Array(FIRST_SIZE);
   /** Receive epoch (index into the connection's ring). */
   epoch = new Int32Array(FIRST_SIZE);
@@ -56,6 +67,8 @@ export class PeerRequestPool {
   next = new Int32Array(FIRST_SIZE);
   prev = new Int32Array(FIRST_SIZE);
   queueNext = new Int32Array(FIRST_SIZE);
+  /** Digests that peers sent, made with the first one. */
+  private digests = new Uint8Array(0);
   private freeHead = -1;
   private used = 0;
 
@@ -83,11 +96,37 @@ export class PeerRequestPool {
     this.freeHead = slot;
   }
 
-  /** Our own resync request that a source names, -1: none. */
-  find(idHigh: number, idLow: number): number {
+  /** Our own request of this kind that a peer names, -1: none. */
+  find(kind: number, idHigh: number, idLow: number): number {
     const slot = idLow - 1;
-    return slot >= 0 && slot < this.used && this.kind[slot] === PeerReq.RS_WRITE && this.generation[slot] === idHigh
-      ? slot : -1;
+    return slot >= 0 && slot < this.used && this.kind[slot] === kind && this.generation[slot] === idHigh ? slot : -1;
+  }
+
+  /** When the oldest of a device that is on the disk was submitted; Infinity: there is none. */
+  oldestOnDisk(device: number): number {
+    let oldest = Infinity;
+    for (let slot = 0; slot < this.used; slot++) {
+      if (this.kind[slot] === 0 || this.device[slot] !== device || (this.flags[slot] & PeerFlag.SUBMITTED) === 0) continue;
+      if (this.submitMs[slot] < oldest) oldest = this.submitMs[slot];
+    }
+    return oldest;
+  }
+
+  keepDigest(slot: number, view: DataView, at: number, bytes: number): void {
+    assert(bytes <= DIGEST_MAX, 'digest too long');
+    if (this.digests.length < this.capacity * DIGEST_MAX) {
+      const wider = new Uint8Array(this.capacity * DIGEST_MAX);
+      wider.set(this.digests);
+      this.digests = wider;
+    }
+    for (let i = 0; i < bytes; i++) this.digests[slot * DIGEST_MAX + i] = view.getUint8(at + i);
+    this.flags[slot] |= PeerFlag.HAS_DIGEST;
+  }
+
+  sameDigest(slot: number, digest: Uint8Array, bytes: number): boolean {
+    assert((this.flags[slot] & PeerFlag.HAS_DIGEST) !== 0, 'no digest to compare with');
+    for (let i = 0; i < bytes; i++) if (this.digests[slot * DIGEST_MAX + i] !== digest[i]) return false;
+    return true;
   }
 
   private grow(): boolean {
@@ -101,7 +140,7 @@ export class PeerRequestPool {
 
 const int32Columns = ['kind', 'node', 'device', 'flags', 'size', 'idHigh', 'idLow', 'dagtagNode', 'epoch', 'interval',
   'parts', 'generation', 'next', 'prev', 'queueNext'] as const;
-const float64Columns = ['sector', 'offset', 'dagtag'] as const;
+const float64Columns = ['sector', 'offset', 'dagtag', 'submitMs'] as const;
 
 /** A doubly linked list of peer requests in order, through next and prev. */
 export class PeerList {

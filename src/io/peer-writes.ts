@@ -18,8 +18,10 @@ import { ReceiveEpochs } from './receive-epochs.ts';
 import { isSourceFor } from './routing.ts';
 
 const EXTENT_SECTORS = 8192;
+/** Discards and write-zeroes of a peer at once: they need no memory that would limit them, and each may be many operations. */
+const DISCARDS_MAX = 64;
 /** Why the receiver stands still. */
-const Hold = { none: 0, barrier: 1, outOfSync: 2, room: 3 } as const;
+const Hold = { none: 0, barrier: 1, outOfSync: 2, room: 3, discards: 4 } as const;
 
 /** Writes that a peer sends us: epochs, disk, acks, and memory of them until the peer ack. @spec io.md 12.2 to 12.5 */
 export class PeerWrites {
@@ -32,6 +34,8 @@ export class PeerWrites {
   receivedDagtag = false;
   /** Received and not yet over on the disk. */
   active = 0;
+  /** Of these, discards and write-zeroes. */
+  private discards = 0;
   private readonly connection: ConnectionIo;
   private readonly epochs = new ReceiveEpochs();
   private hold: number = Hold.none;
@@ -41,6 +45,7 @@ export class PeerWrites {
   private holdSector = 0;
   private holdSize = 0;
   private flushesLeft = 0;
+  private flushMs = 0;
   private flushStarted = false;
   private drained: (() => void) | null = null;
 
@@ -55,6 +60,11 @@ export class PeerWrites {
     this.control.clear();
     this.hold = Hold.none;
     this.receivedDagtag = false;
+  }
+
+  /** Since when cache flushes are on the way, Infinity: none are. */
+  get flushSinceMs(): number {
+    return this.flushesLeft > 0 ? this.flushMs : Infinity;
   }
 
   /** Is the data stream held? No packet of it may come then. */
@@ -88,8 +98,11 @@ export class PeerWrites {
     if (payload >= 0) peer.received += size / 512;
     p.epoch[slot] = this.epochs.join();
     if ((p.flags[slot] & PeerFlag.SEND_WRITE_ACK) !== 0) peer.unacked++;
-    if ((dpFlags & DpFlag.sendReceiveAck) !== 0) this.ack(peer, Cmd.RECV_ACK, slot);
-    this.active++;
+    if ((dpFlags & DpFlag.sendReceiveAck) !== 0) {
+      p.flags[slot] |= PeerFlag.PROMISED;
+      this.ack(peer, Cmd.RECV_ACK, slot);
+    }
+    this.joined(slot);
     this.list.push(slot);
     if (this.mustMakeRoom(device, slot)) {
       this.startHold(Hold.room);
@@ -104,8 +117,8 @@ export class PeerWrites {
   barrier(number: number): string {
     const { epochs } = this;
     if (epochs.size[epochs.current] === 0) return '';
-    if (epochs.full) return 'too many open epochs';
-    if (this.connection.resource.writeOrdering === Ordering.none) {
+    const stable = this.connection.resource.writeOrdering === Ordering.none || (this.active === 0 && !this.flushNeeded());
+    if (stable && !epochs.full) {
       epochs.close(number, true);
       this.finishEpochs();
     } else {
@@ -208,18 +221,42 @@ export class PeerWrites {
     }
   }
 
-  /** The link is gone: what is not on the disk yet is dropped as if it had never come. @spec io.md 12.4 */
+  /**
+   * The link is gone: what is not on the disk yet is dropped as if it had never come, unless it was acknowledged as
+   * received: then it may need the extents of what is over. @spec io.md 12.4
+   */
   drainForDisconnect(done: () => void): void {
     assert(this.drained === null, 'drained twice');
     const p = this.connection.resource.peerRequests;
+    const held = this.hold === Hold.room ? this.holdSlot : -1;
     this.hold = Hold.none;
+    let promised = false;
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
-      if ((p.flags[slot] & (PeerFlag.DONE | PeerFlag.SUBMITTED)) === 0) this.withdraw(slot);
+      if ((p.flags[slot] & (PeerFlag.DONE | PeerFlag.SUBMITTED)) === 0) {
+        if ((p.flags[slot] & PeerFlag.PROMISED) !== 0) promised = true;
+        else this.withdraw(slot);
+      }
       slot = next;
     }
+    if (promised) this.releaseExtents();
+    if (held >= 0 && held === this.list.tail) this.accept(held);
     this.drained = done;
     this.checkDrained();
+  }
+
+  /** Extents of what is over, once its bits are set. It is settled in its turn, with the bits again. */
+  private releaseExtents(): void {
+    const { resource, nodeId } = this.connection;
+    const p = resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      const releasable = PeerFlag.DONE | PeerFlag.IN_ACT_LOG;
+      if ((p.flags[slot] & releasable) !== releasable) continue;
+      const device = resource.devices[p.device[slot]];
+      device.bits.settlePeerAck(p.sector[slot], p.size[slot], 0, nodeId);
+      device.alComplete(p.sector[slot], p.size[slot]);
+      p.flags[slot] &= ~PeerFlag.IN_ACT_LOG;
+    }
   }
 
   /** After a lost connection: nobody will tell who has these writes. @spec io.md 3.9 step 8 */
@@ -264,7 +301,22 @@ export class PeerWrites {
     }
     this.advanceDagtag(slot);
     this.conflictSubmit(slot);
+    if (this.discards >= DISCARDS_MAX && this.connection.link !== null) this.startHold(Hold.discards);
     return '';
+  }
+
+  private joined(slot: number): void {
+    this.active++;
+    if (this.isDiscard(slot)) this.discards++;
+  }
+
+  private left(slot: number): void {
+    this.active--;
+    if (this.isDiscard(slot)) this.discards--;
+  }
+
+  private isDiscard(slot: number): boolean {
+    return (this.connection.resource.peerRequests.flags[slot] & (PeerFlag.TRIM | PeerFlag.ZEROOUT)) !== 0;
   }
 
   private advanceDagtag(slot: number): void {
@@ -285,6 +337,7 @@ export class PeerWrites {
       device.bits.set(this.connection.peers[device.index], p.sector[slot], p.size[slot]);
     }
     p.flags[slot] |= PeerFlag.SUBMITTED;
+    p.submitMs[slot] = resource.env.clock.nowMs();
     device.lowerPending++;
     const cookie = slot * 4 + Owner.peer;
     if ((flags & (PeerFlag.TRIM | PeerFlag.ZEROOUT)) !== 0) {
@@ -319,7 +372,7 @@ export class PeerWrites {
     p.flags[slot] = (p.flags[slot] | PeerFlag.DONE) & ~PeerFlag.SUBMITTED;
     this.freePayload(slot);
     this.dropInterval(device, slot);
-    this.active--;
+    this.left(slot);
     this.epochs.left(p.epoch[slot]);
     this.finishEpochs();
     this.checkHold();
@@ -353,11 +406,13 @@ export class PeerWrites {
   /** Goes on with what the receiver waits for, as far as possible. */
   private checkHold(): void {
     if (this.hold === Hold.none || this.flushesLeft > 0) return;
-    if (this.active > (this.hold === Hold.room ? 1 : 0)) return;
-    if (this.hold !== Hold.outOfSync && !this.flushStarted && this.startFlush()) return;
+    if (this.hold === Hold.discards ? this.discards >= DISCARDS_MAX : this.active > (this.hold === Hold.room ? 1 : 0)) return;
+    const flush = this.hold === Hold.barrier || this.hold === Hold.room;
+    if (flush && !this.flushStarted && this.startFlush()) return;
     const kind = this.hold;
     this.hold = Hold.none;
     this.connection.link?.data.pause(false);
+    if (kind === Hold.discards) return;
     if (kind === Hold.barrier) {
       this.epochs.close(this.holdBarrier, true);
       this.finishEpochs();
@@ -365,13 +420,21 @@ export class PeerWrites {
     else this.applyOutOfSync();
   }
 
-  /** A cache flush on every volume's disk; false: nothing to wait for. */
+  private flushNeeded(): boolean {
+    const { devices, writeOrdering } = this.connection.resource;
+    if (writeOrdering < Ordering.flush) return false;
+    for (let i = 0; i < devices.length; i++) if (wantsFlush(devices[i])) return true;
+    return false;
+  }
+
+  /** A cache flush on every volume's disk that may need one; false: nothing to wait for. */
   private startFlush(): boolean {
     const { resource, nodeId } = this.connection;
     this.flushStarted = true;
+    this.flushMs = resource.env.clock.nowMs();
     if (resource.writeOrdering < Ordering.flush) return false;
     for (const device of resource.devices) {
-      if (device.removed || device.disk === null || !device.diskUsable) continue;
+      if (!wantsFlush(device) || device.disk === null) continue;
       this.flushesLeft++;
       device.lowerPending++;
       device.disk.lower.submit(LowerOp.flush, 0, 0, 0, null, 0, nodeId * 4 + Owner.flush, -1);
@@ -430,12 +493,12 @@ export class PeerWrites {
     if ((p.flags[slot] & PeerFlag.IN_ACT_LOG) !== 0) device.alComplete(p.sector[slot], p.size[slot]);
     this.freePayload(slot);
     this.epochs.withdrawn(p.epoch[slot]);
-    this.active--;
+    this.left(slot);
     this.list.remove(slot);
     p.release(slot);
   }
 
-  /** Who has a write is known: bits, extents, and news for those whom we sync. */
+  /** Who has a write is known: bits, extents, news for those whom we sync; of a lost node, more to fetch for ourselves. */
   private settle(slot: number, mask: number): void {
     const { resource, nodeId } = this.connection;
     const p = resource.peerRequests;
@@ -451,6 +514,7 @@ export class PeerWrites {
         if (other === this.connection || (mask & (1 << other.nodeId)) !== 0) continue;
         const peer = other.peers[device.index];
         if (isSourceFor(peer.facts.repl)) other.queueOutOfSync(peer, sector, size);
+        else if (this.connection.link === null) peer.target.rewind(sector);
       }
     }
     this.list.remove(slot);
@@ -475,12 +539,17 @@ export class PeerWrites {
     p.offset[slot] = -1;
   }
 
-  private checkDrained(): void {
+  /** The clean-up goes on once nothing of the lost connection is on a disk any more. */
+  checkDrained(): void {
     const { drained } = this;
-    if (drained === null || this.active > 0 || this.flushesLeft > 0) return;
+    if (drained === null || this.active > 0 || this.flushesLeft > 0 || this.connection.resyncOnDisk) return;
     this.drained = null;
     drained();
   }
+}
+
+function wantsFlush(device: DeviceIo): boolean {
+  return !device.removed && device.disk !== null && device.diskUsable && device.disk.lower.unflushed;
 }
 
 function peerFlags(cmd: number, dpFlags: number, wzeroes: boolean): number {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import { isSync, isSyncOrVerify, Repl } from '../state/states.ts';
+import { isSync, isSyncOrVerify, isVerify, Repl } from '../state/states.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 
 const MARKS = 8;
@@ -25,6 +25,7 @@ export class Progress {
   }
 
   get left(): number {
+    if (isVerify(this.peer.facts.repl as Repl)) return this.peer.verify.left;
     return Math.max(0, this.peer.bitsOutOfSync - this.failed);
   }
 
@@ -32,11 +33,16 @@ export class Progress {
   replChanged(before: number, now: number): void {
     const nowMs = this.peer.device.resource.env.clock.nowMs();
     const paused = (r: number): boolean => r === Repl.pausedSyncS || r === Repl.pausedSyncT;
-    if (isSyncOrVerify(now as Repl) && !isSyncOrVerify(before as Repl)) this.begin(nowMs);
+    if (isSync(now as Repl) && !isSyncOrVerify(before as Repl)) this.begin(nowMs, this.peer.bitsOutOfSync);
     else if (paused(before) && isSync(now as Repl) && !paused(now)) {
       this.pausedMs += nowMs - this.markMs[this.lastMark];
       this.resetMarks(nowMs);
     } else if (paused(now) && !paused(before)) this.markMs[this.lastMark] = nowMs;
+  }
+
+  /** The blocks to compare are known. */
+  beginVerify(): void {
+    this.begin(this.peer.device.resource.env.clock.nowMs(), this.peer.verify.left);
   }
 
   /** Marks move at most every 3 s, each time with an event. */
@@ -68,8 +74,8 @@ export class Progress {
     this.total = this.failed = this.pausedMs = 0;
   }
 
-  private begin(nowMs: number): void {
-    this.total = this.peer.bitsOutOfSync;
+  private begin(nowMs: number, total: number): void {
+    this.total = total;
     this.failed = this.sameCsum = this.pausedMs = 0;
     this.startMs = nowMs;
     this.resetMarks(nowMs);

@@ -63,7 +63,7 @@ function mayReadLocally(device: DeviceIo, sector: number, size: number): boolean
 
 function usable(connection: ConnectionIo, device: DeviceIo): boolean {
   const { facts } = connection.peers[device.index];
-  return connection.up && facts.pdisk === Disk.upToDate && facts.allowRemoteRead;
+  return connection.connected && facts.pdisk === Disk.upToDate && facts.allowRemoteRead;
 }
 
 function candidates(device: DeviceIo): number {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
 import { grown, grownF } from './intervals.ts';
+import { Rq } from './mod.ts';
 
-/** Most requests of a resource at once: two directions of nr-requests plus what waits for barrier acks. */
-export const REQUESTS_MAX = 65536;
 const FIRST_SIZE = 256;
 export const NODES_MAX = 32;
 
@@ -14,6 +13,8 @@ export const NODES_MAX = 32;
 export class RequestPool {
   capacity = FIRST_SIZE;
   live = 0;
+  /** Most requests at once: each bio that can be there, and what waits for barrier acks after its bio has ended. */
+  limit = 0;
   tag = new Int32Array(FIRST_SIZE);
   op = new Int32Array(FIRST_SIZE);
   flags = new Int32Array(FIRST_SIZE);
@@ -81,6 +82,16 @@ export class RequestPool {
     return slot;
   }
 
+  /** When the oldest local part of a device that is on the disk was submitted; Infinity: there is none. */
+  oldestOnDisk(device: number): number {
+    let oldest = Infinity;
+    for (let slot = 0; slot < this.used; slot++) {
+      if (this.device[slot] !== device || (this.local[slot] & (Rq.LOCAL_PENDING | Rq.LOCAL_ABORTED)) !== Rq.LOCAL_PENDING) continue;
+      if (this.submitMs[slot] < oldest) oldest = this.submitMs[slot];
+    }
+    return oldest;
+  }
+
   /** Room for the words of one more peer. */
   addNode(node: number): void {
     assert(node >= 0 && node < NODES_MAX && this.net[node] === null, 'node added twice');
@@ -95,7 +106,7 @@ export class RequestPool {
   }
 
   private grow(): boolean {
-    if (this.capacity >= REQUESTS_MAX) return false;
+    if (this.capacity >= this.limit) return false;
     this.capacity *= 2;
     for (const name of int32Columns) this[name] = grown(this[name]);
     for (const name of float64Columns) this[name] = grownF(this[name]);

@@ -34,6 +34,8 @@ export class Requests {
   epoch = 0;
   epochWrites = 0;
   dagtag = 0;
+  /** Of the newest write; an attach may raise `dagtag` above it. */
+  lastWriteDagtag = 0;
   private readonly resource: ResourceIo;
   private reapHold = 0;
 
@@ -93,12 +95,10 @@ export class Requests {
     this.writes++;
   }
 
-  /** The activity log of this device is gone. */
+  /** The activity log of this device is gone; also what waits for a conflict may have held references. */
   forgetExtents(device: number): void {
     const p = this.pool;
-    for (let slot = this.tlHead; slot >= 0; slot = p.tlNext[slot]) {
-      if (p.device[slot] === device) p.local[slot] &= ~Rq.IN_ACT_LOG;
-    }
+    for (let slot = 0; slot < p.capacity; slot++) if (p.device[slot] === device) p.local[slot] &= ~Rq.IN_ACT_LOG;
   }
 
   /** start_new_tl_epoch. @spec io.md 3.2 */
@@ -157,7 +157,7 @@ export class Requests {
       if (words !== null) words[slot] = 0;
     }
     device.leaveGate(slot);
-    if (this.resource.facts.suspended) this.suspended.push(slot);
+    if (this.resource.facts.suspended && !device.facts.errIo) this.suspended.push(slot);
     else device.enterGate(slot);
   }
 

@@ -48,6 +48,7 @@ export class ResourceIo {
     this.env = env;
     this.nodeId = nodeId;
     this.requests = new Requests(this);
+    this.requests.pool.limit = SETTLING_MAX;
     this.peerAcks = new PeerAcks(this);
     this.flushRequests = new FlushRequests(this);
     this.job = { name: 'io', queued: false, run: () => this.run() };
@@ -59,6 +60,7 @@ export class ResourceIo {
     if (index < 0) index = this.devices.length;
     const device = new DeviceIo(this, index, parts);
     this.devices[index] = device;
+    this.requests.pool.limit += parts.block.maxTags;
     this.byVnr.set(parts.vnr, device);
     for (const connection of this.connectionList) connection.peers[index] = new PeerDeviceIo(connection, device);
     return device;
@@ -68,6 +70,7 @@ export class ResourceIo {
   removeDevice(device: DeviceIo): void {
     assert(device.idle, 'device removed while busy');
     device.removed = true;
+    this.requests.pool.limit -= device.block.maxTags;
     this.byVnr.delete(device.vnr);
   }
 
@@ -102,13 +105,15 @@ export class ResourceIo {
     if (this.wasSuspended) for (const c of this.connectionList) c.afterSuspension(resumed || unfreeze);
     this.wasSuspended = this.facts.suspended;
     for (const connection of this.connectionList) connection.factsChanged();
-    if (resumed) this.releaseSuspended();
+    this.flushRequests.factsChanged();
+    if (resumed || unfreeze) this.releaseSuspended();
     if (resumed || unfreeze) this.requests.walk(RqEvent.COMPLETION_RESUMED, -1, -1);
     const primary = this.facts.role === Role.primary;
     if (this.wasPrimary && !primary) this.peerAcks.flush();
     this.wasPrimary = primary;
     this.chooseOrdering(Ordering.barrier);
     for (const device of this.devices) if (!device.removed) device.factsChanged();
+    this.flushRequests.recheck();
     this.wakeSenders();
   }
 
@@ -162,6 +167,13 @@ export class ResourceIo {
     this.env.drained();
   }
 
+  /** Somebody waits for barrier acks: a last close, or writes that find no room in the activity log. */
+  get barriersUrgent(): boolean {
+    const { devices } = this;
+    for (let i = 0; i < devices.length; i++) if (devices[i].alWaiting > 0) return true;
+    return this.draining;
+  }
+
   flushForwards(): void {
     this.flushRequests.peerAckSent();
   }
@@ -169,7 +181,7 @@ export class ResourceIo {
   /** A dagtag of a lost or advanced Primary: resync reads that waited for it. */
   dagtagMoved(nodeId: number): void {
     const { connectionList } = this;
-    for (let i = 0; i < connectionList.length; i++) connectionList[i].source.dagtagMoved(nodeId);
+    for (let i = 0; i < connectionList.length; i++) connectionList[i].dagtagMoved(nodeId);
   }
 
   private releaseSuspended(): void {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import type { Job } from '../host/clock.ts';
+import type { Job, Timer } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
 import { LowerOp } from '../host/lower.ts';
-import { Disk, Repl } from '../state/states.ts';
+import { Disk, Repl, Role } from '../state/states.ts';
+import { OvResult } from '../wire/packets/ov-result.ts';
 import type { ConnectionIo } from './connection-io.ts';
+import { mustWaitFor } from './dagtag.ts';
 import { type DeviceIo, Owner } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { grown, grownF, IvFlag, IvType } from './intervals.ts';
@@ -12,12 +14,17 @@ import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
 import { SlotQueue } from './request-pool.ts';
 
+/** What c-min-rate costs a request of a target. */
+const THROTTLE_MS = 100;
+
 /** Reads that a peer asks for: application reads (P_DATA_REQUEST) and resync reads. @spec io.md 12.6, 12.7 */
 export class ResyncSource {
   /** All that are not over; resync reads stay until their write ack. */
   readonly list: PeerList;
   private readonly connection: ConnectionIo;
-  /** Wait for memory; wait for room in the stream. */
+  /** Wait their turn because of c-min-rate; for memory; for room in the stream. */
+  private readonly throttled: SlotQueue;
+  private throttle: Timer | null = null;
   private readonly starved: SlotQueue;
   private readonly answers: SlotQueue;
   private readonly roomJob: Job;
@@ -30,6 +37,7 @@ export class ResyncSource {
     this.connection = connection;
     const pool = connection.resource.peerRequests;
     this.list = new PeerList(pool);
+    this.throttled = new SlotQueue(pool);
     this.starved = new SlotQueue(pool);
     this.answers = new SlotQueue(pool);
     this.roomJob = { name: 'read for a peer', queued: false, run: () => this.feed() };
@@ -50,9 +58,12 @@ export class ResyncSource {
     return '';
   }
 
-  /** P_RS_DATA_REQUEST and its like. A digest or thin request is served as a plain one. */
+  /** P_RS_DATA_REQUEST and its like; a thin request is served as a plain one. `digest`: where one lies, -1 without. */
   resync(peer: PeerDeviceIo, sector: number, size: number, idHigh: number, idLow: number, dagtagNode: number,
-    dagtag: number): string {
+    dagtag: number, view: DataView, digest: number, digestBytes: number): string {
+    if (digest >= 0 && digestBytes !== this.connection.digestBytes(this.connection.facts.csumsAlg)) {
+      return `checksum of ${digestBytes} bytes`;
+    }
     const refusal = this.refusal(peer);
     if (refusal !== 0) {
       this.connection.writes.send(refusal, peer, sector, size, idHigh, idLow);
@@ -63,9 +74,61 @@ export class ResyncSource {
     const p = this.connection.resource.peerRequests;
     p.dagtagNode[slot] = dagtagNode;
     p.dagtag[slot] = dagtag;
-    if (this.waitsForDagtag(slot)) return '';
-    this.begin(slot);
+    if (digest >= 0) p.keepDigest(slot, view, digest, digestBytes);
+    this.admit(slot);
     return '';
+  }
+
+  /** P_OV_REQUEST, P_OV_DAGTAG_REQ: a block that is not read counts as skipped on both ends. @spec uuid.md 8 */
+  verify(peer: PeerDeviceIo, sector: number, size: number, idHigh: number, idLow: number, dagtagNode: number,
+    dagtag: number): string {
+    if (this.connection.digestBytes(this.connection.facts.verifyAlg) === 0) return 'verify request without verify-alg';
+    peer.verify.startAt(sector);
+    const ahead = peer.facts.repl === Repl.ahead;
+    if (ahead || !peer.device.diskUsable || peer.device.facts.disk < Disk.outdated) {
+      peer.verify.counted(sector, size, OvResult.skipped);
+      this.connection.writes.send(ahead ? Cmd.RS_CANCEL_AHEAD : Cmd.RS_CANCEL, peer, sector, size, idHigh, idLow);
+      this.connection.verifyTarget.checkDone(peer);
+      return '';
+    }
+    const slot = this.take(peer, PeerReq.OV_TARGET, sector, size, idHigh, idLow);
+    if (slot < 0) return 'too many verify requests at once';
+    const p = this.connection.resource.peerRequests;
+    p.dagtagNode[slot] = dagtagNode;
+    p.dagtag[slot] = dagtag;
+    this.admit(slot);
+    return '';
+  }
+
+  /** A verify request that gets no digest. */
+  skip(slot: number): void {
+    this.refuse(slot, Cmd.RS_CANCEL);
+  }
+
+  /** One by one: while applications keep the disk busy each waits its time first, and nothing else on the stream does. */
+  private admit(slot: number): void {
+    this.throttled.push(slot);
+    if (this.throttle === null) this.admitNext();
+  }
+
+  private admitNext(): void {
+    const { resource, facts, peers } = this.connection;
+    const p = resource.peerRequests;
+    while (this.throttled.head >= 0) {
+      if (facts.peerRole !== Role.primary && peers[p.device[this.throttled.head]].minRate.throttles()) {
+        this.throttle = resource.env.clock.timer('resync request', THROTTLE_MS, () => {
+          this.throttle = null;
+          this.admitted(this.throttled.shift());
+          this.admitNext();
+        });
+        return;
+      }
+      this.admitted(this.throttled.shift());
+    }
+  }
+
+  private admitted(slot: number): void {
+    if (!this.waitsForDagtag(slot)) this.begin(slot);
   }
 
   /** A node's position moved, or its connection was lost: then what waits for it is cancelled. */
@@ -74,7 +137,7 @@ export class ResyncSource {
     const p = resource.peerRequests;
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
-      if (p.kind[slot] === PeerReq.RS_READ && p.dagtagNode[slot] === nodeId && (p.flags[slot] & PeerFlag.WAITS_DAGTAG) !== 0) {
+      if ((p.flags[slot] & PeerFlag.WAITS_DAGTAG) !== 0 && p.dagtagNode[slot] === nodeId) {
         const node = resource.connections[nodeId];
         if (node === null || !node.up) this.refuse(slot, Cmd.RS_CANCEL);
         else if (node.writes.lastDagtag >= p.dagtag[slot]) this.begin(slot);
@@ -100,19 +163,47 @@ export class ResyncSource {
     const p = resource.peerRequests;
     p.flags[slot] &= ~PeerFlag.SUBMITTED;
     device.readSectors += p.size[slot] / 512;
+    if (p.kind[slot] !== PeerReq.READ) device.resyncSectors += p.size[slot] / 512;
     if ((p.flags[slot] & PeerFlag.GONE) !== 0) {
       this.drop(slot);
       return;
     }
+    if (p.kind[slot] === PeerReq.OV_TARGET) {
+      if (failed) resource.env.ioError(device.vnr, ErrorKind.read);
+      this.connection.verifyTarget.readDone(slot, failed);
+      return;
+    }
     if (!failed) {
-      this.answers.push(slot);
-      resource.wakeSenders();
+      if ((p.flags[slot] & PeerFlag.HAS_DIGEST) !== 0) this.connection.hashes.push(slot);
+      else this.answer(slot);
       return;
     }
     resource.env.ioError(device.vnr, ErrorKind.read);
     const peer = this.connection.peers[device.index];
     if (p.kind[slot] === PeerReq.RS_READ) peer.progress.failed += device.bits.count(peer, p.sector[slot], p.size[slot]);
-    this.refuse(slot, p.kind[slot] === PeerReq.READ ? Cmd.NEG_DREPLY : Cmd.NEG_RS_DREPLY);
+    this.refuse(slot, noDataReply(p.kind[slot]));
+  }
+
+  private answer(slot: number): void {
+    this.answers.push(slot);
+    this.connection.resource.wakeSenders();
+  }
+
+  /** The digest of our block: the same as the target's, and it is in sync; else it gets the data. */
+  hashed(slot: number, digest: Uint8Array): boolean {
+    const { resource, peers, facts, writes } = this.connection;
+    const p = resource.peerRequests;
+    const peer = peers[p.device[slot]];
+    const unusable = peer.facts.repl === Repl.ahead || peer.facts.pdisk < Disk.inconsistent;
+    if (unusable || !p.sameDigest(slot, digest, this.connection.digestBytes(facts.csumsAlg))) {
+      this.answer(slot);
+      return true;
+    }
+    const { sector, size } = p;
+    peer.progress.sameCsum += peer.device.bits.clear(peer, sector[slot], size[slot]);
+    writes.send(Cmd.RS_IS_IN_SYNC, peer, sector[slot], size[slot], p.idHigh[slot], p.idLow[slot]);
+    this.over(slot);
+    return true;
   }
 
   /** Answers with data, while the stream has room. */
@@ -175,12 +266,16 @@ export class ResyncSource {
   cancel(): void {
     const p = this.connection.resource.peerRequests;
     this.flightCount = 0;
+    this.throttle?.cancel();
+    this.throttle = null;
+    while (this.throttled.shift() >= 0);
     while (this.answers.shift() >= 0);
     while (this.starved.shift() >= 0);
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
       const peer = this.connection.peers[p.device[slot]];
       if (p.kind[slot] === PeerReq.RS_READ && (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE) peer.rsPending--;
+      if (p.kind[slot] === PeerReq.OV_TARGET && (p.flags[slot] & PeerFlag.ANSWERED) !== 0) peer.rsPending--;
       if ((p.flags[slot] & PeerFlag.SUBMITTED) !== 0) p.flags[slot] |= PeerFlag.GONE;
       else this.drop(slot);
       slot = next;
@@ -215,12 +310,8 @@ export class ResyncSource {
 
   /** Writes that the target knows of must be here before the block is read. */
   private waitsForDagtag(slot: number): boolean {
-    const { resource } = this.connection;
-    const p = resource.peerRequests;
-    const nodeId = p.dagtagNode[slot];
-    if (p.dagtag[slot] === 0 || nodeId === resource.nodeId || nodeId < 0 || nodeId > 31) return false;
-    const node = resource.connections[nodeId];
-    if (node === null || !node.up || node.writes.lastDagtag >= p.dagtag[slot]) return false;
+    const p = this.connection.resource.peerRequests;
+    if (!mustWaitFor(this.connection, p.dagtagNode[slot], p.dagtag[slot])) return false;
     p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
     return true;
   }
@@ -229,15 +320,26 @@ export class ResyncSource {
     const { resource, nodeId } = this.connection;
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
+    const verify = p.kind[slot] === PeerReq.OV_TARGET;
     p.flags[slot] &= ~PeerFlag.WAITS_DAGTAG;
-    p.interval[slot] = device.intervals.insert(IvType.RESYNC_READ, nodeId, p.sector[slot], p.size[slot] / 512, slot);
-    this.conflictSubmit(slot);
+    p.interval[slot] = device.intervals.insert(verify ? IvType.OV_READ_TARGET : IvType.RESYNC_READ, nodeId, p.sector[slot],
+      p.size[slot] / 512, slot);
+    if (verify) this.verifyRead(device, slot);
+    else this.conflictSubmit(slot);
+  }
+
+  /** Read at once: a write that is under way, or comes before the result, only makes it worthless. */
+  private verifyRead(device: DeviceIo, slot: number): void {
+    const iv = this.connection.resource.peerRequests.interval[slot];
+    device.intervals.flags[iv] |= IvFlag.SUBMITTED;
+    if (device.intervals.findConflict(iv, 0) >= 0) device.intervals.flags[iv] |= IvFlag.CONFLICT;
+    this.start(device, slot);
   }
 
   private start(device: DeviceIo, slot: number): void {
     const p = this.connection.resource.peerRequests;
     if (device.disk === null || !device.diskUsable) {
-      this.refuse(slot, p.kind[slot] === PeerReq.READ ? Cmd.NEG_DREPLY : Cmd.NEG_RS_DREPLY);
+      this.refuse(slot, noDataReply(p.kind[slot]));
       return;
     }
     const offset = device.arena.alloc(p.size[slot]);
@@ -248,6 +350,7 @@ export class ResyncSource {
     }
     p.offset[slot] = offset;
     p.flags[slot] |= PeerFlag.SUBMITTED;
+    p.submitMs[slot] = this.connection.resource.env.clock.nowMs();
     p.parts[slot] = 1;
     device.lowerPending++;
     device.disk.lower.submit(LowerOp.read, 0, p.sector[slot], p.size[slot], device.arena, offset, slot * 4 + Owner.peer, -1);
@@ -265,8 +368,11 @@ export class ResyncSource {
   private refuse(slot: number, cmd: number): void {
     const p = this.connection.resource.peerRequests;
     const peer = this.connection.peers[p.device[slot]];
+    const verify = p.kind[slot] === PeerReq.OV_TARGET;
+    if (verify) peer.verify.counted(p.sector[slot], p.size[slot], OvResult.skipped);
     this.connection.writes.send(cmd, peer, p.sector[slot], p.size[slot], p.idHigh[slot], p.idLow[slot]);
     this.over(slot);
+    if (verify) this.connection.verifyTarget.checkDone(peer);
   }
 
   private over(slot: number): void {
@@ -275,7 +381,7 @@ export class ResyncSource {
     this.drop(slot);
   }
 
-  private drop(slot: number): void {
+  drop(slot: number): void {
     const { resource } = this.connection;
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
@@ -287,9 +393,10 @@ export class ResyncSource {
     }
     this.list.remove(slot);
     p.release(slot);
+    this.connection.writes.checkDrained();
   }
 
-  private freePayload(slot: number): void {
+  freePayload(slot: number): void {
     const { resource } = this.connection;
     const p = resource.peerRequests;
     if (p.offset[slot] >= 0) resource.devices[p.device[slot]].arena.free(p.offset[slot], p.size[slot]);
@@ -316,3 +423,7 @@ export class ResyncSource {
     this.flightHead = 0;
   }
 }
+
+/** How a read that finds no data is answered. */
+const noDataReply = (kind: number): number =>
+  kind === PeerReq.READ ? Cmd.NEG_DREPLY : kind === PeerReq.OV_TARGET ? Cmd.RS_CANCEL : Cmd.NEG_RS_DREPLY;

@@ -3,23 +3,23 @@ import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
 import { LowerOp } from '../host/lower.ts';
 import { BitScan } from '../meta/bitmap.ts';
-import { isSync, isSyncTarget, Repl, Role } from '../state/states.ts';
+import { Disk, isSync, isSyncTarget, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
-import { bestRequestBlocks, controllerRound, makePlan, mustThrottle, type Plan, shownRate } from './controller.ts';
+import { bestRequestBlocks } from './controller.ts';
+import { dagtagNode, dagtagOf } from './dagtag.ts';
 import { Owner } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { Find, IvFlag, IvType } from './intervals.ts';
-import { Cmd, sendAck, sendDagtagRequest } from './packet-out.ts';
+import { Pace, ROUND_MS } from './pace.ts';
+import { Cmd, sendAck, sendDagtagRequest, sendDigestRequest } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
+import { SlotQueue } from './request-pool.ts';
 import { isSourceFor } from './routing.ts';
 
-const ROUND_MS = 100;
 const SECTORS_PER_BLOCK = 8;
 /** Words of the bitmap that one look for the next set bit may pass. */
 const SCAN_WORDS = 1 << 18;
-/** Sectors on the disk that are not resync, since the last look, from which it counts as busy. */
-const BUSY_SECTORS = 64;
 /** Bytes waiting in the data stream above which no new requests are made. */
 const QUEUED_MAX = 131072;
 
@@ -27,20 +27,17 @@ const QUEUED_MAX = 131072;
 export class ResyncTarget {
   /** Requests of ours that are not over, in order. */
   readonly list: PeerList;
-  /** c_sync_rate shown. */
-  rate = 0;
+  readonly pace: Pace;
   private readonly peer: PeerDeviceIo;
+  /** Ready, and without room in the stream so far. */
+  private readonly unsent: SlotQueue;
   private position = 0;
   private lastPosition = 0;
-  private inFlight = 0;
-  private sectorsIn = 0;
-  private plan: Plan = makePlan(0);
-  private roundMs = 0;
   private timer: Timer | null = null;
   private doneTold = false;
   private toBehind = false;
-  private otherSectors = 0;
-  private resyncSectors = 0;
+  /** This resync sends digests of the own blocks. */
+  private csums = false;
   private readonly job: Job;
   private readonly doneJob: Job;
   private readonly idleJob: Job;
@@ -51,7 +48,9 @@ export class ResyncTarget {
 
   constructor(peer: PeerDeviceIo) {
     this.peer = peer;
+    this.pace = new Pace(peer);
     this.list = new PeerList(peer.device.resource.peerRequests);
+    this.unsent = new SlotQueue(peer.device.resource.peerRequests);
     this.job = { name: 'resync', queued: false, run: () => this.round() };
     this.doneJob = { name: 'resync done', queued: false, run: () => this.tellDone() };
     this.idleJob = { name: 'resync idle', queued: false, run: () => this.tellIdle() };
@@ -67,7 +66,7 @@ export class ResyncTarget {
     if (now !== Repl.syncTarget) {
       this.stopTimer();
       if (before === Repl.syncTarget && this.idle) this.idleSoon();
-      if (!isSync(now as Repl)) this.inFlight = this.sectorsIn = 0;
+      if (!isSync(now as Repl)) this.pace.forget();
       if (isSyncTarget(before as Repl) && now === Repl.established && this.doneTold) this.peer.inSync.finish(this.peer.device.sectors);
       return;
     }
@@ -84,6 +83,11 @@ export class ResyncTarget {
     this.arm(1);
   }
 
+  /** Whatever set it, behind the scan nobody would look at it again. */
+  bitSet(sector: number): void {
+    if (sector / SECTORS_PER_BLOCK < this.position) this.rewind(sector);
+  }
+
   /** RS_DONE: nothing left, nothing being flushed by a Primary. @spec io.md 9.2 */
   checkDone(): void {
     const { peer } = this;
@@ -96,9 +100,10 @@ export class ResyncTarget {
     resource.env.clock.soon(this.doneJob);
   }
 
+  /** Bits may go by news of others while the source itself is a target and pauses: from that one nothing good can come yet. */
   private complete(): boolean {
     const { peer } = this;
-    return this.list.length === 0 && peer.bitsOutOfSync <= peer.progress.failed &&
+    return peer.facts.pdisk > Disk.inconsistent && this.list.length === 0 && peer.bitsOutOfSync <= peer.progress.failed &&
       !peer.device.resource.flushRequests.outstanding(peer.device);
   }
 
@@ -115,12 +120,11 @@ export class ResyncTarget {
 
   /** Requests that waited for room in the stream, at the end of a turn. */
   pump(): void {
-    for (let slot = this.unsent; slot >= 0; slot = this.unsent) {
-      if (!this.sendOne(slot)) return;
-      this.unsent = this.nextUnsent(slot);
+    while (this.unsent.head >= 0) {
+      if (!this.sendOne(this.unsent.head)) return;
+      this.unsent.shift();
     }
   }
-  private unsent = -1;
 
   /** P_RS_DATA_REPLY. @spec io.md 12.8 */
   data(sector: number, size: number, idHigh: number, idLow: number, payload: number): string {
@@ -178,10 +182,12 @@ export class ResyncTarget {
       return;
     }
     device.intervals.flags[iv] |= received ? IvFlag.SUBMITTED : IvFlag.READY_TO_SEND;
+    if (!received && this.csums && this.readOwn(slot)) return;
     if (!received) this.send(slot);
     else if (!device.diskUsable || device.disk === null) this.answer(slot, true);
     else {
       p.flags[slot] |= PeerFlag.SUBMITTED;
+      p.submitMs[slot] = device.resource.env.clock.nowMs();
       p.parts[slot] = 1;
       device.lowerPending++;
       device.disk.lower.submit(LowerOp.write, 0, p.sector[slot], p.size[slot], device.arena, p.offset[slot],
@@ -193,8 +199,12 @@ export class ResyncTarget {
     const { device } = this.peer;
     const p = device.resource.peerRequests;
     p.flags[slot] &= ~PeerFlag.SUBMITTED;
+    device.resyncSectors += p.size[slot] / 512;
+    if ((p.flags[slot] & PeerFlag.READS_OWN) !== 0) {
+      this.ownRead(slot, failed);
+      return;
+    }
     device.writtenSectors += p.size[slot] / 512;
-    this.resyncSectors += p.size[slot] / 512;
     if (failed) device.resource.env.ioError(device.vnr, ErrorKind.write);
     this.answer(slot, failed);
   }
@@ -203,22 +213,22 @@ export class ResyncTarget {
   cancel(): void {
     const p = this.peer.device.resource.peerRequests;
     this.stopTimer();
-    this.unsent = -1;
+    while (this.unsent.shift() >= 0);
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
       if ((p.flags[slot] & PeerFlag.SUBMITTED) === 0) this.over(slot);
+      else p.flags[slot] |= PeerFlag.GONE;
       slot = next;
     }
-    this.inFlight = this.sectorsIn = 0;
+    this.pace.forget();
   }
 
   private begin(): void {
-    this.plan = makePlan(this.peer.facts.cPlanAhead);
+    this.pace.begin();
+    this.peer.minRate.begin();
     this.peer.inSync.begin();
     this.doneTold = false;
-    this.inFlight = this.sectorsIn = 0;
-    this.roundMs = this.peer.device.resource.env.clock.nowMs();
-    this.otherSectors = this.nonResyncSectors();
+    this.csums = this.peer.facts.useCsums;
     this.peer.device.resource.flushRequests.ask();
   }
 
@@ -232,30 +242,14 @@ export class ResyncTarget {
     if (device.disk === null || !device.diskUsable) return;
     this.checkDone();
     if (this.doneTold) return;
-    const jumpedBack = this.position <= this.lastPosition && this.inFlight - this.sectorsIn > 0 && this.position > 0;
-    if (link.data.queuedBytes() > QUEUED_MAX || this.unsent >= 0 || jumpedBack) {
+    const jumpedBack = this.position <= this.lastPosition && this.pace.outstanding && this.position > 0;
+    if (link.data.queuedBytes() > QUEUED_MAX || this.unsent.length > 0 || jumpedBack) {
       this.arm(ROUND_MS);
       return;
     }
-    const wanted = this.blocksWanted();
+    const wanted = this.pace.round();
     const requested = this.requestBlocks(wanted);
     this.armNext(requested, wanted);
-  }
-
-  private blocksWanted(): number {
-    const { env } = this.peer.device.resource;
-    const now = env.clock.nowMs();
-    const { sectorsIn } = this;
-    this.sectorsIn = 0;
-    this.inFlight = Math.max(0, this.inFlight - sectorsIn);
-    const { facts, connection } = this.peer;
-    const blocks = controllerRound(this.plan, {
-      planAhead: facts.cPlanAhead, fillTarget: facts.cFillTarget, delayTarget: facts.cDelayTarget,
-      maxRate: facts.cMaxRate, resyncRate: facts.resyncRate, maxBuffers: connection.facts.maxBuffers,
-    }, sectorsIn, this.inFlight, now - this.roundMs);
-    this.roundMs = now;
-    this.rate = shownRate(blocks);
-    return blocks;
   }
 
   /** Requests up to `wanted` blocks from the position on; returns how many it asked for. */
@@ -273,7 +267,7 @@ export class ResyncTarget {
         this.position = bitmap.bits;
         break;
       }
-      if (this.throttled()) {
+      if (this.peer.minRate.throttles()) {
         this.position = bit;
         break;
       }
@@ -312,28 +306,77 @@ export class ResyncTarget {
     p.size[slot] = sectors * 512;
     this.list.push(slot);
     this.peer.rsPending++;
-    this.inFlight += sectors;
+    this.pace.asked(sectors);
     p.interval[slot] = device.intervals.insert(IvType.RESYNC_WRITE, connection.nodeId, sector, sectors, slot);
     this.conflictSubmit(slot);
     return true;
   }
 
-  private send(slot: number): void {
-    if (this.unsent >= 0 || !this.sendOne(slot)) {
-      if (this.unsent < 0) this.unsent = slot;
-      this.peer.device.resource.wakeSenders();
-    }
+  /** Checksum resync: the own block first. False: no memory, so the data are asked for without a digest. */
+  private readOwn(slot: number): boolean {
+    const { device } = this.peer;
+    const { peerRequests: p } = device.resource;
+    if (device.disk === null || !device.diskUsable) return false;
+    const offset = device.arena.alloc(p.size[slot]);
+    if (offset < 0) return false;
+    p.offset[slot] = offset;
+    p.flags[slot] |= PeerFlag.SUBMITTED | PeerFlag.READS_OWN;
+    p.submitMs[slot] = device.resource.env.clock.nowMs();
+    p.parts[slot] = 1;
+    device.lowerPending++;
+    device.disk.lower.submit(LowerOp.read, 0, p.sector[slot], p.size[slot], device.arena, offset, slot * 4 + Owner.peer, -1);
+    return true;
   }
 
-  /** Next request that is ready but was never sent. */
-  private nextUnsent(after: number): number {
+  /** Without a digest, after a read error, the data come. */
+  private ownRead(slot: number, failed: boolean): void {
+    const { device, connection } = this.peer;
+    const { env, peerRequests: p } = device.resource;
+    device.readSectors += p.size[slot] / 512;
+    if (failed) env.ioError(device.vnr, ErrorKind.read);
+    if ((p.flags[slot] & PeerFlag.GONE) !== 0) this.over(slot);
+    else if (failed) this.sendPlain(slot);
+    else connection.hashes.push(slot);
+  }
+
+  private sendPlain(slot: number): void {
+    const { peerRequests: p } = this.peer.device.resource;
+    this.freePayload(slot);
+    p.flags[slot] &= ~(PeerFlag.READS_OWN | PeerFlag.FAILED);
+    this.send(slot);
+  }
+
+  /** The digest of the own block; false: no room in the stream. */
+  hashed(slot: number, digest: Uint8Array): boolean {
+    const { device, connection } = this.peer;
+    const { link, resource } = connection;
+    const p = resource.peerRequests;
+    const bytes = resource.env.crypto.digestBytes(connection.facts.csumsAlg);
+    if (link === null || bytes === 0) {
+      this.sendPlain(slot);
+      return true;
+    }
+    const node = (link.features & Feature.resyncDagtag) === 0 ? -1 : dagtagNode(connection);
+    const dagtag = (link.features & Feature.resyncDagtag) === 0 ? -1 : dagtagOf(connection, node);
+    if (!sendDigestRequest(link.data, dagtag < 0 ? Cmd.CSUM_RS_REQUEST : Cmd.RS_CSUM_DAGTAG_REQ, device.vnr, p.sector[slot],
+      p.generation[slot], slot + 1, p.size[slot], Math.max(0, node), dagtag, digest, bytes)) return false;
+    this.freePayload(slot);
+    p.flags[slot] &= ~PeerFlag.READS_OWN;
+    device.intervals.flags[p.interval[slot]] |= IvFlag.SENT;
+    return true;
+  }
+
+  private freePayload(slot: number): void {
     const { device } = this.peer;
     const p = device.resource.peerRequests;
-    for (let slot = p.next[after]; slot >= 0; slot = p.next[slot]) {
-      const flags = device.intervals.flags[p.interval[slot]];
-      if ((flags & (IvFlag.READY_TO_SEND | IvFlag.SENT)) === IvFlag.READY_TO_SEND) return slot;
-    }
-    return -1;
+    if (p.offset[slot] >= 0) device.arena.free(p.offset[slot], p.size[slot]);
+    p.offset[slot] = -1;
+  }
+
+  private send(slot: number): void {
+    if (this.unsent.length === 0 && this.sendOne(slot)) return;
+    this.unsent.push(slot);
+    this.peer.device.resource.wakeSenders();
   }
 
   private sendOne(slot: number): boolean {
@@ -349,34 +392,12 @@ export class ResyncTarget {
       const id = link.version < 122 ? 0xffffffff : -1;
       if (!sendAck(link.data, Cmd.RS_DATA_REQUEST, vnr, sector, id < 0 ? high : id, id < 0 ? slot + 1 : id, size, 0)) return false;
     } else {
-      const node = this.dagtagNode();
+      const node = dagtagNode(connection);
       if (!sendDagtagRequest(link.data, Cmd.RS_DAGTAG_REQ, vnr, sector, high, slot + 1, size, Math.max(0, node),
-        this.dagtagOf(node))) return false;
+        dagtagOf(connection, node))) return false;
     }
     device.intervals.flags[p.interval[slot]] |= IvFlag.SENT;
     return true;
-  }
-
-  /** The Primary whose newest write we know: the source must have it before it answers. */
-  private dagtagNode(): number {
-    const { resource } = this.peer.device;
-    if (resource.facts.role === Role.primary) return resource.nodeId;
-    let node = -1;
-    for (const other of resource.connectionList) {
-      if (!other.up || other.facts.peerRole !== Role.primary) continue;
-      if (node >= 0) {
-        this.peer.connection.fail('Disconnecting', 'Refusing to resync due to multiple remote primaries');
-        return -1;
-      }
-      node = other.nodeId;
-    }
-    return node >= 0 && resource.connections[node]!.writes.receivedDagtag ? node : -1;
-  }
-
-  private dagtagOf(node: number): number {
-    const { resource } = this.peer.device;
-    if (node < 0) return 0;
-    return node === resource.nodeId ? resource.requests.dagtag : resource.connections[node]!.writes.lastDagtag;
   }
 
   /** The block's data are on the disk, or will never be. */
@@ -389,7 +410,7 @@ export class ResyncTarget {
     const syncer = connection.link !== null && connection.link.version < 122;
     if (failed) peer.progress.failed += device.bits.count(peer, sector, size);
     else device.bits.clear(peer, sector, size);
-    if (connection.up && peer.facts.repl >= Repl.established) {
+    if (connection.up && peer.facts.repl >= Repl.established && (p.flags[slot] & PeerFlag.GONE) === 0) {
       const cmd = !failed ? Cmd.RS_WRITE_ACK : syncer ? Cmd.NEG_ACK : Cmd.RS_NEG_ACK;
       connection.writes.send(cmd, peer, sector, size, syncer ? -1 : p.generation[slot], syncer ? -1 : slot + 1);
     }
@@ -402,8 +423,7 @@ export class ResyncTarget {
     const p = device.resource.peerRequests;
     const iv = p.interval[slot];
     const sectors = p.size[slot] / 512;
-    if (this.unsent === slot) this.unsent = this.nextUnsent(slot);
-    if (p.offset[slot] >= 0) device.arena.free(p.offset[slot], p.size[slot]);
+    this.freePayload(slot);
     this.list.remove(slot);
     if (this.idle && this.peer.facts.repl !== Repl.syncTarget) this.idleSoon();
     device.intervals.remove(iv);
@@ -411,9 +431,10 @@ export class ResyncTarget {
     p.release(slot);
     this.peer.rsPending--;
     assert(this.peer.rsPending >= 0, 'more resync replies than requests');
-    this.sectorsIn += sectors;
+    const all = this.pace.cameBack(sectors);
     if (this.peer.facts.repl === Repl.syncTarget) this.peer.inSync.progress(this.finishedSector());
-    if (this.sectorsIn >= this.inFlight) this.allCameBack();
+    if (all) this.allCameBack();
+    this.peer.connection.writes.checkDrained();
   }
 
   /** All requests before it are over. */
@@ -422,17 +443,11 @@ export class ResyncTarget {
     return head < 0 ? this.position * SECTORS_PER_BLOCK : this.peer.device.resource.peerRequests.sector[head];
   }
 
-  /** Next round early, as far as c-max-rate allows. @spec uuid.md 7.6 last */
   private allCameBack(): void {
     if (this.peer.facts.repl !== Repl.syncTarget || this.position <= this.lastPosition) return;
-    const latency = this.peer.device.resource.env.clock.nowMs() - this.roundMs;
-    const receivedKiB = Math.max(1, this.sectorsIn / 2);
-    const { cMaxRate } = this.peer.facts;
-    const kickstart = receivedKiB < cMaxRate / 20 && latency < 50;
-    const interval = cMaxRate === 0 ? 0
-      : receivedKiB * Math.max(1, Math.floor(1024 / receivedKiB)) * 1000 / cMaxRate;
-    if (kickstart || interval <= latency) this.soon();
-    else if (interval < ROUND_MS) this.arm(interval - latency);
+    const ms = this.pace.earlyMs();
+    if (ms === 0) this.soon();
+    else if (ms < ROUND_MS) this.arm(ms);
   }
 
   private armNext(requested: number, wanted: number): void {
@@ -444,22 +459,10 @@ export class ResyncTarget {
     this.arm(requested > 0 && wanted > 0 ? ROUND_MS * Math.min(1, requested / wanted) : ROUND_MS);
   }
 
-  private throttled(): boolean {
-    const other = this.nonResyncSectors();
-    const busy = other - this.otherSectors > BUSY_SECTORS || this.peer.device.apBio(1) > 0;
-    this.otherSectors = other;
-    const now = this.peer.device.resource.env.clock.nowMs();
-    return mustThrottle(this.peer.facts.cMinRate, busy, this.peer.progress.recentRate(now));
-  }
-
-  private nonResyncSectors(): number {
-    return this.peer.device.readSectors + this.peer.device.writtenSectors - this.resyncSectors;
-  }
-
   private find(sector: number, size: number, idHigh: number, idLow: number): number {
     const { device, connection } = this.peer;
     const p = device.resource.peerRequests;
-    let slot = p.find(idHigh, idLow);
+    let slot = p.find(PeerReq.RS_WRITE, idHigh, idLow);
     if (connection.link !== null && connection.link.version < 122) {
       for (slot = this.list.head; slot >= 0; slot = p.next[slot]) {
         if (p.sector[slot] === sector && p.size[slot] === size) break;

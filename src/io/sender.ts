@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { BioFlag, BioOp } from '../host/block.ts';
+import type { Timer } from '../host/clock.ts';
 import type { PeerLink } from '../host/link.ts';
 import { Feature } from '../wire/features.ts';
+import { VNR_NONE } from '../wire/header.ts';
 import { DpFlag } from '../wire/packets/data.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { grown, grownF } from './intervals.ts';
 import { Net, Rq, RqEvent } from './mod.ts';
-import { Cmd, lastCommit, sendAck, sendBlock, sendNumber, sendRange, sendTrim, sendWords } from './packet-out.ts';
+import { Cmd, lastCommit, sendAck, sendBlock, sendEmpty, sendNumber, sendRange, sendTrim, sendWords } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 
 /** send.current_dagtag after connect: no next write can start there. @spec io.md 3.8 */
 const DAGTAG_GAP = 2049;
+
+/** A barrier with no write behind it waits so long for one to ride with: its ack only tells what to forget. */
+const BARRIER_DELAY_MS = 5;
 
 /** The sender of one connection: walks the transfer log in order. @spec io.md 1.7, 3.3 */
 export class Sender {
@@ -21,11 +26,16 @@ export class Sender {
   epochWrites = 0;
   seenAnyWrite = false;
   dagtag = -1;
+  /** Writes sent since the last unplug hint. */
+  private batch = 0;
   /** P_DAGTAG is to be sent since a volume's peer became a receiver. */
   dagtagDue = false;
   /** Barriers not yet acked, and when the last one went out. */
   barriersUnacked = 0;
   lastBarrierMs = 0;
+  /** A barrier waits for company; it has waited long enough. */
+  private barrierTimer: Timer | null = null;
+  private barrierDue = false;
   private readonly connection: ConnectionIo;
   /** Requests whose payload is on its way, in order. */
   private flightSlot = new Int32Array(256);
@@ -39,8 +49,10 @@ export class Sender {
 
   reset(): void {
     this.next = -1;
-    this.epochWrites = this.barriersUnacked = this.flightCount = 0;
-    this.seenAnyWrite = this.dagtagDue = false;
+    this.epochWrites = this.barriersUnacked = this.flightCount = this.batch = 0;
+    this.seenAnyWrite = this.dagtagDue = this.barrierDue = false;
+    this.barrierTimer?.cancel();
+    this.barrierTimer = null;
     this.dagtag = this.connection.resource.requests.dagtag - DAGTAG_GAP;
   }
 
@@ -77,8 +89,28 @@ export class Sender {
       // The event may have taken the entry out of the log, and then moved `next` already.
       if (this.next === slot) this.next = requests.pool.tlNext[slot];
     }
+    this.unplug(link);
     if (this.dagtagDue && !this.sendDagtag(link, requests.dagtag)) return;
-    if (this.seenAnyWrite && this.epoch !== requests.epoch) this.closeEpoch(link, requests.epoch);
+    if (this.seenAnyWrite && this.epoch !== requests.epoch) this.endOfEpoch(link, requests.epoch);
+  }
+
+  /** Nothing follows for now. Whoever waits for what a barrier ack sets free does not wait for company as well. */
+  private endOfEpoch(link: PeerLink, epoch: number): void {
+    const { resource } = this.connection;
+    if (this.epochWrites === 0 || this.barrierDue || resource.barriersUrgent) this.closeEpoch(link, epoch);
+    else this.barrierTimer ??= resource.env.clock.timer('P_BARRIER', BARRIER_DELAY_MS, this.barrierTimeout);
+  }
+
+  private readonly barrierTimeout = (): void => {
+    this.barrierTimer = null;
+    this.barrierDue = true;
+    this.connection.resource.wakeSenders();
+  };
+
+  /** Behind the last of several writes: a hint only, left out without room. @spec io.md 3.7 */
+  private unplug(link: PeerLink): void {
+    if (this.batch > 1) sendEmpty(link.data, Cmd.UNPLUG_REMOTE, VNR_NONE);
+    this.batch = 0;
   }
 
   /** All up to this position left our memory. */
@@ -119,6 +151,7 @@ export class Sender {
     }
     if (!this.sendData(link, peer, slot)) return false;
     this.epochWrites++;
+    this.batch++;
     this.dagtag = pool.dagtag[slot];
     this.dagtagDue = false;
     const sentMs = pool.sentMs[nodeId] as Float64Array;
@@ -216,6 +249,7 @@ export class Sender {
       this.lastBarrierMs = this.connection.resource.env.clock.nowMs();
     }
     this.epoch = epoch;
+    this.barrierDue = false;
     return true;
   }
 

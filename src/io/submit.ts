@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { LogLevel } from '../host/log.ts';
 import { Disk } from '../state/states.ts';
+import { checkCongestion, OnCongestion } from './congestion.ts';
 import type { DeviceIo } from './device-io.ts';
 import { IvFlag } from './intervals.ts';
 import { Rq, RqEvent } from './mod.ts';
@@ -32,7 +33,7 @@ function submitWrite(device: DeviceIo, slot: number): void {
   const { requests } = resource;
   const { pool } = requests;
   requests.dagtag += pool.size[slot] / 512;
-  pool.dagtag[slot] = requests.dagtag;
+  pool.dagtag[slot] = requests.lastWriteDagtag = requests.dagtag;
   pool.epoch[slot] = requests.epoch;
   requests.epochWrites++;
   requests.append(slot);
@@ -42,7 +43,8 @@ function submitWrite(device: DeviceIo, slot: number): void {
   for (let i = 0; i < connectionList.length; i++) {
     const connection = connectionList[i];
     const { facts } = connection.peers[device.index];
-    const route = connection.up ? routeWrite(facts.pdisk, facts.repl) : Route.nothing;
+    const route = connection.connected ? routeWrite(facts.pdisk, facts.repl) : Route.nothing;
+    if (connection.facts.onCongestion !== OnCongestion.block && connection.connected) checkCongestion(connection, device);
     if (route === Route.nothing) continue;
     if (route === Route.data) {
       targets++;
@@ -68,7 +70,7 @@ function submitWrite(device: DeviceIo, slot: number): void {
 function submitFlush(device: DeviceIo, slot: number): void {
   const { requests, connectionList } = device.resource;
   for (const connection of connectionList) {
-    if (connection.up && connection.peers[device.index].facts.pdisk === Disk.upToDate) {
+    if (connection.connected && connection.peers[device.index].facts.pdisk === Disk.upToDate) {
       requests.mod(slot, RqEvent.BARRIER_SENT, connection.nodeId);
     }
   }

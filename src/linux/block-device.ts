@@ -4,7 +4,7 @@ import type { BlockDevice, BlockHandler, DeviceLimits } from '../host/block.ts';
 import type { BackingFile, LowerDevice, LowerHandler } from '../host/lower.ts';
 import { LinuxArena } from './arena.ts';
 import type { LinuxBacking } from './backing.ts';
-import { EventWord, Ioctls, LimitFlag, OpenFlag, OpWord, Policy, Role, ShimEvent, ShimOp, dataArena, shimMaxIo } from './shim-abi.ts';
+import { EventWord, Ioctls, LimitFlag, LowerDoneFlag, OpenFlag, OpWord, Policy, Role, ShimEvent, ShimOp, dataArena, shimMaxIo } from './shim-abi.ts';
 import { ShimLowerDevice } from './shim-lower.ts';
 import { ShimError } from './shim.ts';
 import type { DeviceSink, ShimChannel } from './shim.ts';
@@ -147,7 +147,8 @@ export class ShimBlockDevice implements BlockDevice, DeviceSink {
     const { events } = this.shim;
     const handler = this.handler;
     if (type === ShimEvent.lowerDone) {
-      this.lowers[events[at]! >>> 8 & 0xff]!.done(events[at + EventWord.tag]!, events[at + EventWord.error]!);
+      this.lowers[events[at]! >>> 8 & 0xff]!.done(events[at + EventWord.tag]!, events[at + EventWord.error]!,
+        (events[at]! >>> 16 & LowerDoneFlag.stable) !== 0);
       return;
     }
     if (type === ShimEvent.backingQuiet) {

@@ -67,6 +67,7 @@ export class ShimBlockFrontend implements BlockFrontend {
     const flags = info.getUint32(12, true);
     return {
       device,
+      sectors: Number(info.getBigUint64(24, true)),
       openTotal: info.getUint32(8, true),
       openWriters: (flags & DeviceFlag.writers) !== 0,
       readopt: (role: 'data' | 'meta', handler: LowerHandler, quiet: () => void): LowerDevice | null => {

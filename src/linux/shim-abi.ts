@@ -26,6 +26,7 @@ export const ShimOp = { complete: 1, lower: 2, policy: 3, openAnswer: 4, drained
 export const OpWord = { type: 0, device: 1, tag: 2, error: 3, sector: 4, offset: 6, bytes: 8, cookie: 9, role: 10 } as const;
 
 export const Policy = { readBypass: 1 } as const;
+export const LowerDoneFlag = { stable: 128 } as const;
 export const OpenFlag = { write: 1, excl: 2, ndelay: 4 } as const;
 export const RequestFlag = { dump: 1, capable: 2, ack: 4 } as const;
 export const ReplyFlag = { more: 1, atClose: 2 } as const;
@@ -36,6 +37,7 @@ export const Role = { data: 0, meta: 1 } as const;
 export const shimMaxMessage = 64 << 10;
 export const shimMaxDump = 64 << 20;
 export const shimMaxIo = 1 << 20;
+export const shimMaxLower = 8192;
 export const dataArena = 0;
 
 /** An ioctl: number, size of its structure and direction, as _IOC does it. */

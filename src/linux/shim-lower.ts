@@ -1,15 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
 import type { Arena } from '../host/arena.ts';
-import type { LowerDevice, LowerHandler, LowerLimits, LowerOp } from '../host/lower.ts';
+import { LowerOp, type LowerDevice, type LowerHandler, type LowerLimits } from '../host/lower.ts';
 import type { LinuxArena } from './arena.ts';
-import { Ioctls, LimitFlag, OpWord, ShimOp } from './shim-abi.ts';
+import { Ioctls, LimitFlag, OpWord, ShimOp, shimMaxLower } from './shim-abi.ts';
 import type { ShimChannel } from './shim.ts';
 
-/** A backing device that the shim has claimed, in one role of one device. */
+/** Places of the queue that are given back at once. */
+const FORGET_AT = 1024;
+
+/** An operation that the shim has no room for. */
+interface Waiting {
+  readonly op: LowerOp;
+  readonly flags: number;
+  readonly sector: number;
+  readonly sizeBytes: number;
+  readonly arena: Arena | null;
+  readonly offset: number;
+  readonly cookie: number;
+  readonly bioTag: number;
+}
+
+/**
+ * A backing device that the shim has claimed, in one role of one device. The shim refuses more than so many operations at
+ * once; those beyond wait here, in order.
+ */
 export class ShimLowerDevice implements LowerDevice {
   readonly id: number;
   limits: LowerLimits;
+  /** True at first: an engine before may have written. */
+  unflushed = true;
   /** Told once when nothing of dead engines is in flight any more. */
   quiet: (() => void) | null = null;
   private readonly shim: ShimChannel;
@@ -18,6 +38,8 @@ export class ShimLowerDevice implements LowerDevice {
   private readonly handler: LowerHandler;
   private readonly released: () => void;
   private flying = 0;
+  private waiting: Waiting[] = [];
+  private waitingFirst = 0;
 
   constructor(shim: ShimChannel, device: number, role: number, answer: DataView, handler: LowerHandler,
     released: () => void) {
@@ -33,7 +55,14 @@ export class ShimLowerDevice implements LowerDevice {
   submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     cookie: number, bioTag: number): void {
     assert(sector >= 0 && sector * 512 + sizeBytes <= this.limits.sectors * 512, 'an operation lies on its device');
+    if (this.flying < shimMaxLower) this.put(op, flags, sector, sizeBytes, arena, offset, cookie, bioTag);
+    else this.waiting.push({ op, flags, sector, sizeBytes, arena, offset, cookie, bioTag });
+  }
+
+  private put(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
+    cookie: number, bioTag: number): void {
     this.flying++;
+    if (op === LowerOp.flush) this.unflushed = false;
     const { shim } = this;
     const at = shim.op(ShimOp.lower, op, flags, this.device);
     const words = shim.opWords;
@@ -47,7 +76,7 @@ export class ShimLowerDevice implements LowerDevice {
     shim.publish();
   }
 
-  inFlight(): number { return this.flying; }
+  inFlight(): number { return this.flying + this.waiting.length - this.waitingFirst; }
 
   refresh(): LowerLimits {
     this.limits = limitsOf(this.call('size of the backing device', Ioctls.backingInfo));
@@ -55,14 +84,25 @@ export class ShimLowerDevice implements LowerDevice {
   }
 
   release(): void {
-    assert(this.flying === 0, 'nothing is in flight at release');
+    assert(this.inFlight() === 0, 'nothing is in flight at release');
     this.call('release of the backing device', Ioctls.backingRelease);
     this.released();
   }
 
-  done(cookie: number, errno: number): void {
+  done(cookie: number, errno: number, stable: boolean): void {
     this.flying--;
+    if (!stable) this.unflushed = true;
+    if (this.waiting.length > 0) this.putNext();
     this.handler.lowerDone(cookie, errno);
+  }
+
+  private putNext(): void {
+    const w = this.waiting[this.waitingFirst++]!;
+    if (this.waitingFirst === this.waiting.length || this.waitingFirst === FORGET_AT) {
+      this.waiting.splice(0, this.waitingFirst);
+      this.waitingFirst = 0;
+    }
+    this.put(w.op, w.flags, w.sector, w.sizeBytes, w.arena, w.offset, w.cookie, w.bioTag);
   }
 
   private call(what: string, ioctl: typeof Ioctls.backingInfo): DataView {

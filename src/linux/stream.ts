@@ -24,7 +24,9 @@ export class LinuxStream implements Stream {
   private markedFlush = -1;
   private write = 0;
   private reserved = 0;
+  /** The shared memory is another stream's some time after this is false. */
   private open = true;
+  private receivedMs = 0;
 
   constructor(turn: LinuxTurn, slot: number) {
     const info = turn.native.streamInfo(slot);
@@ -66,8 +68,9 @@ export class LinuxStream implements Stream {
 
   reserve(bytes: number): number {
     assert(bytes > 0 && bytes < Sizes.outputBytes / 2, 'a packet without payload is small');
+    if (!this.open) return -1;
     const queued = this.words[Queue.tail]! - this.words[Queue.head]!;
-    if (!this.open || queued + this.reserved >= Sizes.segmentsMax) return this.full();
+    if (queued + this.reserved >= Sizes.segmentsMax) return this.full();
     if (queued === 0 && this.reserved === 0) {
       this.write = 0;
       this.words[Queue.read] = 0;
@@ -105,14 +108,15 @@ export class LinuxStream implements Stream {
     return position;
   }
 
-  queuedBytes(): number { return this.floats[Queue.committed]! - this.floats[Queue.sent]!; }
+  queuedBytes(): number { return this.open ? this.floats[Queue.committed]! - this.floats[Queue.sent]! : 0; }
 
   unackedBytes(): number { return this.open ? this.turn.native.streamUnacked(this.slot) + this.queuedBytes() : 0; }
 
-  lastReceivedMs(): number { return this.floats[Queue.receivedMs]!; }
+  lastReceivedMs(): number { return this.open ? this.floats[Queue.receivedMs]! : this.receivedMs; }
 
   close(lingerMs: number): void {
     if (!this.open) return;
+    this.receivedMs = this.lastReceivedMs();
     this.open = false;
     this.turn.native.streamClose(this.slot, lingerMs);
     this.turn.forgetStream(this.slot, this);

@@ -10,6 +10,8 @@ import type { LinuxTurn } from './turn.ts';
 export class UringLowerDevice implements LowerDevice {
   readonly id: number;
   limits: LowerLimits;
+  /** Nobody tells. */
+  readonly unflushed = true;
   private readonly turn: LinuxTurn;
   private readonly fd: number;
   private flying = 0;

@@ -19,6 +19,8 @@ import type { MdLayout } from './layout.ts';
 import type { MdIo, MdJob } from './md-io.ts';
 import { WaiterRing } from './waiter-ring.ts';
 
+const ENODEV = 19;
+
 export interface ActivityLogHandler {
   /**
    * All extents of a request that had to wait are referenced and durable. errno ≠ 0: the transaction could not be
@@ -81,6 +83,8 @@ export class ActivityLog {
   #updates = true;
   /** Some extent became active while nothing was written. */
   #unlogged = false;
+  #held = false;
+  #abandoned = false;
   #ringLeft = 0;
   #ringJob: MdJob | null = null;
   #layout: MdLayout;
@@ -132,7 +136,7 @@ export class ActivityLog {
   begin(first: number, last: number, token: number): boolean {
     assert(first >= 0 && last >= first && last - first < alUpdatesPerTransaction, 'bad extent range');
     assert(token >= 0, 'bad token');
-    if (!this.#starving && !this.#stale && this.slots.allCommitted(first, last)) {
+    if (!this.#starving && !this.#held && !this.#stale && this.slots.allCommitted(first, last)) {
       for (let extent = first; extent <= last; extent++) this.slots.get(this.slots.find(extent));
       this.hits += last - first + 1;
       return true;
@@ -169,6 +173,13 @@ export class ActivityLog {
     return false;
   }
 
+  /** The disk goes: who waits goes on without it, nothing is written any more. Only with no transaction in flight. */
+  abandon(): void {
+    assert(!this.#transaction, 'activity log given up under a transaction');
+    this.#abandoned = true;
+    for (const ring of [this.#staged, this.#waiting]) this.#tellAll(ring, ENODEV);
+  }
+
   /** Is any extent of first..last referenced? */
   isActive(first: number, last: number): boolean {
     for (let extent = first; extent <= last; extent++) {
@@ -186,6 +197,17 @@ export class ActivityLog {
     assert(this.idle, 'activity log shrunk while in use');
     this.slots.clear();
     this.#unlogged = false;
+  }
+
+  /** Everybody waits from now on, also for extents that are active, until `release`. The one transaction that runs ends. */
+  hold(): void {
+    assert(!this.#held, 'activity log held twice');
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#queuePump();
   }
 
   /** The log moved or changed its stripes. Only with no transaction in flight; `rewriteRing` must follow. */
@@ -218,6 +240,7 @@ export class ActivityLog {
   }
 
   #pump(): void {
+    if (this.#held || this.#abandoned) return;
     if (this.#stale && !this.#transaction) this.#restate(Math.ceil(this.slots.count / alContextPerTransaction), this.#restated);
     while (!this.#transaction && this.#waiting.size > 0) {
       const before = this.#staged.size;
@@ -341,9 +364,13 @@ export class ActivityLog {
   }
 
   #deliver(errno: number): void {
-    for (let left = this.#staged.size; left > 0; left--) {
-      const token = this.#staged.token[this.#staged.head];
-      this.#staged.shift();
+    this.#tellAll(this.#staged, errno);
+  }
+
+  #tellAll(ring: WaiterRing, errno: number): void {
+    for (let left = ring.size; left > 0; left--) {
+      const token = ring.token[ring.head];
+      ring.shift();
       if (token >= 0) this.#o.handler.alActive(token, errno);
     }
   }

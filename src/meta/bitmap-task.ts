@@ -10,6 +10,8 @@ export const sliceWords = 1 << 18;
 export type SlotWork =
   | { readonly kind: 'set' | 'clear'; readonly slots: readonly number[] }
   | { readonly kind: 'copy'; readonly slots: readonly number[]; readonly from: number }
+  /** What is set in `from` is set as well; what is set stays. */
+  | { readonly kind: 'join'; readonly slots: readonly number[]; readonly from: number }
   | { readonly kind: 'recount' };
 
 /** One piece of work at a time; `done` is called in a later turn, never from `start`. */
@@ -78,7 +80,14 @@ export class BitmapTask {
       case 'set': this.#bitmap.fillWords(slot, this.#word, this.#sliceWords, 1); break;
       case 'clear': this.#bitmap.fillWords(slot, this.#word, this.#sliceWords, 0); break;
       case 'copy': this.#bitmap.copyWords(slot, work.from, this.#word, this.#sliceWords); break;
+      case 'join': this.#join(slot, work.from); break;
       case 'recount': this.#bitmap.recountWords(slot, this.#word, this.#sliceWords); break;
     }
+  }
+
+  #join(slot: number, from: number): void {
+    const words = new Uint32Array(Math.min(this.#sliceWords, this.#bitmap.words - this.#word));
+    this.#bitmap.readWords(from, this.#word, words);
+    this.#bitmap.mergeWords(slot, this.#word, words);
   }
 }

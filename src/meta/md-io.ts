@@ -30,6 +30,9 @@ export class MdIo {
   readonly #sector: Float64Array;
   readonly #offset: Float64Array;
   readonly #free: Int32Array;
+  /** Operations count from 1: which one each cookie stands for. */
+  readonly #operation: Float64Array;
+  #operations = 0;
   #freeCount: number;
 
   constructor(lower: LowerDevice, arena: MetaArena, cookieBase: number, data: LowerDevice | null = null) {
@@ -46,6 +49,16 @@ export class MdIo {
     this.#jobs = new Array<MdJob | null>(cookieCount).fill(null);
     this.#free = Int32Array.from({ length: cookieCount }, (_, i) => cookieCount - 1 - i);
     this.#freeCount = cookieCount;
+    this.#operation = new Float64Array(cookieCount);
+  }
+
+  /** Number of the oldest operation in flight, 0: none is. */
+  oldest(): number {
+    let oldest = 0;
+    for (let i = 0; i < this.#jobs.length; i++) {
+      if (this.#jobs[i] !== null && (oldest === 0 || this.#operation[i]! < oldest)) oldest = this.#operation[i]!;
+    }
+    return oldest;
   }
 
   /** Cookies that super block, activity log and bitmap together never exceed. */
@@ -95,6 +108,7 @@ export class MdIo {
     assert(sizeBytes % 4096 === 0 && sector % 8 === 0, 'meta-data I/O is in aligned 4 KiB blocks');
     const index = this.#free[--this.#freeCount];
     this.#jobs[index] = job;
+    this.#operation[index] = ++this.#operations;
     return index;
   }
 

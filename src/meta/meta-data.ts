@@ -42,6 +42,7 @@ export class MetaData {
   #written = 0;
   #writing = 0;
   #timer: Timer | null = null;
+  #guarded = false;
   #waiting: { readonly change: number; readonly job: MdJob }[] = [];
   readonly #job: MdJob;
 
@@ -118,6 +119,15 @@ export class MetaData {
     if (differs) this.markDirty();
   }
 
+  /**
+   * While on, what is written says that every peer needs a full sync and that the activity log is off: whatever happens to
+   * activity log and bitmap meanwhile, a crash costs a resync and no data. @spec metadata.md 9
+   */
+  guard(on: boolean): void {
+    this.#guarded = on;
+    this.markDirty();
+  }
+
   /** The memory differs from the disk: written after 5 s unless somebody syncs before. */
   markDirty(): void {
     this.#changes++;
@@ -178,7 +188,7 @@ export class MetaData {
     if (this.#writing !== 0) return;
     this.#writing = this.#changes;
     const { arena } = this.#io;
-    encodeSuperBlock(this.superBlock, arena.bytes.subarray(this.#bufferOffset, this.#bufferOffset + blockBytes));
+    encodeSuperBlock(this.#guarded ? guarded(this.superBlock) : this.superBlock, arena.bytes.subarray(this.#bufferOffset, this.#bufferOffset + blockBytes));
     const flags = LowerFlag.preflush | LowerFlag.fua | LowerFlag.sync | LowerFlag.meta;
     this.#io.write(flags, this.#layout.superBlockSector, blockBytes, this.#bufferOffset, this.#job);
   }
@@ -200,3 +210,8 @@ export class MetaData {
     for (const { job } of told) job.done(errno);
   }
 }
+
+const guarded = (sb: SuperBlock): SuperBlock => ({
+  ...sb, flags: (sb.flags | MDF.alDisabled) >>> 0,
+  peers: sb.peers.map((peer) => ({ ...peer, flags: (peer.flags | MDF_PEER.fullSync) >>> 0 })),
+});

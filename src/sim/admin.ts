@@ -38,7 +38,18 @@ export class KernelAdmin {
   end(id: number, messages: readonly Uint8Array[]): void {
     const entry = this.waiting.get(id);
     this.waiting.delete(id);
-    if (entry) this.world.at(0.01, 'admin reply', () => entry.answer(messages));
+    if (entry) this.world.at(0.01, 'admin reply', () => this.#answer(entry.answer, messages));
+  }
+
+  /** The machine is gone, and whoever waited for an answer with it: they get none. */
+  crashed(): void {
+    for (const entry of this.waiting.values()) this.#answer(entry.answer, []);
+    this.waiting.clear();
+  }
+
+  #answer(answer: Answer, messages: readonly Uint8Array[]): void {
+    this.world.woken = true;
+    answer(messages);
   }
 }
 

@@ -86,6 +86,11 @@ export class KernelDevice {
     return id;
   }
 
+  /** The opener gives up waiting. */
+  openGone(id: number): void {
+    if (this.opens.delete(id)) this.front?.announceOpenGone(id);
+  }
+
   /** `done`: close(2) returns; a last close of a writer waits for the engine. */
   close(done: () => void = () => {}): void {
     assert(this.openTotal > 0, 'closed as often as opened');
@@ -156,8 +161,9 @@ class SimLower implements LowerDevice {
     });
   }
 
+  get unflushed(): boolean { return this.#claim.disk.unflushed; }
   inFlight(): number { return this.#claim.inFlight; }
-  refresh(): LowerLimits { return this.limits; }
+  refresh(): LowerLimits { return this.limits = this.#claim.disk.limits; }
   release(): void {
     assert(this.#claim.inFlight === 0, 'a claim is given up with nothing in flight');
     for (const [role, claim] of this.#kernel.claims) if (claim === this.#claim) this.#kernel.claims.delete(role);
@@ -239,8 +245,11 @@ export class SimBlockDevice implements BlockDevice {
 
   announceOpen(id: number): void {
     const { write } = this.#kernel.opens.get(id)!;
-    if (this.#started) this.#life.later(0.005, 'open', () => this.#handler?.open(id, write, false, false, 1, 'sim'));
+    if (!this.#started) return;
+    this.#life.later(0.005, 'open', () => { if (this.#kernel.opens.has(id)) this.#handler?.open(id, write, false, false, 1, 'sim'); });
   }
+
+  announceOpenGone(id: number): void { this.#life.later(0.005, 'open gone', () => this.#handler?.openGone(id)); }
 
   announceClose(waits: boolean): void {
     this.#life.later(0, 'close', () => {
@@ -348,7 +357,7 @@ export class SimBlockFrontend implements BlockFrontend {
     return living.map((kernel) => {
       const device = new SimBlockDevice(kernel, this.#life, false);
       return {
-        device, openTotal: kernel.openTotal, openWriters: kernel.openWriters,
+        device, sectors: kernel.capacity, openTotal: kernel.openTotal, openWriters: kernel.openWriters,
         readopt: device.readopt.bind(device), start: device.start.bind(device),
       };
     });

@@ -24,6 +24,8 @@ export interface ClusterOptions {
   readonly net?: Partial<NetConf>;
   readonly resource?: Partial<ResourceOpts>;
   readonly disk?: Partial<DiskConf>;
+  /** Node ids without disks, on purpose; the others keep no bitmap for them. */
+  readonly diskless?: readonly number[];
 }
 
 const RESOURCE = 'r0';
@@ -64,8 +66,10 @@ export class SimCluster {
     for (let id = 0; id < options.nodes; id++) {
       const member = new SimMember(this.world, this.fabric, id);
       this.members.push(member);
+      if (this.isDiskless(id)) continue;
+      const slots = options.nodes - 1 - (options.diskless?.length ?? 0);
       for (let v = 0; v < options.volumes; v++) {
-        createSuperBlock(member.node.addDisk(`/dev/disk${v}`, options.diskSectors), options.nodes - 1);
+        createSuperBlock(member.node.addDisk(`/dev/disk${v}`, options.diskSectors), Math.max(1, slots));
       }
     }
   }
@@ -89,25 +93,43 @@ export class SimCluster {
     }
   }
 
-  /** drbdadm up. */
+  isDiskless(id: number): boolean { return this.options.diskless?.includes(id) ?? false; }
+
+  /** drbdadm up; throws at the first refusal. */
   async up(id: number): Promise<void> {
-    const { setup } = this.members[id]!;
-    const ok = async (answer: Promise<Answer>): Promise<void> => {
+    for (const { name, run } of this.upSteps(id)) {
+      const answer = run();
+      if (!answer) continue;
       const { code, text } = await this.admin(answer);
-      assert(code === 101 || code === 1, `up of n${id}: ${code} ${text}`);
-    };
-    await ok(setup.newResource(RESOURCE, id, this.options.resource));
-    for (let v = 0; v < this.options.volumes; v++) await ok(setup.newMinor(RESOURCE, this.minor(id, v), v));
-    for (const peer of this.members) {
-      if (peer.id === id) continue;
-      await ok(setup.newPeer(RESOURCE, peer.id, { name: peer.node.name,
-        wireProtocol: this.options.wireProtocol, ...this.options.net }));
-      await ok(setup.newPath(RESOURCE, peer.id, sockaddr(this.members[id]!.node.address, this.port(id, peer.id)),
-        sockaddr(peer.node.address, this.port(peer.id, id))));
+      assert(code === 101 || code === 1, `${name} of n${id}: ${code} ${text}`);
     }
-    for (const disk of this.members[id]!.node.disks.values()) applyActivityLog(disk);
-    for (let v = 0; v < this.options.volumes; v++) await ok(setup.attach(this.minor(id, v), `/dev/disk${v}`, this.options.disk));
-    for (const peer of this.members) if (peer.id !== id) await ok(setup.connect(RESOURCE, peer.id));
+  }
+
+  /** What drbdadm up does, one command after the other. */
+  upSteps(id: number): { readonly name: string; readonly run: () => Promise<Answer> | null }[] {
+    const { setup, node } = this.members[id]!;
+    const { options } = this;
+    const peers = this.members.filter((m) => m.id !== id);
+    const volumes = Array.from({ length: options.volumes }, (_, v) => v);
+    const diskless = this.isDiskless(id);
+    return [
+      { name: 'new-resource', run: () => setup.newResource(RESOURCE, id, options.resource) },
+      ...volumes.map((v) => ({ name: 'new-minor', run: () => setup.newMinor(RESOURCE, this.minor(id, v), v,
+        diskless ? { intentionalDiskless: true } : {}) })),
+      ...peers.flatMap((peer) => [
+        { name: 'new-peer', run: () => setup.newPeer(RESOURCE, peer.id, { name: peer.node.name,
+          wireProtocol: options.wireProtocol, ...options.net }) },
+        { name: 'new-path', run: () => setup.newPath(RESOURCE, peer.id, sockaddr(node.address, this.port(id, peer.id)),
+          sockaddr(peer.node.address, this.port(peer.id, id))) },
+        ...this.isDiskless(peer.id) ? volumes.map((v) => ({ name: 'peer-device-options',
+          run: () => setup.peerDeviceOptions(RESOURCE, peer.id, v, { bitmap: false }) })) : [],
+      ]),
+      ...diskless ? [] : volumes.flatMap((v) => [
+        { name: 'apply-al', run: () => { applyActivityLog(node.disks.get(`/dev/disk${v}`)!); return null; } },
+        { name: 'attach', run: () => setup.attach(this.minor(id, v), `/dev/disk${v}`, options.disk) },
+      ]),
+      ...peers.map((peer) => ({ name: 'connect', run: () => setup.connect(RESOURCE, peer.id) })),
+    ];
   }
 
   minor(id: number, volume: number): number { return id * 100 + volume; }

@@ -4,7 +4,8 @@ import { encodeAlInitialized } from '../meta/al-transaction.ts';
 import { crc32c } from '../meta/crc32c.ts';
 import { mdLayout } from '../meta/layout.ts';
 import { blockBytes, bmBytesPerBit, historyUuids, nodeIdMax, sectorsPerBlock } from '../meta/limits.ts';
-import { encodeSuperBlock, MdMagic, uuidJustCreated } from '../meta/super-block.ts';
+import { decodeSuperBlock, encodeSuperBlock, MdMagic, uuidJustCreated } from '../meta/super-block.ts';
+import type { SuperBlock } from '../meta/super-block.ts';
 import { MDF } from '../meta/flags.ts';
 import type { SimDisk } from './disk.ts';
 
@@ -24,4 +25,12 @@ export function createSuperBlock(disk: SimDisk, maxPeers: number): void {
     historyUuids: Array.from({ length: historyUuids }, () => 0n),
   }, block);
   disk.writeBytes(layout.superBlockSector, block);
+}
+
+/** drbdmeta set-gi and the like, on a disk that is not attached. */
+export function editSuperBlock(disk: SimDisk, change: (superBlock: SuperBlock) => SuperBlock): void {
+  const { superBlockSector } = mdLayout({ metaDevIdx: INTERNAL, mdCapacity: disk.limits.sectors, bmMaxPeers: 1, alStripes: 1, alStripeSize4k: 8 });
+  const block = disk.readBytes(superBlockSector, sectorsPerBlock);
+  encodeSuperBlock(change(decodeSuperBlock(block)), block);
+  disk.writeBytes(superBlockSector, block);
 }

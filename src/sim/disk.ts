@@ -26,18 +26,25 @@ export interface DiskFaults {
   writeErrorChance: number;
   /** Nothing ends any more while true. */
   stopped: boolean;
+  /** What happens to one operation that is due; null: what the other fields say. */
+  each: ((op: LowerOp, sector: number, sizeBytes: number) => 'hold' | 'fail' | null) | null;
 }
+
+interface Writing { op: LowerOp; sector: number; count: number; arena: Arena | null; offset: number }
 
 export class SimDisk {
   readonly path: string;
-  readonly limits: LowerLimits;
-  readonly faults: DiskFaults = { minMs: 0.05, maxMs: 0.5, readErrorChance: 0, writeErrorChance: 0, stopped: false };
+  limits: LowerLimits;
+  readonly faults: DiskFaults = { minMs: 0.05, maxMs: 0.5, readErrorChance: 0, writeErrorChance: 0, stopped: false,
+    each: null };
   readonly #world: World;
   /** What a read returns. */
   readonly #cache: Map<number, Content>;
   /** What a power failure may bring back: content before the writes that are not on stable storage yet. */
   readonly #unstable = new Map<number, Content>();
+  readonly #inFlight = new Set<Writing>();
   readonly #held: (() => void)[] = [];
+  readonly #opNames: readonly string[];
   /** Counts power failures: an operation belongs to the time between two of them. */
   #power = 0;
   claimedBy: object | null = null;
@@ -46,12 +53,22 @@ export class SimDisk {
   constructor(world: World, path: string, sectors: number, minor: number) {
     this.#world = world;
     this.path = path;
+    this.#opNames = Object.keys(LowerOp).map((op) => `${path} ${op}`);
     this.#cache = new Map();
     this.limits = {
       sectors, logicalBlockBytes: 512, physicalBlockBytes: 512, maxIoBytes: 1 << 20, maxDiscardSectors: 0x7fffff,
       discardGranularityBytes: 4096, discardZeroesIfAligned: true, maxWriteZeroesSectors: 0x7fffff, rotational: false,
       name: path.slice(path.lastIndexOf('/') + 1), major: 254, minor,
     };
+  }
+
+  /** Would a power failure now take something back? */
+  get unflushed(): boolean { return this.#unstable.size > 0; }
+
+  /** As lvextend does it, under whoever has it open. */
+  grow(sectors: number): void {
+    assert(sectors >= this.limits.sectors, 'a disk only grows');
+    this.limits = { ...this.limits, sectors };
   }
 
   tag(sector: number): number {
@@ -76,22 +93,47 @@ export class SimDisk {
     }
   }
 
+  /** Another disk in its place: all zero. */
+  wipe(): void { this.#cache.clear(); this.#unstable.clear(); }
+
   /** Starts an operation; `done` comes later, with what went wrong. The data of a write are taken when it ends. */
   submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     done: (errno: number) => void): void {
     this.operations++;
-    const stableBefore = op === LowerOp.flush || flags & LowerFlag.preflush ? [...this.#unstable.keys()] : [];
+    const flushed = op === LowerOp.flush || flags & LowerFlag.preflush ? this.#snapshot() : [];
     const power = this.#power;
+    const writing = op === LowerOp.read || op === LowerOp.flush ? null : { op, sector, count: sizeBytes / SECTOR, arena, offset };
+    if (writing) this.#inFlight.add(writing);
     const finish = (): void => {
       if (power !== this.#power) return;
-      if (this.faults.stopped) { this.#held.push(finish); return; }
+      const fate = this.faults.each?.(op, sector, sizeBytes) ?? null;
+      if (this.faults.stopped || fate === 'hold') { this.#held.push(finish); return; }
+      if (writing) this.#inFlight.delete(writing);
+      if (fate === 'fail') return done(EIO);
       const chance = op === LowerOp.read ? this.faults.readErrorChance : this.faults.writeErrorChance;
       if (chance > 0 && this.#world.random.chance(chance)) return done(EIO);
-      for (const s of stableBefore) this.#unstable.delete(s);
+      this.#flushed(flushed);
       this.#apply(op, flags, sector, sizeBytes / SECTOR, arena, offset);
       done(0);
     };
-    this.#world.at(this.#world.random.between(this.faults.minMs, this.faults.maxMs), `${this.path} op ${op}`, finish);
+    this.#world.at(this.#world.random.between(this.faults.minMs, this.faults.maxMs), this.#opNames[op]!, finish);
+  }
+
+  /** What a flush that starts now makes stable: sector, content, sector, content … */
+  #snapshot(): (number | Content)[] {
+    const found: (number | Content)[] = [];
+    for (const sector of this.#unstable.keys()) found.push(sector, this.#cache.get(sector) ?? 0);
+    return found;
+  }
+
+  #flushed(snapshot: readonly (number | Content)[]): void {
+    for (let i = 0; i < snapshot.length; i += 2) {
+      const sector = snapshot[i] as number;
+      const content = snapshot[i + 1]!;
+      if (!this.#unstable.has(sector)) continue;
+      if (this.#cache.get(sector) === content) this.#unstable.delete(sector);
+      else this.#unstable.set(sector, content);
+    }
   }
 
   resume(): void {
@@ -102,10 +144,14 @@ export class SimDisk {
   /** Power fails: unstable sectors may fall back to what they were. Operations in flight never end. */
   powerFailure(): void {
     this.#power++;
-    for (const [sector, before] of this.#unstable) {
-      if (this.#world.random.chance(0.5)) this.#cache.set(sector, before);
+    const { random } = this.#world;
+    for (const [sector, before] of this.#unstable) if (random.chance(0.5)) this.#cache.set(sector, before);
+    for (const { op, sector, count, arena, offset } of this.#inFlight) {
+      const torn = random.fraction();
+      for (let i = 0; i < count; i++) if (random.chance(torn)) this.#cache.set(sector + i, content(op, arena, offset + i * SECTOR));
     }
     this.#unstable.clear();
+    this.#inFlight.clear();
     this.#held.length = 0;
     this.claimedBy = null;
   }

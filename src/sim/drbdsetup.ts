@@ -4,7 +4,7 @@ import { decodeNest, encodePartial, UTILS } from '../genl/codec.ts';
 import type { CfgContext } from '../genl/command-attrs.ts';
 import { cfgContext, cfgReply, connectParms, disconnectParms, setRoleParms } from '../genl/command-attrs.ts';
 import { deviceConf, diskConf, netConf, pathParms, peerDeviceConf, resourceOpts } from '../genl/config-attrs.ts';
-import type { DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../genl/config-attrs.ts';
+import type { DeviceConf, DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../genl/config-attrs.ts';
 import { HEADERS, message, NLM_F_REQUEST, NO_MINOR, readHeader } from '../genl/message.ts';
 import { Cmd } from '../genl/ops.ts';
 import type { InferPartial, Nest } from '../genl/schema.ts';
@@ -12,6 +12,8 @@ import { NLA_TYPE_MASK, readAttrs } from '../genl/tlv.ts';
 import type { SimNode } from './node.ts';
 
 export interface Answer { readonly code: number; readonly text: string }
+/** drbdsetup died with its machine. */
+const GONE: Answer = { code: 0, text: 'the node is gone' };
 
 /** A sockaddr_in as netlink carries it. */
 export function sockaddr(address: string, port: number): Uint8Array {
@@ -33,8 +35,8 @@ export class Drbdsetup {
     return this.#send(Cmd.NEW_RESOURCE, { resourceName: name }, NO_MINOR, resourceOpts, { nodeId, ...opts });
   }
 
-  newMinor(name: string, minor: number, volume: number): Promise<Answer> {
-    return this.#send(Cmd.NEW_MINOR, { resourceName: name, volume }, minor, deviceConf, {});
+  newMinor(name: string, minor: number, volume: number, opts: Partial<DeviceConf> = {}): Promise<Answer> {
+    return this.#send(Cmd.NEW_MINOR, { resourceName: name, volume }, minor, deviceConf, opts);
   }
 
   attach(minor: number, path: string, opts: Partial<DiskConf> = {}): Promise<Answer> {
@@ -67,8 +69,8 @@ export class Drbdsetup {
     return this.#send(Cmd.PRIMARY, { resourceName: name }, NO_MINOR, setRoleParms, { force });
   }
 
-  secondary(name: string): Promise<Answer> {
-    return this.#send(Cmd.SECONDARY, { resourceName: name }, NO_MINOR, setRoleParms, {});
+  secondary(name: string, force = false): Promise<Answer> {
+    return this.#send(Cmd.SECONDARY, { resourceName: name }, NO_MINOR, setRoleParms, force ? { force } : {});
   }
 
   /** Any command without parameters of its own. */
@@ -87,7 +89,7 @@ export class Drbdsetup {
       encodePartial(w, cfgContext, context, UTILS);
       if (nest) encodePartial(w, nest, body!, UTILS);
     });
-    return new Promise((resolve) => this.node.admin.send(bytes, false, ([reply]) => resolve(decodeAnswer(reply!))));
+    return new Promise((resolve) => this.node.admin.send(bytes, false, ([reply]) => resolve(reply ? decodeAnswer(reply) : GONE)));
   }
 }
 

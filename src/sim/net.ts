@@ -33,6 +33,8 @@ export class SimFabric {
   readonly streams = new Set<SimStream>();
   readonly #links = new Map<string, Link>();
   ports = 40_000;
+  /** Sees each packet before it is delivered; true: it stays under way until the stream is pumped again. */
+  holds: ((stream: SimStream, packet: Uint8Array) => boolean) | null = null;
 
   constructor(world: World) { this.world = world; }
 
@@ -118,6 +120,8 @@ const key = (a: Address): string => `${a.address}:${a.port}`;
 
 interface Packet { bytes: Uint8Array; tags: Float64Array | null; meta: Uint8Array | null; position: number; arrivesMs: number }
 
+const sizeOf = (p: Packet): number => p.bytes.length + (p.tags?.length ?? 0) * 512 + (p.meta?.length ?? 0);
+
 export class SimStream implements Stream {
   readonly local: Address;
   readonly remote: Address;
@@ -140,6 +144,8 @@ export class SimStream implements Stream {
   readonly #incoming: Packet[] = [];
   #incomingEnd: { cause: ClosedCause; errno: number } | null = null;
   #pumping: Event | null = null;
+  /** The packet's payload has no room in its arena yet. */
+  #waitsForRoom = false;
   #lineFreeMs = 0;
 
   constructor(fabric: SimFabric, life: EngineLife, local: Address, remote: Address) {
@@ -206,7 +212,7 @@ export class SimStream implements Stream {
     this.other?.arriveEnd('eof', 0);
   }
 
-  backlogBytes(): number { return this.#incoming.reduce((n, p) => n + p.bytes.length, 0); }
+  backlogBytes(): number { return this.#incoming.reduce((n, p) => n + sizeOf(p), 0); }
 
   arrive(packet: Packet): void { if (this.#open) { this.#incoming.push(packet); this.pump(); } }
   arriveEnd(cause: ClosedCause, errno: number): void {
@@ -228,7 +234,7 @@ export class SimStream implements Stream {
 
   /** Sees to it that the next packet, or the end, is delivered when it is due. */
   pump(): void {
-    if (this.#pumping || !this.#open || !this.#handler || this.#paused) return;
+    if (this.#pumping || this.#waitsForRoom || !this.#open || !this.#handler || this.#paused) return;
     const packet = this.#incoming[0];
     if (!packet && !this.#incomingEnd) return;
     if (this.#fabric.link(this.remote.address, this.local.address).cut) return;
@@ -238,6 +244,8 @@ export class SimStream implements Stream {
       this.#pumping = null;
       if (!this.#open || this.#paused) return;
       if (this.#fabric.link(this.remote.address, this.local.address).cut) return;
+      const due = this.#incoming[0];
+      if (due && this.#fabric.holds?.(this, due.bytes)) return;
       this.#deliver();
       this.pump();
     });
@@ -262,7 +270,10 @@ export class SimStream implements Stream {
     const arena = this.#volumes.get(header.volume);
     if (payloadBytes > 0 && arena) {
       payload = arena.alloc(payloadBytes);
-      if (payload < 0) return arena.onRoom({ name: 'room for a packet', queued: false, run: () => this.pump() });
+      if (payload < 0) {
+        this.#waitsForRoom = true;
+        return arena.onRoom({ name: 'room for a packet', queued: false, run: () => { this.#waitsForRoom = false; this.pump(); } });
+      }
       if (packet.tags && arena instanceof TagArena) arena.at(payload, payloadBytes).set(packet.tags);
     }
     this.#incoming.shift();

@@ -24,6 +24,10 @@ export class SimNode {
   journal = new SimJournal();
   helper: SimHelper | null = null;
   life: EngineLife | null = null;
+  /** Counts power failures: who belongs to an earlier life of the machine is gone. */
+  lives = 0;
+  /** Of engines started from now on, and of this one from its next wait: 1 is a sound machine. */
+  slowness = 1;
   /** Addresses of this machine, for the fabric. */
   readonly address: string;
   readonly #startEngine: StartEngine;
@@ -52,16 +56,20 @@ export class SimNode {
 
   /** The machine loses power. */
   crash(): void {
+    this.lives++;
     this.#endEngine(false);
     for (const disk of this.disks.values()) disk.powerFailure();
     this.devices = new Map();
     this.journal = new SimJournal();
+    const { admin } = this;
     this.admin = this.#newAdmin();
+    admin.crashed();
   }
 
   start(): void {
     if (this.life?.alive) return;
     const life = new EngineLife(this.world);
+    life.slowness = this.slowness;
     this.life = life;
     this.helper = new SimHelper(life);
     const host: Host = {
@@ -70,6 +78,11 @@ export class SimNode {
       block: new SimBlockFrontend(this.world, life, this.devices, this.disks),
     };
     life.turn(() => this.#startEngine(host));
+  }
+
+  slow(factor: number): void {
+    this.slowness = factor;
+    if (this.life) this.life.slowness = factor;
   }
 
   #endEngine(kernelAlive: boolean): void {

@@ -8,9 +8,12 @@ import type { World } from './world.ts';
 
 export class SimLog implements Log {
   readonly lines: string[] = [];
+  /** Hears each line. */
+  heard: ((text: string) => void) | null = null;
   readonly #world: World;
   readonly #node: string;
-  readonly #limit = 5_000;
+  /** Lines kept at most. */
+  keep = 5_000;
 
   constructor(world: World, node: string) { this.#world = world; this.#node = node; }
 
@@ -18,7 +21,8 @@ export class SimLog implements Log {
     const line = `${this.#world.nowMs.toFixed(3)} ${this.#node} <${level}> ${text}`;
     this.#world.note(line);
     this.lines.push(line);
-    if (this.lines.length > this.#limit) this.lines.splice(0, this.#limit / 2);
+    this.heard?.(text);
+    if (this.lines.length > this.keep) this.lines.splice(0, this.keep / 2);
   }
 }
 

@@ -11,6 +11,8 @@ export class World {
   #nowMs = 0;
   #sequence = 0;
   readonly #heap: Event[] = [];
+  /** Set by whoever settled a promise: its waiters must be let through before the next event. */
+  woken = false;
   /** Running digest of the event log: two runs of one seed must end with the same (unseed). */
   #digest = 0x811c9dc5;
 
@@ -20,6 +22,10 @@ export class World {
 
   get nowMs(): number { return this.#nowMs; }
   get digest(): string { return (this.#digest >>> 0).toString(16).padStart(8, '0'); }
+  /** Events that have happened. */
+  steps = 0;
+  /** The latest one. */
+  last: Event | null = null;
   get pending(): number { return this.#heap.length; }
 
   at(delayMs: number, name: string, run: () => void): Event {
@@ -34,6 +40,8 @@ export class World {
     for (let i = 0; i < text.length; i++) this.#digest = Math.imul(this.#digest ^ text.charCodeAt(i), 0x01000193);
   }
 
+  noteNumber(n: number): void { this.#digest = Math.imul(this.#digest ^ n, 0x01000193); }
+
   /** Lets the next event happen; false when there is none. */
   step(): boolean {
     for (;;) {
@@ -41,6 +49,8 @@ export class World {
       if (!event) return false;
       if (event.dead) continue;
       this.#nowMs = event.timeMs;
+      this.steps++;
+      this.last = event;
       event.run();
       return true;
     }

@@ -4,7 +4,7 @@
  * views before and after. Row numbers are the spec's. @spec state.md 5.2
  */
 import type { Effect } from './effects.ts';
-import { dataAccessible, deviceStable, mayReturnToUpToDate, pdAt, resolvedUuid, somePeer } from './facts.ts';
+import { becameConsistent, dataAccessible, deviceStable, mayReturnToUpToDate, pdAt, resolvedUuid, somePeer } from './facts.ts';
 import { combinedDependency } from './info.ts';
 import { notifyChanges } from './notify.ts';
 import { stateWordOf } from './state-word.ts';
@@ -15,7 +15,7 @@ import type { ConnectionRow, DeviceRow, PeerDeviceRow, View } from './types.ts';
 import { sameUuid } from './view.ts';
 
 const noMemory: Memory = { oldStable: false, stable: false, oldResyncTarget: false, resyncTarget: false, oldData: false, data: false,
-  resyncFinished: [], sendStateOthers: -1, healedPrimary: false, somePeerDemoted: false, newCurrentUuid: false,
+  resyncFinished: false, sendStateOthers: -1, healedPrimary: false, somePeerDemoted: false, newCurrentUuid: false,
   tryBecomeUpToDate: false, sendState: false, sendFlushRequests: false };
 
 /** Where the rules stand: before and after of one peer device, its device and connection. One object that moves. */
@@ -44,7 +44,7 @@ class At {
     const { old, now, i, d, c, memory } = this;
     return now.peerDevices[i] !== old.peerDevices[i] || now.devices[d] !== old.devices[d] || now.connections[c] !== old.connections[c]
       || now.resource.role !== old.resource.role || memory.stable !== memory.oldStable
-      || memory.resyncTarget !== memory.oldResyncTarget || memory.data !== memory.oldData;
+      || memory.resyncTarget !== memory.oldResyncTarget || memory.data !== memory.oldData || memory.resyncFinished;
   }
 
   get oldDevice(): DeviceRow { return this.old.devices[this.d]!; }
@@ -63,7 +63,8 @@ interface Memory {
   resyncTarget: boolean;
   oldData: boolean;
   data: boolean;
-  resyncFinished: boolean[];
+  /** A resync of the own disk has ended: all peers hear of the generation reached, before they hear of the disk state. */
+  resyncFinished: boolean;
   /** Connection index whose initial sync was skipped; -1. */
   sendStateOthers: number;
   healedPrimary: boolean;
@@ -101,23 +102,26 @@ function stateToAll(now: View, d: number, out: Effect[]): void {
 /** Every peer device of a device, before the next loop. */
 const firstLoop: readonly Row[] = [
   { row: 'W3', when: (at) => isSyncTarget(at.oldPd.repl) && at.pd.repl === Repl.established,
-    then: (at) => { at.memory.resyncFinished[at.c] = true; } },
+    then: (at) => { at.memory.resyncFinished = true; } },
   { row: 'W4', when: (at) => at.oldDevice.disk === Disk.inconsistent && at.device.disk === Disk.upToDate
       && at.oldPd.pdsk === Disk.inconsistent && at.pd.pdsk === Disk.upToDate,
     then: (at) => { at.memory.sendStateOthers = at.c; } },
-  { row: 'W5', when: (at) => at.oldDevice.disk >= Disk.outdated && at.pd.repl === Repl.established
-      && at.pd.pdsk >= Disk.outdated && (at.oldPd.repl === Repl.off || at.oldPd.pdsk === Disk.diskless)
+  { row: 'W5', when: (at) => (at.oldDevice.disk >= Disk.outdated || attachedNow(at)) && at.pd.repl === Repl.established
+      && at.pd.pdsk >= Disk.outdated && (at.oldPd.repl === Repl.off || at.oldPd.pdsk === Disk.diskless || attachedNow(at))
       && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid) && attached(at),
     then: (at, out) => out.push({ kind: 'clearBitmapUuid', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   { row: 'W6', when: (at) => at.now.resource.role === Role.primary && !at.memory.oldData && at.memory.data,
     then: (at) => { at.memory.healedPrimary = true; } },
 ];
 
+/** What the activity log marked at an attach means nothing towards a peer with the same data. */
+const attachedNow = (at: At): boolean => at.oldDevice.disk === Disk.negotiating && at.device.disk >= Disk.outdated;
+
 const depends = (pd: PeerDeviceRow): boolean => pd.suspDependency || pd.suspPeer || pd.suspUser;
 
 /** Every peer device of a device. */
 const secondLoop: readonly Row[] = [
-  { row: 'W7', when: (at) => (at.memory.resyncFinished[at.c] === true && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
+  { row: 'W7', when: (at) => (at.memory.resyncFinished && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
       || (at.oldPd.repl <= Repl.off && at.pd.repl > Repl.off
         && at.pd.commCurrentUuid !== resolvedUuid(at.now, at.d, at.pd.nodeId) && at.device.md !== null)
       || (at.pd.repl > Repl.off && at.memory.stable !== at.memory.oldStable),
@@ -203,7 +207,7 @@ function resyncStartsOrEnds(at: At, out: Effect[]): void {
 function newMemory(old: View, now: View, d: number): Memory {
   const target = (view: View): boolean => somePeer(view, d, ({ repl }) => repl === Repl.wfBitMapT || isSyncTarget(repl));
   return { ...noMemory, oldStable: deviceStable(old), stable: deviceStable(now), oldResyncTarget: target(old), resyncTarget: target(now),
-    oldData: dataAccessible(old, d), data: dataAccessible(now, d), resyncFinished: [] };
+    oldData: dataAccessible(old, d), data: dataAccessible(now, d) };
 }
 
 const demoted = ({ old, now }: At): boolean => old.resource.role === Role.primary && now.resource.role === Role.secondary;
@@ -226,7 +230,7 @@ const deviceTail: readonly Row[] = [
       out.push({ kind: 'ldevReference', vnr: at.device.vnr, acquire: false });
     } },
   { row: 'W39', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.inconsistent, then: tellAll },
-  { row: 'W40', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.consistent
+  { row: 'W40', when: (at) => becameConsistent(at.oldDevice.disk, at.device.disk)
       && mayReturnToUpToDate(at.now, at.d),
     then: (at) => { at.memory.tryBecomeUpToDate = true; } },
   { row: 'W40', when: (at) => at.device.tryToGetResync,
@@ -236,7 +240,7 @@ const deviceTail: readonly Row[] = [
   { row: 'W40', when: (at) => at.now.resource.role === Role.primary && at.oldDevice.haveQuorum && !at.device.haveQuorum,
     then: (at, out) => out.push({ kind: 'helper', name: 'quorum-lost', vnr: at.device.vnr, nodeId: -1, wait: true, token: 0 }) },
   { row: 'W40', when: (at) => at.memory.newCurrentUuid
-      || (!at.old.resource.suspUuid && at.now.resource.suspUuid && at.device.newCurUuid),
+      || (!at.old.resource.suspUuid && at.now.resource.suspUuid && at.device.newCurUuid) || quorumBackUnfrozen(at),
     then: (at, out) => out.push({ kind: 'newCurrentUuid', vnr: at.device.vnr, forced: false }) },
   { row: 'W40', when: (at) => becameDisk(at, Disk.diskless), then: (at, out) => out.push({ kind: 'limits', vnr: at.device.vnr }) },
 ];
@@ -251,6 +255,13 @@ function diskGoes(at: At, out: Effect[]): void {
   out.push({ kind: 'writeBitmap', vnr, why: 'detach' }, { kind: 'syncMd', vnr });
   if (hasMd(at)) out.push({ kind: 'ldevReference', vnr, acquire: false });
 }
+
+/**
+ * I/O that fails without quorum is not frozen, so no S43 sees to the generation that was due when a peer was lost; those who
+ * connect now must not get it under the label of the one that the lost peer has.
+ */
+const quorumBackUnfrozen = ({ now, oldDevice, device }: At): boolean =>
+  now.resource.role === Role.primary && !oldDevice.haveQuorum && device.haveQuorum && device.newCurUuid && !now.resource.suspended;
 
 /** W45: all volumes became UpToDate on both sides. */
 const unfence = ({ old, now, c }: At): boolean => now.devices.length > 0

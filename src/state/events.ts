@@ -39,7 +39,7 @@ export type DeviceFacts = Facts<DeviceRow, 'intentionalDiskless' | 'md' | 'curre
   | 'newCurUuid' | 'crashedPrimary' | 'primaryLostQuorum' | 'restoreQuorum' | 'forceDetach' | 'unregistered' | 'stableResync'
   | 'openCount' | 'writable' | 'tryToGetResync' | 'outdateOn2pcCommit'>;
 export type PeerDeviceFacts = Facts<PeerDeviceRow, 'uuidsReceived' | 'currentUuidReceived' | 'initialStateSent' | 'haveSizes'
-  | 'holdingUuidLock' | 'peerQuorate' | 'considerResync' | 'unstableResync' | 'reconciliationResync' | 'beforeResyncDone'
+  | 'holdingUuidLock' | 'peerQuorate' | 'considerResync' | 'unstableResync' | 'reconciliationResync' | 'reconcilePending' | 'beforeResyncDone'
   | 'aheadToSyncSource' | 'syncSrcCrashedPrimary' | 'resyncAgain' | 'peerCurrentUuid' | 'uuidFlags' | 'uuidNodeMask'
   | 'commCurrentUuid' | 'negotiationResult' | 'lastRepl' | 'connectState'>;
 
@@ -76,6 +76,9 @@ export type Event =
    */
   | { readonly kind: 'clusterChange'; readonly request: number; readonly tag: string; readonly flags: number;
       readonly transient: boolean; readonly change: ClusterChange }
+  /** resize: `done` with success (agreed, the effect commitSize precedes it), nothingToDo, or why not. @spec state.md 6.11 */
+  | { readonly kind: 'resize'; readonly request: number; readonly vnr: number; readonly userSizeSectors: number;
+      readonly ddsFlags: number }
   /** primary, secondary, auto-promote, auto-demote, first step of down. @spec state.md 7.1 */
   | { readonly kind: 'setRole'; readonly request: number; readonly tag: string; readonly role: Role; readonly force: boolean }
   /** connect: StandAlone -> Unconnected; `done` at once. The checks 125, 162, 123 are the caller's. */
@@ -113,6 +116,8 @@ export type Event =
   | { readonly kind: 'suspUuidDone' }
   /** From the worker queue: may I/O resume after fencing? (W44) */
   | { readonly kind: 'checkFencing'; readonly nodeId: number; readonly made?: boolean }
+  /** This peer has said how far it had heard a lost Primary (-1: nothing is owed to anybody). */
+  | { readonly kind: 'reconciled'; readonly nodeId: number }
   /** Run the empty two-phase commit. */
   | { readonly kind: 'emptyTwopc' }
   /** Ask the fence-peer handler about this connection. @spec state.md 8.5 */

@@ -18,6 +18,21 @@ export const dataAccessible = (rows: Rows, d: number): boolean =>
   rows.devices[d]!.disk === Disk.upToDate
   || somePeer(rows, d, (pd, c) => pd.pdsk === Disk.upToDate && rows.connections[c]!.options.allowRemoteRead);
 
+/** By the loss of a Primary, or by a resync whose source is itself no more than that: the empty transaction decides what it is. */
+export const becameConsistent = (old: Disk, now: Disk): boolean =>
+  now === Disk.consistent && (old === Disk.upToDate || old === Disk.inconsistent);
+
+/**
+ * Another survivor of a lost Primary may have more of its last writes: a Consistent disk stays so until it is settled.
+ * @spec hazards.md 15.5
+ */
+export const reconcileHold = (rows: Rows, d: number): boolean => somePeer(rows, d, (pd, c) =>
+  pd.reconcilePending || pd.reconciliationResync || rows.connections[c]!.notifyPeersLostPrimary);
+
+/** Does this peer device hear of a lost Primary, and answer? Both have disks. */
+export const hearsOfLoss = (device: DeviceRow, pd: PeerDeviceRow): boolean => pd.repl >= Repl.established
+  && device.disk >= Disk.inconsistent && pd.pdsk >= Disk.inconsistent && pd.pdsk !== Disk.unknown;
+
 /** Some volume has data. */
 export const resourceDataAccessible = (rows: Rows): boolean => rows.devices.some((_, d) => dataAccessible(rows, d));
 
@@ -68,7 +83,7 @@ function slotIsFine(slot: SlotFacts, pd: PeerDeviceRow | undefined): boolean {
 
 /** @spec state.md 9.2 */
 export function mayBeUpToDate(which: Rows, next: Rows, d: number): boolean {
-  if (!mayReturnToUpToDate(which, d)) return false;
+  if (!mayReturnToUpToDate(which, d) || reconcileHold(next, d)) return false;
   const md = next.devices[d]!.md;
   if (md === null) return true;
   for (let n = 0; n < NODES_MAX; n++) {

@@ -6,12 +6,12 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import type { Effect } from './effects.ts';
-import { dataAccessible, isSuspended, mayReturnToUpToDate, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
+import { becameConsistent, dataAccessible, isSuspended, mayReturnToUpToDate, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
 import { LEVEL, logChanges, logLine } from './log-lines.ts';
 import { deviceFlagsOf, peerFlagsOf, withSlotFlags } from './md-flags.ts';
 import type { PeerActivity } from './md-flags.ts';
 import {
-  Cstate, Disk, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncTarget, isVerify,
+  Cstate, Disk, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncSource, isSyncTarget, isVerify,
 } from './states.ts';
 import { uuidText } from './uuid-types.ts';
 
@@ -118,7 +118,11 @@ const peerDeviceRows: readonly Row[] = [
       && (at.pd.repl === Repl.pausedSyncS || at.pd.repl === Repl.pausedSyncT),
     then: (at, f) => f.out.push({ kind: 'pauseResync', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   { row: 'F21', when: (at) => at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established,
-    then: (at) => at.set({ reconciliationResync: false }) },
+    then: (at) => settled(at, { reconciliationResync: false, reconcilePending: false }) },
+  { row: '15.5', when: (at) => at.pd.reconcilePending && !isSyncSource(at.oldPd.repl) && (isSyncSource(at.pd.repl) || at.pd.repl === Repl.wfBitMapS),
+    then: (at) => settled(at, { reconcilePending: false }) },
+  { row: '15.5', when: (at) => at.pd.reconcilePending && at.oldDevice.disk === Disk.consistent && at.device.disk !== Disk.consistent,
+    then: (at) => at.set({ reconcilePending: false }) },
   { row: 'F22', when: (at) => at.oldPd.repl >= Repl.established && at.pd.repl < Repl.established,
     then: (at) => at.set({ aheadToSyncSource: false }) },
   { row: 'F23', when: (at) => at.oldPd.repl === Repl.established && isVerify(at.pd.repl),
@@ -185,10 +189,17 @@ const deviceRows: readonly Row[] = [
       && at.draft.resource.options.onNoDataAccessible === 'io-error',
     then: (_, f) => { f.unfreezeIo = true; } },
   { row: 'F42', when: demoted, then: (at) => at.setDevice({ newCurUuid: false }) },
-  { row: 'F43', when: (at) => at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.consistent
+  { row: 'F43', when: (at) => becameConsistent(at.oldDevice.disk, at.device.disk)
       && mayReturnToUpToDate(at.draft, at.d),
     then: (at) => at.draft.setResource({ tryBecomeUpToDatePending: true }) },
 ];
+
+/** A hold ends: the empty transaction looks whether the disk may be UpToDate again. */
+function settled(at: Cell, facts: { readonly reconciliationResync?: false; readonly reconcilePending: false }): void {
+  const held = at.pd.reconciliationResync || at.pd.reconcilePending;
+  at.set(facts);
+  if (held && at.device.disk === Disk.consistent) at.draft.setResource({ tryBecomeUpToDatePending: true, emptyTwopcScheduled: true });
+}
 
 function storeDeviceFlags(at: Cell, f: Finish): void {
   const md = at.device.md!;

@@ -14,7 +14,8 @@ import { transact } from './transaction.ts';
 import type { Step } from './transaction.ts';
 import { connectionIndex, findConnection } from './view.ts';
 
-const AGAIN_SOON_MS = 50;
+/** 50 on average: two connects that got in each other's way once must not do so for ever. */
+const againSoonMs = (step: Step): number => 25 + step.live.below(51);
 const AGAIN_LATER_MS = 1_000;
 
 export function startConnect(step: Step, nodeId: number): void {
@@ -46,7 +47,7 @@ export function driveConnect(step: Step, operation: ConnectOperation, signal: Si
 
 function driveTry(step: Step, operation: ConnectOperation, signal: Signal): void {
   const busy = operation.run === null && step.view.semHolder !== 0 && step.view.semHolder !== operation.id;
-  if (busy) return again(step, operation, AGAIN_SOON_MS);
+  if (busy) return again(step, operation, againSoonMs(step));
   const change = { what: 'cstate', nodeId: operation.nodeId, cstate: Cstate.connected } as const;
   const { operation: next, verdict } = runChange(step, operation, change, FLAGS, signal);
   if (verdict === null) return putOperation(step, next);
@@ -73,7 +74,7 @@ function judgeResult(step: Step, operation: ConnectOperation, rc: Ss): void {
     putOperation(step, { ...operation, run: null, phase: 'readers', waiting: waitingFor('read-only opener') });
     return startTimer(step, operation.id, operation.readersLeftMs);
   }
-  if (rc === Ss.timeout || rc === Ss.concurrentStChg) return again(step, operation, AGAIN_SOON_MS);
+  if (rc === Ss.timeout || rc === Ss.concurrentStChg) return again(step, operation, againSoonMs(step));
   if (rc === Ss.handshakeRetry || (refusedByPrimaries(rc) && retry)) {
     again(step, operation, AGAIN_LATER_MS);
     return applyLocally(step, nodeId, false, forceDemote);

@@ -226,7 +226,10 @@ function succeed(step: Step, operation: RoleOperation): void {
     if (md !== null) out.push({ kind: 'syncMd', vnr });
     if (primary && !step.view.resource.options.autoPromote) out.push({ kind: 'uevent', vnr });
   }
-  if (!primary) step.view = replaceResource(step.view, { explicitPrimary: false });
+  if (!primary && step.view.resource.explicitPrimary) {
+    step.view = replaceResource(step.view, { explicitPrimary: false });
+    step.effects.push({ kind: 'sticky', fact: { kind: 'role', role: operation.role, explicitPrimary: false } });
+  }
   if (!forced) return endOperation(step, operation, Ss.success, null);
   awaitWork(step, operation.id);
   putOperation(step, { ...operation, phase: 'telling', waiting: waitingFor('after-state-change') });

@@ -92,5 +92,16 @@ export interface FenceOperation extends OperationBase {
   readonly forOperation: number;
 }
 
+/** change_cluster_wide_device_size. @spec state.md 6.11 */
+export interface ResizeOperation extends OperationBase {
+  readonly kind: 'resize';
+  readonly vnr: number;
+  readonly userSizeSectors: number;
+  readonly ddsFlags: number;
+  readonly retries: number;
+  readonly phase: 'free' | 'replies' | 'backOff';
+}
+
 export type Operation =
-  | ChangeOperation | RoleOperation | DisconnectOperation | ConnectOperation | EmptyOperation | FenceOperation;
+  | ChangeOperation | RoleOperation | DisconnectOperation | ConnectOperation | EmptyOperation | FenceOperation
+  | ResizeOperation;

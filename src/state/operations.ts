@@ -5,6 +5,7 @@ import { driveChange } from './op-change.ts';
 import { driveConnect } from './op-connect.ts';
 import { driveDisconnect } from './op-disconnect.ts';
 import { driveFence } from './op-fence.ts';
+import { driveResize } from './op-resize.ts';
 import { driveRole } from './op-role.ts';
 import type { Operation } from './operation-types.ts';
 import type { Signal } from './op-common.ts';
@@ -20,6 +21,7 @@ function drive(step: Step, operation: Operation, signal: Signal): void {
     case 'connect': return driveConnect(step, operation, signal);
     case 'disconnect': return driveDisconnect(step, operation, signal);
     case 'fence': return driveFence(step, operation, signal);
+    case 'resize': return driveResize(step, operation, signal);
     default: return unreachable(operation);
   }
 }

@@ -12,7 +12,7 @@ import {
   TWOPC_TIMER, abortAll, clearTwopc, connectPeer, newTwopc, refusedCommit, repliesReady, replyValue, sendEnd, sendPrepare, setTwopc,
 } from './twopc-common.ts';
 import type { Twopc, TwopcEnd, TwopcPacket, TwopcPrepare, TwopcPrepareResize, TwopcReply, WaitingPrepare } from './twopc-types.ts';
-import { bit, complement, connectedMask, findConnection, hasNode, patched } from './view.ts';
+import { bit, complement, connectedMask, findConnection, findDevice, hasNode, patched } from './view.ts';
 
 export const waitTimer = (from: number): string => `twopc from ${from}`;
 export const retryOpenerTimer = 'twopc opener';
@@ -142,13 +142,21 @@ function accept(step: Step, from: number, packet: Prepare, clearOutdate: boolean
   step.view = { ...step.view, twopc: { ...newTwopc('participant', packet, 0), parents: bit(from), reachableNodes,
     isConnect: conn === Cstate.connected && packet.vnr < 0, isDisconnect: conn === Cstate.disconnecting,
     primaryNodes: primary ? own : 0n, weakNodes: primary && resourceDataAccessible(view) ? complement(reachableNodes) : 0n,
-    diskfulPrimaryNodes: primary && view.devices.some((d) => d.md !== null) ? own : 0n } };
+    ...ownSize(step, packet) } };
   if (connectPeer(step.view, step.view.twopc!) >= 0) {
     step.view = initConnectState(step.view, packet.initiator);
     step.effects.push({ kind: 'sendInitialPackets', nodeId: packet.initiator });
   }
   step.effects.push({ kind: 'timerStart', name: TWOPC_TIMER, delayMs: view.resource.options.twopcTimeoutMs });
   checkOwn(step, from);
+}
+
+/** What this node says about a size: how much it can take, and whether its data are the ones that count. */
+export function ownSize({ view, live }: Step, packet: Prepare): Pick<Twopc, 'diskfulPrimaryNodes' | 'maxPossibleSize'> {
+  if (packet.kind !== 'prepareResize') return { diskfulPrimaryNodes: 0n, maxPossibleSize: Infinity };
+  const { role, nodeId } = view.resource;
+  const attached = findDevice(view, packet.vnr)?.md !== null && findDevice(view, packet.vnr) !== undefined;
+  return { diskfulPrimaryNodes: role === Role.primary && attached ? bit(nodeId) : 0n, maxPossibleSize: live.localMaxSize(packet.vnr) };
 }
 
 /** The own check; a read-only opener may be a short probe, so it is waited for. */
@@ -171,7 +179,7 @@ export function checkOwn(step: Step, from: number): void {
 }
 
 function packetResult(step: Step, twopc: Twopc, from: number): Ss {
-  if (twopc.packet.kind === 'prepareResize') return Ss.notSupported;
+  if (twopc.packet.kind === 'prepareResize') return Ss.success;
   return participantChange(step, twopc.packet, twopc, from, 'prepare').rc;
 }
 
@@ -229,11 +237,18 @@ function conclude(step: Step, from: number, packet: TwopcEnd): void {
   if (commits && twopc.packet.kind === 'prepare') {
     const result = participantChange(step, twopc.packet, step.view.twopc!, from, 'commit', packet);
     if (result.rc < Ss.success) step.effects.push(logLine(refusedCommit(packet.tid), 3, -1, from));
-  } else if (!commits && connectPeer(step.view, twopc) >= 0) step.view = abortConnect(step.view, twopc.packet.initiator);
+  } else if (commits) commitSize(step, twopc, packet);
+  else if (connectPeer(step.view, twopc) >= 0) step.view = abortConnect(step.view, twopc.packet.initiator);
   const reach = connectedMask(step.view) & packet.nodesToReach;
   const rest = packet.nodesToReach & ~(reach | bit(step.view.resource.nodeId));
   sendEnd(step, { ...packet, nodesToReach: rest }, reach & twopc.prepared);
   clearTwopc(step);
+}
+
+function commitSize(step: Step, { packet: asked, parents }: Twopc, packet: TwopcEnd): void {
+  if (asked.kind !== 'prepareResize' || findDevice(step.view, asked.vnr) === undefined || packet.newSizeSectors <= 0) return;
+  step.effects.push({ kind: 'commitSize', vnr: asked.vnr, newSizeSectors: packet.newSizeSectors,
+    userSizeSectors: asked.userSizeSectors, ddsFlags: asked.ddsFlags, diskfulPrimaryNodes: packet.diskfulPrimaryNodes, parents, children: 0n });
 }
 
 /** P_TWOPC_YES, NO, RETRY. */

@@ -137,8 +137,9 @@ function sizeText(sectors: number): string {
   return `${size} ${units[unit]} (${kib(sectors)} KB)`;
 }
 
-export function determineDevSize(view: DetermineView, ddsFlags: number, reached?: ReadonlySet<number>): SizePlan {
-  const { size, log: sizeLog } = newDevSize(view, view.userSize, ddsFlags, reached);
+/** `agreed`: the size that all nodes have committed to. */
+export function determineDevSize(view: DetermineView, ddsFlags: number, agreed?: number): SizePlan {
+  const { size, log: sizeLog } = agreed === undefined ? newDevSize(view, view.userSize, ddsFlags) : { size: agreed, log: [] };
   const log = [...sizeLog];
   const failed = (result: Determined, text?: string): SizePlan => {
     if (text !== undefined) log.push({ level: LogLevel.warning, text });
@@ -153,6 +154,7 @@ export function determineDevSize(view: DetermineView, ddsFlags: number, reached?
     }
     if (view.userSize > size) return failed('error-space-md');
   }
+  if (size > view.localMax) return failed('error-space-md');
   const changes = size !== view.capacity;
   if (changes) log.push({ level: LogLevel.info, text: `size = ${sizeText(size)}` });
   const determined = view.effectiveSize !== 0 || view.disk === Disk.upToDate || view.upToDatePeer;

@@ -5,10 +5,12 @@ import type { Draft } from './draft.ts';
 import type { Effect, Result } from './effects.ts';
 import type { Event } from './events.ts';
 import type { Verdict } from './guards.ts';
+import { hearsOfLoss, pdAt, reconcileHold } from './facts.ts';
 import { LEVEL, logLine } from './log-lines.ts';
 import { addConnection, addDevice, removeConnection, removeDevice } from './objects.ts';
 import { startChange, startEmpty } from './op-change.ts';
 import { startConnect } from './op-connect.ts';
+import { startResize } from './op-resize.ts';
 import { startDisconnect } from './op-disconnect.ts';
 import { checkFencing, fenceLostPeer } from './op-fence.ts';
 import { startRole } from './op-role.ts';
@@ -22,7 +24,7 @@ import { Step, transact } from './transaction.ts';
 import { TWOPC_TIMER, setTwopc } from './twopc-common.ts';
 import type { Live, View } from './types.ts';
 import {
-  connectionIndex, deviceIndex, findConnection, findDevice, replaceConnection, replaceDevice, replacePeerDevice, replaceResource,
+  connectionIndex, deviceIndex, findConnection, findDevice, replaceConnection, replaceDevice, replacePeerDevice, replacePeerDevicesOf, replaceResource,
 } from './view.ts';
 
 export interface StepResult {
@@ -83,6 +85,7 @@ function take(s: Step, event: Event): Verdict | void {
     case 'peerDeviceFacts': s.view = replacePeerDevice(s.view, event.vnr, event.nodeId, event.facts); return;
     case 'change': return localChange(s, event);
     case 'clusterChange': return startChange(s, event.request, event.tag, event.flags, event.transient, event.change);
+    case 'resize': return startResize(s, event);
     case 'setRole': return setRole(s, event);
     case 'connect': return connect(s, event);
     case 'disconnect': return startDisconnect(s, event.request, event.tag, event.nodeId, event.force);
@@ -101,6 +104,7 @@ function take(s: Step, event: Event): Verdict | void {
     case 'openCount': return openCount(s, event);
     case 'suspUuidDone': return transact(s, { flags: Cs.verbose, tag: 'susp-uuid' }, (draft) => draft.setResource({ suspUuid: false }));
     case 'checkFencing': return checkFencing(s, event.nodeId, event.made === true);
+    case 'reconciled': return reconciled(s, event.nodeId);
     case 'emptyTwopc': return startEmpty(s);
     case 'fencePeer': return fenceLostPeer(s, event.nodeId);
     case 'timer': return timer(s, event.name);
@@ -213,21 +217,43 @@ function tornDown(s: Step, nodeId: number): Verdict | void {
   const connection = findConnection(s.view, nodeId);
   if (connection === undefined) return;
   if (connection.cstate === Cstate.disconnecting) {
-    tellLostPrimary(s, nodeId, connection.notifyPeersLostPrimary);
+    linkEnded(s, nodeId, connection.notifyPeersLostPrimary);
     return hard(s, 'disconnected', (draft, c) => draft.setCstate(c, Cstate.standAlone), nodeId);
   }
   const verdict = transact(s, { flags: Cs.verbose | Cs.localOnly, tag: 'disconnected' }, (draft) => {
     const c = connectionIndex(draft, nodeId);
     if (draft.connections[c]!.cstate >= Cstate.unconnected) draft.setCstate(c, Cstate.unconnected);
   });
-  tellLostPrimary(s, nodeId, connection.notifyPeersLostPrimary);
+  linkEnded(s, nodeId, connection.notifyPeersLostPrimary);
   return verdict;
 }
 
-function tellLostPrimary(s: Step, nodeId: number, due: boolean): void {
-  if (!due) return;
-  s.effects.push({ kind: 'tellLostPrimary', lostNodeId: nodeId });
-  s.view = replaceConnection(s.view, nodeId, { notifyPeersLostPrimary: false });
+/** Nothing is owed to or by this node any more; if it was a Primary the others are told, and owe an answer. */
+function linkEnded(s: Step, nodeId: number, lostPrimary: boolean): void {
+  if (lostPrimary) {
+    s.effects.push({ kind: 'tellLostPrimary', lostNodeId: nodeId });
+    s.view.devices.forEach((device, d) => s.view.connections.forEach((connection, c) => {
+      if (connection.nodeId === nodeId || !hearsOfLoss(device, pdAt(s.view, d, c))) return;
+      s.view = replacePeerDevice(s.view, device.vnr, connection.nodeId, { reconcilePending: true });
+    }));
+    s.view = replaceConnection(s.view, nodeId, { notifyPeersLostPrimary: false });
+  }
+  s.view = replacePeerDevicesOf(s.view, nodeId, { reconcilePending: false, reconciliationResync: false });
+  tryUpToDate(s);
+}
+
+function reconciled(s: Step, nodeId: number): void {
+  const nodes = nodeId < 0 ? s.view.connections.map((c) => c.nodeId) : [nodeId];
+  for (const n of nodes) s.view = replacePeerDevicesOf(s.view, n, { reconcilePending: false });
+  tryUpToDate(s);
+}
+
+/** hazards.md 15.5 "try" */
+function tryUpToDate(s: Step): void {
+  const { devices } = s.view;
+  if (!devices.some(({ disk }) => disk === Disk.consistent) || devices.some((_, d) => reconcileHold(s.view, d))) return;
+  s.view = replaceResource(s.view, { tryBecomeUpToDatePending: true });
+  startEmpty(s);
 }
 
 /** drbd_handle_io_error. @spec state.md 7.5 */

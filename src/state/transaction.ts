@@ -176,16 +176,22 @@ const ioDiffers = (a: View, b: View): boolean =>
       || x.newCurUuid !== y.newCurUuid || x.disk !== y.disk || x.haveQuorum !== y.haveQuorum);
   });
 
-/** A prepared connection that is lost counts as RETRY (F48); a lost parent is none any more (6.10). */
-function withoutLost(draft: Draft): View['twopc'] {
-  const { twopc } = draft.old;
-  if (twopc === null) return null;
+/**
+ * A prepared connection that is lost counts as RETRY (F48); a lost parent is none any more (6.10), and what it asked is not
+ * taken up when the current change has ended: nobody would end it.
+ */
+function withoutLost(draft: Draft): Pick<View, 'twopc' | 'waiting'> {
+  const { twopc, waiting } = draft.old;
   let lost = 0n;
   draft.connections.forEach((connection, c) => {
     const was = draft.old.connections[c]!.cstate;
     if (was >= Cstate.connecting && connection.cstate < Cstate.connecting) lost |= bit(connection.nodeId);
   });
-  return patched(twopc, { retry: twopc.retry | (lost & twopc.prepared), parents: twopc.parents & ~lost });
+  if (lost === 0n) return { twopc, waiting };
+  return {
+    twopc: twopc && patched(twopc, { retry: twopc.retry | (lost & twopc.prepared), parents: twopc.parents & ~lost }),
+    waiting: waiting.filter(({ from, why }) => why === 'retryOpener' || !hasNode(lost, from)),
+  };
 }
 
 /** NEW becomes NOW. */
@@ -206,7 +212,7 @@ function commit(step: Step, draft: Draft, options: TransactionOptions): void {
   exposeData(draft, finish);
   recompute(draft);
   const now: View = { ...old, resource: draft.resource, connections: draft.connections, devices: draft.devices,
-    peerDevices: draft.peerDevices, twopc: withoutLost(draft) };
+    peerDevices: draft.peerDevices, ...withoutLost(draft) };
   stickies(old, now, step.effects);
   step.effects.push(...finish);
   if (ioDiffers(old, now)) step.effects.push({ kind: 'ioChanged' });

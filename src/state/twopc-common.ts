@@ -101,7 +101,10 @@ export function clearTwopc(step: Step): void {
   for (const device of view.devices) {
     if (device.nextExposedUuid === 0n) continue;
     const exposes = device.disk < Disk.inconsistent;
-    if (exposes) step.effects.push({ kind: 'setExposedUuid', vnr: device.vnr, uuid: device.nextExposedUuid });
+    if (exposes) {
+      step.effects.push({ kind: 'sticky', fact: { kind: 'exposedUuid', vnr: device.vnr, uuid: device.nextExposedUuid } },
+        { kind: 'setExposedUuid', vnr: device.vnr, uuid: device.nextExposedUuid });
+    }
     view = { ...view, devices: view.devices.map((row) => row !== device ? row
       : { ...row, nextExposedUuid: 0n, exposedUuid: exposes ? row.nextExposedUuid : row.exposedUuid }) };
   }

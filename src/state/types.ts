@@ -217,6 +217,8 @@ export interface PeerDeviceRow {
   readonly considerResync: boolean;
   readonly unstableResync: boolean;
   readonly reconciliationResync: boolean;
+  /** Told this peer of a lost Primary; until it has said how far it had heard that one, who has more is open. */
+  readonly reconcilePending: boolean;
   readonly beforeResyncDone: boolean;
   readonly aheadToSyncSource: boolean;
   readonly syncSrcCrashedPrimary: boolean;
@@ -244,4 +246,9 @@ export interface Live {
   peerRequestsInFlight(nodeId: number): boolean;
   /** Uniform integer in [0, bound). */
   below(bound: number): number;
+  /** Sectors of a volume now; the most that its disk could serve, Infinity without one. */
+  capacity(vnr: number): number;
+  localMaxSize(vnr: number): number;
+  /** Size of a volume that these nodes have agreed to. @spec uuid.md 5.2 */
+  sizeAfterResize(vnr: number, userSizeSectors: number, ddsFlags: number, maxPossibleSize: number, reached: NodeMask): number;
 }

@@ -10,6 +10,8 @@ export type BitmapChange =
   | { readonly kind: 'none' }
   /** Copy bitmap slot `from` (an index, maybe of no peer: day 0) over the peer's. */
   | { readonly kind: 'copy'; readonly from: number }
+  /** The bits of another peer's slot are added: a resync of that peer may have cleared some of them already. */
+  | { readonly kind: 'join'; readonly from: number }
   | { readonly kind: 'clear' }
   /** All bits of the peer's slot, because the day-0 bitmap is not there. */
   | { readonly kind: 'set' }
@@ -46,7 +48,8 @@ function copyMod(device: DeviceContext, peer: PeerContext, nodeId: number): Bitm
     return { change: { kind: 'set' }, log, bitmapUuid: null };
   }
   const log = info(`Copying bitmap of peer node_id=${nodeId} (bitmap_index=${from})`);
-  return { change: { kind: 'copy', from }, log, bitmapUuid: null };
+  const day0 = device.uuids.peers[nodeId].bitmapIndex === -1;
+  return { change: { kind: day0 ? 'copy' : 'join', from }, log, bitmapUuid: null };
 }
 
 function setMod(device: DeviceContext, peer: PeerContext, strategy: Strategy): BitmapMod {

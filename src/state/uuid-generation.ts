@@ -52,12 +52,14 @@ export function newCurrentUuid(device: DeviceContext, forced: boolean,
   };
 }
 
-/** Some UpToDate peer has a node without a base in its list, so it needs to hear of a new generation. */
+/** Some UpToDate peer keeps no base for a node that will miss what comes. @spec hazards.md 15.3 */
 function diskfulPeersNeedNew(device: DeviceContext): boolean {
-  return device.peers.some((peer) => peer.pdsk === Disk.upToDate && (device.disk === Disk.diskless
-    ? !device.peers.some(({ nodeId }) => nodeId !== peer.nodeId && hasBase(peer.uuids.bitmapUuids[nodeId]))
-    : peer.uuids.bitmapUuids.some((uuid, n) => n !== peer.nodeId && uuid === 0n
-      && device.peers.find((other) => other.nodeId === n)?.wantBitmap !== false)));
+  const { peers, nodeId, intentionalDiskless } = device;
+  const lacksBase = (peer: PeerContext): boolean => peer.uuids.bitmapUuids.some((uuid, n) => uuid === 0n && n !== peer.nodeId
+    && (n !== nodeId || !intentionalDiskless) && peers.find((other) => other.nodeId === n)?.wantBitmap !== false);
+  const knowsNoThird = (peer: PeerContext): boolean => intentionalDiskless
+    && !peers.some(({ nodeId: n }) => n !== peer.nodeId && hasBase(peer.uuids.bitmapUuids[n]));
+  return peers.some((peer) => peer.pdsk === Disk.upToDate && (lacksBase(peer) || knowsNoThird(peer)));
 }
 
 const hasBase = (uuid: bigint): boolean => uuid !== 0n && uuid !== uuidUnknown;

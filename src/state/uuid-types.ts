@@ -82,6 +82,7 @@ export interface DeviceContext {
   /** Resource dagtag: sectors written. */
   readonly dagtag: bigint;
   readonly uuids: DeviceUuids;
+  readonly intentionalDiskless: boolean;
   /** Ascending node id. */
   readonly peers: readonly PeerContext[];
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Two nodes under load and trouble: nothing acknowledged is lost, and both end UpToDate and equal. More: `npm run sim`. */
 import { describe, expect, it } from 'vitest';
-import { regressions } from '../../src/sim/stress/regressions.ts';
-import { Stress } from '../../src/sim/stress/stress.ts';
-import type { StressOptions } from '../../src/sim/stress/stress.ts';
-import { everyTrouble } from '../../src/sim/stress/troubles.ts';
+import { regressions } from '../../src/sim/pair/regressions.ts';
+import { PairStress } from '../../src/sim/pair/pair.ts';
+import type { PairOptions } from '../../src/sim/pair/pair.ts';
+import { everyTrouble } from '../../src/sim/pair/troubles.ts';
 
 const SEEDS = Number(process.env.SIM_SEEDS ?? 10);
 
-async function survives(options: StressOptions): Promise<Stress> {
-  const stress = new Stress(options);
+async function survives(options: PairOptions): Promise<PairStress> {
+  const stress = new PairStress(options);
   try {
     await stress.run();
   } catch (error) {

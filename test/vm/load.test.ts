@@ -44,18 +44,6 @@ describe.skipIf(!installed)('loading and unloading', { sequential: true }, () =>
     await guest.expectCleanKernelLog();
   });
 
-  test('a spare engine is ready before one is needed, and after it', async () => {
-    const spare = () => waitFor('a spare engine', async () => (await guest.exec("pgrep -f '^drbdd-spare'")).stdout.trim());
-    await guest.run('modprobe drbd');
-    const ready = await spare();
-    await guest.run('drbdsetup new-resource r0 0');
-    expect(await enginePids(guest)).toEqual([Number(ready)]);
-    await guest.run('drbdsetup down r0');
-    expect(await spare()).not.toBe(ready);
-    await takeDown(guest);
-    await guest.expectCleanKernelLog();
-  });
-
   test('it answers in every network namespace', async () => {
     await guest.run('modprobe drbd && unshare -n drbdsetup new-resource elsewhere 0');
     expect(await guest.run('unshare -n drbdsetup status')).toMatch(/^elsewhere role:Secondary/);
@@ -100,7 +88,7 @@ describe.skipIf(!installed)('loading and unloading', { sequential: true }, () =>
     await guest.expectCleanKernelLog();
   });
 
-  test('the engine leaves no process but a spare one, and no file in its folder', async () => {
+  test('the engine leaves no process and no file of its own behind', async () => {
     await waitFor('no engine', async () => (await enginePids(guest)).length === 0);
     expect(await guest.run('ls -A /run/drbdd 2> /dev/null || true')).toBe('');
   });

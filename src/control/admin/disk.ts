@@ -31,7 +31,17 @@ export function* attach(call: Call): Steps<Reply> {
   const reply = yield* until<Reply>((resume) =>
     attachDisk(device, conf.value, call.admin.pid, (code, texts) => resume({ code, texts })));
   if (device.disk) engine.journal.put(keyOf.disk(device.resource.name, device.vnr), device.disk.conf);
+  noteDiskless(device);
   return reply;
+}
+
+/** An attach ends an intentional Diskless, a detach may begin one. */
+function noteDiskless(device: Device): void {
+  const { resource, vnr, minor, conf } = device;
+  const { intentionalDiskless } = resource.deviceRow(vnr);
+  if (conf.intentionalDiskless === intentionalDiskless) return;
+  device.conf = { ...conf, intentionalDiskless };
+  resource.engine.journal.put(keyOf.volume(resource.name, vnr), { minor, conf: device.conf });
 }
 
 export function* detach(call: Call): Steps<Reply> {
@@ -46,6 +56,7 @@ export function* endDisk(device: Device, force: boolean, intentionalDiskless: bo
   const { code, texts } = yield* until<Reply>((resume) =>
     detachDisk(device, force, intentionalDiskless, (rc, why) => resume({ code: rc, texts: why })));
   if (code >= Ss.success) resource.engine.journal.remove(keyOf.disk(resource.name, vnr));
+  noteDiskless(device);
   return { code, texts: [...texts ?? [], ...openerTexts(resource, code)] };
 }
 

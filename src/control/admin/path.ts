@@ -27,7 +27,7 @@ export function newPath({ engine, request, resource, connection, admin: { netns 
   if (connection.paths.some(({ path }) => path.netns !== netns)) return refusal(Err.INVALID_REQUEST, OTHER_NETNS);
   const path = makePath(myAddr, peerAddr, netns);
   if (!path) return refusal(Err.INVALID_REQUEST, 'address is neither ipv4 nor ipv6');
-  const used = endpointInUse(engine, resource, path, netns);
+  const used = endpointInUse(engine, resource, connection.nodeId, path, netns);
   if (used) return refusal(used);
   addPath(connection, path);
   const record = { myAddr: path.myAddr, peerAddr: path.peerAddr, netns };
@@ -36,12 +36,17 @@ export function newPath({ engine, request, resource, connection, admin: { netns 
   return OK;
 }
 
+/** Whose is an incoming socket? The peer's port says nothing about that. hazards.md H-217 */
+const sameIncoming = ({ path: a }: NamedPath, { path: b }: NamedPath): boolean =>
+  a.local.address === b.local.address && a.local.port === b.local.port && a.peer.address === b.peer.address;
+
 /** Connections of one resource may share an end; a pair is used once. */
-function endpointInUse(engine: Engine, resource: Resource, wanted: NamedPath, netns: Netns): Err | null {
+function endpointInUse(engine: Engine, resource: Resource, nodeId: number, wanted: NamedPath, netns: Netns): Err | null {
   for (const other of engine.resources.values()) {
-    for (const { paths } of other.connections.values()) {
+    for (const { paths, nodeId: owner } of other.connections.values()) {
       for (const path of paths) {
         if (path.path.netns !== netns) continue;
+        if (other === resource && owner !== nodeId && sameIncoming(path, wanted)) return Err.LOCAL_AND_PEER_ADDR;
         const mine = sameBytes(path.myAddr, wanted.myAddr);
         const peers = sameBytes(path.peerAddr, wanted.peerAddr);
         if (mine && peers) return Err.LOCAL_AND_PEER_ADDR;

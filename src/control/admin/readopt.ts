@@ -19,6 +19,7 @@ import type { JournalValue, PathRecord, VolumeRecord } from '../journal.ts';
 import { pushFacts } from '../facts.ts';
 import type { Resource } from '../resource.ts';
 import { addConnection, addDevice, addPath, addResource, newPath } from './objects.ts';
+import { connectAgain, crashed, frozen, reconnected } from './lost-peers.ts';
 import type { Steps } from './steps.ts';
 import { until } from './steps.ts';
 
@@ -119,40 +120,36 @@ interface AdoptedVolume { readonly device: Device; readonly adopted: AdoptedDevi
 /** Waiting I/O starts only when all of the resource is as it was: nothing is answered by a half restored state. */
 function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolume[]): Steps<void> {
   const { engine: { notifier } } = resource;
-  for (const volume of volumes) {
-    if (volume.adopted) yield* takeOverDisk(volume.device, left, volume.adopted);
-  }
-  resource.restore(left.facts.filter((fact) => fact.kind !== 'disk' || usable(resource, fact)));
-  for (const { device } of volumes) if (resource.view.resource.role === Role.primary) crashed(device);
-  resource.dispatch({ kind: 'change', request: 0, tag: 'readopt', flags: Cs.hard | Cs.forceRecalc, changes: [] });
-  pushFacts(resource);
   for (const { device, adopted } of volumes) {
     if (!adopted) continue;
-    device.openers.count(adopted.openTotal, adopted.openWriters);
-    adopted.start();
-    device.readBypass.hold(false);
+    device.capacity = device.io.sectors = adopted.sectors;
+    yield* takeOverDisk(device, left, adopted);
   }
+  resource.restore(left.facts.filter((fact) => fact.kind !== 'disk' || usable(resource, fact)));
+  for (const { device } of volumes) if (resource.view.resource.role === Role.primary) crashed(device, left.facts);
+  resource.dispatch({ kind: 'change', request: 0, tag: 'readopt', flags: Cs.hard | Cs.forceRecalc,
+    changes: frozen(resource, left.facts) });
   pushFacts(resource);
+  for (const { device, adopted } of volumes) if (adopted) device.openers.count(adopted.openTotal, adopted.openWriters);
+  const fails = resource.view.devices.some((device) => device.errIo) && !resource.view.resource.failIo;
+  if (!fails) start(resource, volumes);
   yield* until<void>((resume) => resource.worker.flush(() => resume()));
   notifier.mute(resource, false);
   notifier.everythingChanged(resource);
   resource.log.info('taken over from an earlier engine');
-  for (const fact of left.facts) {
-    if (fact.kind !== 'standAlone' || fact.standAlone || !resource.connections.has(fact.nodeId)) continue;
-    resource.dispatch({ kind: 'connect', request: 0, nodeId: fact.nodeId, discardMyData: false, tentative: false });
-  }
+  connectAgain(resource, left.facts);
+  if (!fails) return;
+  yield* reconnected(resource);
+  start(resource, volumes);
 }
 
-/**
- * A Primary's engine died: bits that only it knew are replaced by the extents of the activity log, as after a crash of the
- * node; and contact to each peer that had all data was lost, so that what is written next is another generation.
- */
-function crashed({ resource, vnr }: Device): void {
-  const { disk, md } = resource.deviceRow(vnr);
-  if (!md) return;
-  const lostPeer = md.slots.some((slot, n) => n !== resource.nodeId && slot.bitmapIndex >= 0 && slot.bitmapUuid === 0n);
-  const facts = { crashedPrimary: true, ...(lostPeer && disk === Disk.upToDate ? { newCurUuid: true } : {}) };
-  resource.dispatch({ kind: 'deviceFacts', vnr, facts });
+function start(resource: Resource, volumes: readonly AdoptedVolume[]): void {
+  for (const { device, adopted } of volumes) {
+    adopted?.start();
+    device.readBypass.hold(false);
+  }
+  pushFacts(resource);
+  for (const { device } of volumes) device.openers.settleUnused();
 }
 
 /** Only states that a disk rests in are taken over; others are found anew. */
@@ -163,7 +160,7 @@ function* takeOverDisk(device: Device, left: Left, adopted: AdoptedDevice): Step
   const { resource, vnr } = device;
   const conf = left.disks.get(vnr);
   const disk = left.facts.find((fact) => fact.kind === 'disk' && fact.vnr === vnr);
-  const wanted = conf && !(disk?.kind === 'disk' && disk.disk < Disk.negotiating);
+  const wanted = conf && !(disk?.kind === 'disk' && disk.disk < Disk.inconsistent);
   if (!wanted) {
     // A detach had begun, or an attach had not ended.
     for (const role of ['data', 'meta'] as const) yield* releaseClaim(adopted, role);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Which function serves which command. */
-import { Err } from '../../genl/codes.ts';
 import { Cmd } from '../../genl/ops.ts';
-import { refusal } from '../../genl/reply.ts';
 import type { Handler } from './call.ts';
 import { deleteMinor, newMinor } from './device.ts';
 import { attach, changeDiskOptions, detach, outdate } from './disk.ts';
@@ -11,14 +9,12 @@ import { invalidate, invalidatePeer } from './invalidate.ts';
 import { changeNetOptions, changePeerDeviceOptions, getTimeoutType } from './options.ts';
 import { deletePath, newPath } from './path.ts';
 import { connect, deletePeer, disconnect, newPeer } from './peer.ts';
+import { resize } from './resize.ts';
 import { changeResourceOptions, deleteResource, forgetPeer, newResource, renameResource } from './resource.ts';
 import { primary, secondary } from './role.ts';
 import { pauseSync, resumeIo, resumeSync, suspendIo } from './suspend.ts';
 import { newCurrentUuidCommand } from './uuid.ts';
 import { startVerify } from './verify.ts';
-
-const notBuilt = (what: string): Handler => () =>
-  refusal(Err.INVALID_REQUEST, `${what} is not supported by this version`);
 
 export const handlers: ReadonlyMap<Cmd, Handler> = new Map<Cmd, Handler>([
   [Cmd.NEW_RESOURCE, newResource],
@@ -40,7 +36,7 @@ export const handlers: ReadonlyMap<Cmd, Handler> = new Map<Cmd, Handler>([
   [Cmd.SUSPEND_IO, suspendIo],
   [Cmd.RESUME_IO, resumeIo],
   [Cmd.NEW_C_UUID, newCurrentUuidCommand],
-  [Cmd.RESIZE, notBuilt('resize')],
+  [Cmd.RESIZE, resize],
 
   [Cmd.NEW_PEER, newPeer],
   [Cmd.NEW_PATH, newPath],

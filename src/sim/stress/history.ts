@@ -4,7 +4,7 @@
  * power failures tear writes at sectors.
  */
 const FOR_EVER = Number.POSITIVE_INFINITY;
-const NEVER_WRITTEN: Write = { tag: 0, submitted: -1, ended: -1, acked: true, durable: true };
+const NEVER_WRITTEN: Write = { tag: 0, submitted: -1, ended: -1, acked: true, durable: true, settled: true };
 
 export interface Write {
   /** What its sectors hold; 0 for discards and zeroes. */
@@ -13,33 +13,40 @@ export interface Write {
   /** When it was answered, or can no longer happen. */
   ended: number;
   acked: boolean;
-  /** Must outlive a power failure. */
+  /** Must outlive a power failure of the node where it was flushed. */
   durable: boolean;
+  /** On the stable storage of all that had to write it. */
+  settled: boolean;
 }
+
+/** What a power failure may take: all that was not flushed, or even that unless the peers had confirmed it as well. */
+export type Lost = 'unflushed' | 'unsettled';
 
 export class History {
   readonly #sectors = new Map<number, Write[]>();
   readonly #inFlight = new Set<Write>();
   #volatile: Write[] = [];
+  #unsettled: Write[] = [];
   #now = 0;
   #readers = 0;
 
   get written(): Iterable<number> { return this.#sectors.keys(); }
 
   write(tag: number, sector: number, count: number): Write {
-    const write: Write = { tag, submitted: this.#now++, ended: FOR_EVER, acked: false, durable: false };
+    const write: Write = { tag, submitted: this.#now++, ended: FOR_EVER, acked: false, durable: false, settled: false };
     for (let s = sector; s < sector + count; s++) {
       const known = this.#sectors.get(s);
       if (known) known.push(write);
       else this.#sectors.set(s, [NEVER_WRITTEN, write]);
     }
     this.#inFlight.add(write);
+    this.#unsettled.push(write);
     return write;
   }
 
   /** The application has its answer. A failed write may be there or not, now and until it is overwritten. */
   answered(write: Write, errno: number, fua: boolean): void {
-    if (!this.#inFlight.delete(write)) return;
+    if (!this.#inFlight.delete(write) && errno !== 0) return;
     write.ended = this.#now++;
     write.acked = errno === 0;
     write.durable = write.acked && fua;
@@ -55,6 +62,16 @@ export class History {
     };
   }
 
+  /** The Primary waits for nothing any more: what was answered is safe with all who had to write it. */
+  settle(): void {
+    if (this.#unsettled.length === 0) return;
+    for (const write of this.#unsettled) if (write.ended !== FOR_EVER) write.settled = true;
+    this.#unsettled = this.#unsettled.filter((write) => !write.settled);
+  }
+
+  /** Has each write of this sector reached all who had to write it? */
+  quiet(sector: number): boolean { return this.#sectors.get(sector)?.every((w) => w.settled) ?? true; }
+
   /** Begins a read; the returned function tells why a sector must not hold what was read, '' if it may. */
   read(): { check: (sector: number, tag: number) => string; end: () => void } {
     const began = this.#now++;
@@ -65,21 +82,26 @@ export class History {
   /** Why a sector must not hold this now. */
   refuse(sector: number, tag: number): string { return this.#refuse(sector, tag, this.#now); }
 
-  /** The application's node is gone: writes in flight have happened or never will. */
-  applicationLost(): void {
-    for (const write of this.#inFlight) write.ended = this.#now++;
-    this.#inFlight.clear();
+  /** Writes that can no longer happen: their application's node is gone. */
+  never(writes: Iterable<Write>): void {
+    for (const write of writes) if (this.#inFlight.delete(write)) write.ended = this.#now++;
   }
 
-  /** The disks that the data live on lost power: all since the last durable write of a sector may be there. */
-  powerLost(): void {
+  /** The application's node is gone: writes in flight have happened or never will. */
+  applicationLost(): void { this.never([...this.#inFlight]); }
+
+  /** What the data live on lost power: all since the last safe write of a sector may be there. */
+  powerLost(lost: Lost = 'unflushed'): void {
     this.applicationLost();
     this.#volatile = [];
-    for (const [sector, writes] of this.#sectors) {
-      const left = writes.filter((w) => !writes.some((x) => x.durable && w.ended < x.submitted));
-      for (const write of left) if (!write.durable) write.acked = false;
-      this.#sectors.set(sector, left);
-    }
+    const safe = (w: Write): boolean => w.acked && (lost === 'unflushed' ? w.durable : w.durable && w.settled);
+    for (const [sector, writes] of this.#sectors) this.#sectors.set(sector, loosened(writes, safe));
+  }
+
+  /** Somebody else goes on than who acknowledged: what the peers had not confirmed may be there or not. */
+  handedOver(): void {
+    this.applicationLost();
+    for (const [sector, writes] of this.#sectors) this.#sectors.set(sector, loosened(writes, (w) => w.acked && w.settled));
   }
 
   #refuse(sector: number, tag: number, asOf: number): string {
@@ -94,6 +116,13 @@ export class History {
   }
 
   #prune(sector: number, writes: Write[]): void {
-    this.#sectors.set(sector, writes.filter((w) => !writes.some((x) => x.durable && w.ended < x.submitted)));
+    this.#sectors.set(sector, writes.filter((w) => !writes.some((x) => x.durable && x.settled && x.acked && w.ended < x.submitted)));
   }
+}
+
+/** Without what a safe write has overwritten; what is not safe may be there or not from now on. */
+function loosened(writes: readonly Write[], safe: (write: Write) => boolean): Write[] {
+  const left = writes.filter((w) => !writes.some((x) => safe(x) && w.ended < x.submitted));
+  for (const write of left) if (!safe(write)) write.acked = false;
+  return left;
 }

@@ -1,179 +1,275 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
- * Two nodes under load and trouble, from one seed. Safety first: everything may break, nothing acknowledged may be lost.
- * Then liveness: all is healed, and both must become UpToDate with equal disks.
+ * N nodes under load, faults and commands, from one seed. Safety first: everything may break, nothing acknowledged may be
+ * lost. Then liveness: all is healed, and all must become UpToDate with equal disks.
  */
-import { assert } from '../../assert.ts';
 import { newCUuidParms } from '../../genl/command-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
-import { Cstate, Disk, Repl } from '../../state/states.ts';
+import { Disk, Role } from '../../state/states.ts';
+import { Actors } from '../actors.ts';
+import { applyActivityLog } from '../apply-al.ts';
+import type { KernelDevice } from '../block.ts';
 import { SimCluster } from '../cluster.ts';
 import type { SimMember } from '../cluster.ts';
 import type { SimDisk } from '../disk.ts';
 import type { SimRandom } from '../random.ts';
-import { Load } from './load.ts';
-import { profileOf } from './profile.ts';
-import type { Profile, Wanted } from './profile.ts';
-import { everyTrouble, troubles } from './troubles.ts';
-import type { Trouble } from './troubles.ts';
+import { isGood, LoadState } from './application.ts';
+import type { Application } from './application.ts';
+import { compareDisks, rules } from './checks.ts';
+import { commands } from './commands.ts';
+import { Healer } from './heal.ts';
+import { Ledger } from './ledger.ts';
+import { describe, diskStateOf, isHealthy, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
+import { Manager } from './manager.ts';
+import { planOf } from './plan.ts';
+import type { Plan, Wanted } from './plan.ts';
+import { troubles } from './troubles.ts';
 
-const LIMIT_MS = 300_000;
-const TROUBLES = 12;
+const BEGIN_MS = 60_000;
+const CHECK_MS = 2_000;
+/** After the last fault: time for what is still going on to end by itself. */
+const LINGER_MS = 120_000;
+const HEALED_MS = 600_000;
+const FALSE_REFUSAL = /Split-Brain detected|Unrelated data/;
 
-export interface StressOptions extends Wanted {
-  readonly seed: number;
-  /** Default: all of them. */
-  readonly troubles?: readonly Trouble[];
+/** A rule of the checker does not hold. */
+export class Violation extends Error {
+  readonly rule: string;
+  constructor(rule: string, text: string) {
+    super(text);
+    this.rule = rule;
+  }
 }
 
 export class Stress {
+  readonly plan: Plan;
   readonly cluster: SimCluster;
-  readonly profile: Profile;
-  readonly load: Load;
-  readonly history: string[] = [];
-  readonly #troubles: readonly Trouble[];
-  #primary: SimMember;
+  readonly actors: Actors;
+  readonly ledger: Ledger;
+  readonly load: LoadState;
+  readonly manager: Manager;
+  readonly applications = new Set<Application>();
+  /** What happened to the cluster from outside. */
+  readonly events: string[] = [];
+  /** Machines in the midst of going down or coming up. */
+  readonly busy = new Set<SimMember>();
+  badDisk = false;
+  healing = false;
+  /** Faults and commands that took place. */
+  happened = 0;
+  refusal = '';
 
-  constructor(options: StressOptions) {
-    const profile = profileOf(options.seed, options);
-    this.profile = profile;
-    // A fail-over may lose what protocol A has acknowledged.
-    const unsafe: readonly Trouble[] = profile.wireProtocol === 1 ? ['failOver', 'detachPrimary'] : [];
-    this.#troubles = (options.troubles ?? everyTrouble).filter((trouble) => !unsafe.includes(trouble));
-    this.cluster = new SimCluster(options.seed, { nodes: 2, volumes: 1, ...profile });
-    this.load = new Load(this.random, profile);
-    this.#primary = this.cluster.members[0]!;
-    this.load.sound = () => this.upToDate(this.#primary);
+  constructor(wanted: Wanted) {
+    const plan = planOf(wanted);
+    this.plan = plan;
+    this.cluster = new SimCluster(wanted.seed, { volumes: 1, ...plan });
+    this.actors = new Actors(this.cluster.world);
+    this.ledger = new Ledger(plan.wireProtocol === 3);
+    this.load = new LoadState(this.random, plan, this.ledger);
+    this.manager = new Manager(this);
   }
 
   get random(): SimRandom { return this.cluster.world.random; }
+  get digest(): string { return this.cluster.world.digest; }
 
   async run(): Promise<void> {
+    const { actors } = this;
     await this.#begin();
-    const every = Math.max(1, Math.floor(this.profile.writes / TROUBLES));
-    for (let i = 1; i <= this.profile.writes; i++) {
-      this.load.step();
-      if (i % every === 0 && this.#troubles.length > 0) await this.#trouble();
-      if (this.random.chance(0.3)) await this.pass(this.random.between(0.1, 3));
-    }
+    const end = this.cluster.world.nowMs + this.plan.troubleMs;
+    actors.spawn('manager', () => this.manager.run());
+    actors.spawn('trouble', () => this.#trouble(end));
+    actors.spawn('checker', () => this.#checker());
+    await actors.run(() => this.healing, this.plan.troubleMs + CHECK_MS);
+    await actors.run(() => !this.#troubled(), LINGER_MS);
     await this.#heal();
-    this.#compare();
+    this.#demand('each disk holds what was acknowledged', compareDisks(this));
   }
 
   async #begin(): Promise<void> {
-    const { members } = this.cluster;
-    for (const { id } of members) await this.cluster.up(id);
-    await this.#until('connected', () => members.every((m) => repl(m) === Repl.established));
-    await this.ok(members[0]!.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, this.cluster.minor(0, 0)));
-    await this.untilHealthy('at the start');
-    for (const m of members) {
-      this.diskOf(m).faults.maxMs = this.profile.diskMaxMs;
-      await this.ok(m.setup.peerDeviceOptions('r0', 1 - m.id, 0, this.profile.peerDevice));
-      const link = this.cluster.fabric.link(m.node.address, members[1 - m.id]!.node.address);
-      link.bytesPerMs = this.profile.bytesPerMs;
-      link.latencyMs = this.profile.latencyMs;
+    const { cluster } = this;
+    for (const { id, node } of cluster.members) {
+      node.log.heard = (text) => { if (FALSE_REFUSAL.test(text)) this.refusal ||= `n${id}: ${text}`; };
+      await cluster.up(id);
     }
-    await this.promote(members[0]!);
-  }
-
-  async #trouble(): Promise<void> {
-    const trouble = this.#troubles[this.random.below(this.#troubles.length)]!;
-    this.#note(trouble);
-    await troubles[trouble](this, this.#primary, this.cluster.members[1 - this.#primary.id]!);
-  }
-
-  async #heal(): Promise<void> {
-    this.#note('heal');
-    await this.#until('every bio is answered', () => this.load.pending === 0);
-    await this.untilHealthy('at the end');
-    await this.#until('every write is settled', () => this.#primary.resource.io.requests.writes === 0);
-  }
-
-  #compare(): void {
-    const [a, b] = this.cluster.members.map((m) => this.diskOf(m)) as [SimDisk, SimDisk];
-    for (const sector of this.load.history.written) {
-      const [x, y] = [a.tag(sector), b.tag(sector)];
-      assert(x === y, `sector ${sector} is ${x} here and ${y} there`);
-      const why = this.load.history.refuse(sector, x);
-      assert(why === '', why);
+    const first = cluster.members.find((m) => !cluster.isDiskless(m.id))!;
+    await cluster.until('connected', () => cluster.members.every((m) => viewOf(m)!.connections.every((c) => c.cstate === 9)), BEGIN_MS);
+    await cluster.admin(first.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, cluster.minor(first.id, 0)));
+    await cluster.until('healthy at the start', () => isHealthy(cluster), BEGIN_MS);
+    for (const a of cluster.members) {
+      if (!cluster.isDiskless(a.id)) this.diskOf(a).faults.maxMs = this.plan.diskMaxMs;
+      for (const b of cluster.members) {
+        if (a === b) continue;
+        this.soundLink(a, b);
+        if (!cluster.isDiskless(b.id)) await cluster.admin(a.setup.peerDeviceOptions('r0', b.id, 0, this.plan.peerDevice));
+      }
     }
   }
 
-  // --- for troubles
-  diskOf(m: SimMember): SimDisk { return m.node.disks.get('/dev/disk0')!; }
-
-  async work(steps: number): Promise<void> {
-    for (let i = 0; i < steps; i++) {
-      if (this.load.device !== null) this.load.step();
-      await this.pass(this.random.between(0.1, 2));
+  /** Faults and commands, evenly at random over the time. */
+  async #trouble(end: number): Promise<void> {
+    const { plan, random, cluster, actors } = this;
+    const every = plan.troubleMs / plan.events;
+    while (cluster.world.nowMs < end) {
+      await actors.sleep(random.between(0, 2 * every * 0.95));
+      const fault = plan.troubles[random.below(plan.troubles.length)];
+      if (fault) {
+        this.note(fault);
+        actors.spawn(`trouble ${fault}`, () => troubles[fault](this));
+      }
+      if (plan.commands.length > 0) this.#command();
     }
+    this.healing = true;
   }
 
-  async pass(ms: number): Promise<void> {
-    const end = this.cluster.world.nowMs + ms;
-    while (this.cluster.world.nowMs < end && this.cluster.world.step()) await Promise.resolve();
-    this.#check();
-  }
-
-  upToDate(m: SimMember): boolean { return m.engine?.resources.get('r0')?.view.devices[0]?.disk === Disk.upToDate; }
-
-  healthy(): boolean {
-    return this.cluster.members.every((m) => {
-      const view = m.engine?.resources.get('r0')?.view;
-      return m.node.life !== null && view?.devices[0]?.disk === Disk.upToDate && view.peerDevices[0]?.pdsk === Disk.upToDate
-        && view.peerDevices[0].repl === Repl.established && bits(m) === 0;
+  #command(): void {
+    const { plan, random, cluster, actors } = this;
+    const { members } = cluster;
+    const name = plan.commands[random.below(plan.commands.length)]!;
+    const m = members[random.below(members.length)]!;
+    const peer = members[(m.id + 1 + random.below(members.length - 1)) % members.length]!;
+    if (this.busy.has(m)) return;
+    this.note(`${name} n${m.id} n${peer.id}`);
+    actors.spawn(`command ${name}`, async () => {
+      const answer = await commands[name](this, m, peer);
+      if (answer) this.note(`${name} n${m.id}: ${answer.code}${answer.text ? ` ${answer.text.trim()}` : ''}`, false);
     });
   }
 
-  /** Whoever has given up connecting is told to go on, as an administrator would. */
-  async untilHealthy(when: string): Promise<void> {
-    for (const m of this.cluster.members) {
-      if (cstate(m) === Cstate.standAlone) await this.cluster.admin(m.setup.connect('r0', 1 - m.id));
+  async #checker(): Promise<void> {
+    for (;;) {
+      await this.actors.sleep(CHECK_MS);
+      for (const [rule, check] of Object.entries(rules)) this.#demand(rule, check(this));
     }
-    await this.#until(`both UpToDate ${when}`, () => this.healthy());
   }
 
-  untilDisconnected(m: SimMember): Promise<void> {
-    return this.#until('the survivor knows', () => cstate(m) !== Cstate.connected);
+  #demand(rule: string, why: string): void { if (why !== '') throw new Violation(rule, why); }
+
+  #troubled(): boolean {
+    return [...this.actors.running.keys()].some((name) => name.startsWith('trouble') || name.startsWith('command'));
   }
 
-  async promote(m: SimMember): Promise<void> {
-    await this.ok(m.setup.primary('r0'));
-    this.#primary = m;
-    const device = m.node.devices.get(this.cluster.minor(m.id, 0))!;
+  async #heal(): Promise<void> {
+    this.note('heal', false);
+    const healer = new Healer(this);
+    this.actors.spawn('healer', () => healer.run());
+    const settled = (): boolean => {
+      const app = this.ledger.holder;
+      return !this.#troubled() && isHealthy(this.cluster) && app !== null && app.alive && app.pending === 0
+        && this.applications.size === 1 && app.member.resource.io.requests.writes === 0;
+    };
+    if (await this.actors.run(settled, HEALED_MS)) return;
+    const waiting = this.cluster.world.waiting().filter((w) => !w.startsWith('sleeper')).slice(0, 12);
+    throw new Violation('a healed cluster becomes UpToDate',
+      `${this.cluster.members.map((m) => describe(this.cluster, m)).join('\n    ')}\n    applications: ${[...this.applications]
+        .map((a) => `n${a.member.id} waits for ${a.pending}`).join(', ') || 'none'}; busy: ${[...this.actors.running.keys()].join(', ')}`
+      + `\n    next: ${waiting.join('; ')}`);
+  }
+
+  // --- what an application does
+  async work(app: Application): Promise<void> {
+    const { plan, random, actors, load, cluster } = this;
+    const started = cluster.world.nowMs;
+    for (;;) {
+      await actors.sleep(random.between(1, 60));
+      if (!app.alive || !this.applications.has(app)) return;
+      const generation = writtenGeneration(app.member);
+      if (this.ledger.holder === app) {
+        if (generation !== 0n) this.ledger.generation = generation;
+        if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.history.settle();
+      }
+      if (this.healing || app.stopping) continue;
+      const share = Math.min(1, (cluster.world.nowMs - (this.#loadFromMs ??= started)) / (plan.troubleMs * 0.93));
+      const due = plan.writes * share - load.writes;
+      const burst = due <= 0 ? 0 : Math.min(random.below(Math.ceil(due) * 2) + 1, 100);
+      for (let i = 0; i < burst && !app.full; i++) app.step();
+    }
+  }
+  #loadFromMs: number | undefined;
+
+  // --- for the manager, troubles and commands
+  note(text: string, counts = true): void {
+    if (counts) this.happened++;
+    const line = `${this.cluster.world.nowMs.toFixed(3)} == ${text}`;
+    this.cluster.world.note(line);
+    this.events.push(line);
+  }
+
+  diskOf(m: SimMember): SimDisk { return m.node.disks.get('/dev/disk0')!; }
+
+  anyUp(): SimMember | undefined { return this.#any((m) => viewOf(m) !== null && !this.busy.has(m)); }
+  anyWithDisk(): SimMember | undefined { return this.#any((m) => !this.cluster.isDiskless(m.id)); }
+  #any(is: (m: SimMember) => boolean): SimMember | undefined {
+    const some = this.cluster.members.filter(is);
+    return some[this.random.below(some.length)];
+  }
+
+  otherGoodDisk(m: SimMember): boolean { return this.cluster.members.some((o) => o !== m && isGood(o)); }
+
+  /** Its data may be thrown away: a Primary elsewhere has all. */
+  expendable(m: SimMember): boolean {
+    const writer = this.ledger.holder?.member;
+    return writer !== undefined && writer !== m && roleOf(m) !== Role.primary && isGood(writer);
+  }
+
+  soundLink(a: SimMember, b: SimMember): void {
+    const link = this.cluster.fabric.link(a.node.address, b.node.address);
+    link.bytesPerMs = this.plan.bytesPerMs;
+    link.latencyMs = this.plan.latencyMs;
+  }
+
+  cut(from: SimMember, to: SimMember, cut: boolean): void { this.cluster.fabric.cut(from.node.address, to.node.address, cut); }
+
+  kill(m: SimMember): void {
+    if (m.node.life !== null) m.node.killEngine();
+  }
+
+  /** The machine loses power. */
+  crash(m: SimMember): void {
+    const { holder } = this.ledger;
+    const good = holder !== null && holder.alive && isGood(holder.member);
+    const generation = writtenGeneration(m);
+    m.node.crash();
+    for (const app of [...this.applications]) if (app.member === m) { app.lost = true; this.applications.delete(app); }
+    if (holder?.member === m) this.ledger.generation = this.cluster.isDiskless(m.id) ? generation : storedGeneration(this.cluster, m);
+    this.ledger.powerLost(m, good);
+  }
+
+  /** As drbdadm up at boot: goes on after refusals, gives up when the machine dies. */
+  async bringUp(m: SimMember): Promise<void> {
+    const { lives } = m.node;
+    this.ledger.back(m);
+    for (const { name, run } of this.cluster.upSteps(m.id)) {
+      const answer = run();
+      if (!answer) continue;
+      const { code, text } = await answer;
+      if (code !== 101 && code !== 1) this.note(`${name} n${m.id}: ${code} ${text.trim()}`, false);
+      if (m.node.lives !== lives) return;
+    }
+  }
+
+  /** As drbdadm attach, where there is none. */
+  async attach(m: SimMember): Promise<void> {
+    if (this.cluster.isDiskless(m.id) || this.busy.has(m)) return;
+    const { lives } = m.node;
+    const free = await this.actors.until(() => this.diskOf(m).claimedBy === null || m.node.lives !== lives, 5_000);
+    if (!free || m.node.lives !== lives || diskStateOf(m) !== Disk.diskless) return;
+    applyActivityLog(this.diskOf(m));
+    const { code, text } = await m.setup.attach(this.cluster.minor(m.id, 0), '/dev/disk0', this.plan.disk);
+    if (code !== 101 && code !== 1) this.note(`attach n${m.id}: ${code} ${text.trim()}`, false);
+  }
+
+  /** open(2) for writing: its errno. */
+  async open(device: KernelDevice): Promise<number> {
     let errno = -1;
-    device.open(true, (e) => { errno = e; });
-    await this.#until('open', () => errno >= 0);
-    assert(errno === 0, `open: ${errno}`);
-    this.load.device = device;
+    const id = device.open(true, (e) => { errno = e; });
+    if (await this.actors.until(() => errno >= 0, 30_000)) return errno;
+    device.openGone(id);
+    return -1;
   }
 
-  async closeDevice(): Promise<void> {
-    await this.#until('every bio is answered', () => this.load.pending === 0);
-    const { device } = this.load;
-    this.load.device = null;
+  async close(app: Application): Promise<void> {
     let closed = false;
-    device!.close(() => { closed = true; });
-    await this.#until('closed', () => closed);
+    app.device.close(() => { closed = true; });
+    await this.actors.until(() => closed || !app.alive, 30_000);
   }
-
-  async ok(answer: ReturnType<SimMember['setup']['down']>): Promise<void> {
-    const { code, text } = await this.cluster.admin(answer);
-    assert(code > 0, `refused: ${code} ${text}`);
-  }
-
-  async #until(what: string, holds: () => boolean): Promise<void> {
-    await this.cluster.until(what, holds, LIMIT_MS);
-    this.#check();
-  }
-
-  #check(): void { assert(this.load.wrong === '', this.load.wrong); }
-  #note(text: string): void { this.history.push(`${this.cluster.world.nowMs.toFixed(1)} ${text}`); }
 }
-
-const cstate = (m: SimMember): number => m.engine?.resources.get('r0')?.view.connections[0]?.cstate ?? -1;
-const repl = (m: SimMember): number => m.engine?.resources.get('r0')?.view.peerDevices[0]?.repl ?? -1;
-const bits = (m: SimMember): number => {
-  const disk = m.resource.devices.get(0)?.disk;
-  return disk ? disk.bitmap.weight[0]! : -1;
-};

@@ -1,107 +1,128 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/** What can go wrong with two nodes, as a table. Each waits for nothing that a sound pair would not reach by itself. */
-import { Cmd } from '../../genl/ops.ts';
-import { detachParms } from '../../genl/command-attrs.ts';
-import { applyActivityLog } from '../apply-al.ts';
+/** What can go wrong, as a table: each begins, lasts a while and ends by itself, beside whatever else goes wrong. */
 import type { SimMember } from '../cluster.ts';
 import type { Stress } from './stress.ts';
 
-type Run = (s: Stress, primary: SimMember, secondary: SimMember) => Promise<void> | void;
+/** Shorter than any time-out, around it, or far longer. */
+function duration(s: Stress): number {
+  const kind = s.random.below(4);
+  return kind === 0 ? s.random.between(1, 200) : kind === 3 ? s.random.between(8_000, 25_000) : s.random.between(200, 8_000);
+}
+
+async function cutFor(s: Stress, links: readonly (readonly [SimMember, SimMember])[]): Promise<void> {
+  for (const [from, to] of links) s.cut(from, to, true);
+  await s.actors.sleep(duration(s));
+  for (const [from, to] of links) s.cut(from, to, false);
+}
+
+function twoOf(s: Stress): readonly [SimMember, SimMember] {
+  const { members } = s.cluster;
+  const a = s.random.below(members.length);
+  const b = (a + 1 + s.random.below(members.length - 1)) % members.length;
+  return [members[a]!, members[b]!];
+}
+
+/** One disk at a time, and only while another one is good. */
+async function badDisk(s: Stress, set: (m: SimMember, chance: number) => void): Promise<void> {
+  const m = s.anyWithDisk();
+  if (!m || s.badDisk || !s.otherGoodDisk(m)) return;
+  s.badDisk = true;
+  set(m, s.random.chance(0.5) ? 1 : 0.1);
+  await s.actors.sleep(s.random.between(50, 3_000));
+  set(m, 0);
+  s.badDisk = false;
+  await s.actors.sleep(s.random.between(10, 3_000));
+  await s.attach(m);
+}
 
 export const troubles = {
-  disconnect: async (s, a, b) => {
-    await s.cluster.admin(a.setup.disconnect('r0', b.id));
-    await s.work(20);
-    await s.cluster.admin(a.setup.connect('r0', b.id));
+  reset: async (s) => {
+    const [a, b] = twoOf(s);
+    s.cluster.fabric.resetBetween(a.node.address, b.node.address);
   },
-  /** One direction, or both, for a while: maybe shorter than any time-out. */
-  cut: async (s, a, b) => {
-    const [from, to] = s.random.chance(0.5) ? [a, b] : [b, a];
-    const both = s.random.chance(0.5);
-    const set = (cut: boolean): void => {
-      s.cluster.fabric.cut(from.node.address, to.node.address, cut);
-      if (both) s.cluster.fabric.cut(to.node.address, from.node.address, cut);
-    };
-    set(true);
-    await s.work(30);
-    await s.pass(s.random.between(1, 20_000));
-    set(false);
+  cut: (s) => {
+    const [a, b] = twoOf(s);
+    return cutFor(s, s.random.chance(0.5) ? [[a, b]] : [[a, b], [b, a]]);
   },
-  reset: (s, a, b) => s.cluster.fabric.resetBetween(a.node.address, b.node.address),
-  killPrimaryEngine: (_s, a) => a.node.killEngine(),
-  killSecondaryEngine: (_s, _a, b) => b.node.killEngine(),
-  killBothEngines: async (s, a, b) => {
-    a.node.killEngine();
-    await s.pass(s.random.between(0, 3));
-    b.node.killEngine();
+  isolate: (s) => {
+    const { members } = s.cluster;
+    const m = members[s.random.below(members.length)]!;
+    const way = s.random.below(3);
+    return cutFor(s, members.filter((o) => o !== m).flatMap((o): [SimMember, SimMember][] =>
+      way === 0 ? [[m, o]] : way === 1 ? [[o, m]] : [[m, o], [o, m]]));
   },
-  /** Not while its disk is the only good one: what a power failure takes from that is lost. */
-  crashSecondary: async (s, a, b) => {
-    if (!s.upToDate(a)) return;
-    b.node.crash();
-    await s.work(20);
-    await s.cluster.up(b.id);
+  split: (s) => {
+    const { members } = s.cluster;
+    const side = members.map(() => s.random.chance(0.5));
+    return cutFor(s, members.flatMap((a) => members.filter((b) => side[a.id] !== side[b.id])
+      .map((b): [SimMember, SimMember] => [a, b])));
   },
-  /** The Primary loses power; the other one goes on with what it has. */
-  failOver: async (s, a, b) => {
-    await s.untilHealthy('before fail-over');
-    await s.work(5);
-    if (!s.healthy()) return;
-    a.node.crash();
-    s.load.lost(false);
-    await s.untilDisconnected(b);
-    await s.promote(b);
-    s.load.flush();
-    await s.work(10);
-    await s.cluster.up(a.id);
+  clog: async (s) => {
+    const [a, b] = twoOf(s);
+    const link = s.cluster.fabric.link(a.node.address, b.node.address);
+    link.latencyMs = s.random.between(1, 300);
+    link.bytesPerMs = s.random.between(20, 2_000);
+    await s.actors.sleep(duration(s));
+    s.soundLink(a, b);
   },
-  /** Power failure of the Primary, which comes back before anybody takes over. */
-  restartPrimary: async (s, a) => {
-    a.node.crash();
-    s.load.lost(true);
-    await s.pass(s.random.between(0, 2_000));
-    await s.cluster.up(a.id);
-    await s.untilHealthy('after restart');
-    await s.promote(a);
+  killEngine: async (s) => {
+    const m = s.anyUp();
+    if (m) s.kill(m);
   },
-  crashBoth: async (s, a, b) => {
-    const order = s.random.chance(0.5) ? [a, b] : [b, a];
-    for (const m of order) {
-      m.node.crash();
-      if (m === a) s.load.lost(true);
-      if (m !== a || order[0] === a) await s.pass(s.random.between(0, 5));
+  killAllEngines: async (s) => {
+    for (const m of s.cluster.members) {
+      s.kill(m);
+      if (s.random.chance(0.5)) await s.actors.sleep(s.random.between(0, 5));
     }
-    for (const m of order) await s.cluster.up(m.id);
-    await s.untilHealthy('after both crashed');
-    await s.promote(a);
   },
-  switchRoles: async (s, a, b) => {
-    await s.untilHealthy('before the switch');
-    await s.closeDevice();
-    await s.ok(a.setup.secondary('r0'));
-    await s.promote(b);
+  crash: async (s) => {
+    const m = s.anyUp();
+    if (m) await crashAndReturn(s, m, s.random.between(1, 12_000));
   },
-  detachSecondary: (s, _a, b) => replaceDisk(s, b),
-  detachPrimary: async (s, a) => {
-    await s.untilHealthy('before the detach');
-    await replaceDisk(s, a);
+  crashPrimary: async (s) => {
+    const m = s.ledger.holder?.member;
+    if (m) await crashAndReturn(s, m, s.random.between(1, 12_000));
   },
-  slowDisk: async (s, a, b) => {
-    const { faults } = s.diskOf(s.random.chance(0.5) ? a : b);
-    const before = faults.maxMs;
-    faults.maxMs = 100;
-    await s.work(20);
-    faults.maxMs = before;
+  crashSome: async (s) => {
+    const some = s.cluster.members.filter(() => s.random.chance(0.6));
+    for (const m of some) {
+      s.actors.spawn(`crash of ${m.node.name}`, () => crashAndReturn(s, m, s.random.between(1, 12_000)));
+      if (s.random.chance(0.5)) await s.actors.sleep(s.random.between(0, 5));
+    }
   },
-} satisfies Record<string, Run>;
+  slowNode: async (s) => {
+    const m = s.anyUp();
+    if (!m) return;
+    m.node.slow(s.random.between(2, 200));
+    await s.actors.sleep(duration(s));
+    m.node.slow(1);
+  },
+  slowDisk: async (s) => {
+    const m = s.anyWithDisk();
+    if (!m) return;
+    s.diskOf(m).faults.maxMs = s.random.between(5, 300);
+    await s.actors.sleep(duration(s));
+    s.diskOf(m).faults.maxMs = s.plan.diskMaxMs;
+  },
+  stopDisk: async (s) => {
+    const m = s.anyWithDisk();
+    if (!m) return;
+    s.diskOf(m).faults.stopped = true;
+    await s.actors.sleep(duration(s));
+    s.diskOf(m).resume();
+  },
+  readErrors: (s) => badDisk(s, (m, chance) => { s.diskOf(m).faults.readErrorChance = chance; }),
+  writeErrors: (s) => badDisk(s, (m, chance) => { s.diskOf(m).faults.writeErrorChance = chance; }),
+} satisfies Record<string, (s: Stress) => Promise<void>>;
 
 export type Trouble = keyof typeof troubles;
 export const everyTrouble = Object.keys(troubles) as Trouble[];
 
-async function replaceDisk(s: Stress, m: SimMember): Promise<void> {
-  const minor = s.cluster.minor(m.id, 0);
-  await s.cluster.admin(m.setup.with(Cmd.DETACH, {}, detachParms, {}, minor));
-  await s.work(10);
-  applyActivityLog(s.diskOf(m));
-  await s.cluster.admin(m.setup.attach(minor, '/dev/disk0', s.profile.disk));
+async function crashAndReturn(s: Stress, m: SimMember, awayMs: number): Promise<void> {
+  if (s.busy.has(m)) return;
+  s.busy.add(m);
+  s.crash(m);
+  await s.actors.sleep(awayMs);
+  await s.bringUp(m);
+  s.busy.delete(m);
 }

@@ -109,7 +109,7 @@ describe('a stream that takes nothing', () => {
     const { cluster, a } = connected(5);
     configure(a, { timeoutMs: 2000, pingIntMs: 600_000, pingTimeoutMs: 400_000 });
     clog(cluster);
-    a.turn(() => a.conn.sendPing());
+    a.turn(() => a.conn.ping(() => {}));
     expect(cluster.until(() => !a.connected, 4_000)).toBe(true);
     expect(a.has('meta sock send timed out')).toBe(true);
   });

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** An engine dies; the next one takes over what the journal and the kernel kept. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import { detachParms } from '../../../src/genl/command-attrs.ts';
 import { Cmd } from '../../../src/genl/ops.ts';
+import { applyActivityLog } from '../../../src/sim/apply-al.ts';
 import { SimCluster } from '../../../src/sim/cluster.ts';
 import type { SimMember } from '../../../src/sim/cluster.ts';
 import { Cstate, Disk, Role } from '../../../src/state/states.ts';
@@ -55,6 +57,27 @@ describe('take-over by a new engine', { timeout: 30_000 }, () => {
       'change peer-device r0:1/1 Off DUnknown']);
     expect((await cluster.admin(setup.down('r0'))).code).toBe(101);
     expect(member.node.journal.records).toEqual([]);
+  });
+
+  it('does not take an ended explicit promotion for one that holds', async () => {
+    const { setup } = member;
+    await cluster.admin(setup.primary('r0', true));
+    await cluster.admin(setup.secondary('r0'));
+    await nextEngine();
+    const { role, explicitPrimary } = member.resource.view.resource;
+    expect([role, explicitPrimary]).toEqual([Role.secondary, false]);
+  });
+
+  it('knows who is Diskless on purpose', async () => {
+    const { setup } = member;
+    await cluster.admin(setup.with(Cmd.DETACH, {}, detachParms, { intentionalDisklessDetach: true }, 0));
+    await nextEngine();
+    expect(member.resource.view.devices.map((d) => d.intentionalDiskless)).toEqual([true, false]);
+    applyActivityLog(member.node.disks.get('/dev/disk0')!);
+    const { code, text } = await cluster.admin(setup.attach(0, '/dev/disk0'));
+    expect(code, text).toBe(101);
+    await nextEngine();
+    expect(member.resource.view.devices.map((d) => d.intentionalDiskless)).toEqual([false, false]);
   });
 
   it('leaves a StandAlone connection alone, a detached disk detached, suspended I/O suspended', async () => {

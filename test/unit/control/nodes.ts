@@ -6,6 +6,7 @@ import { applyActivityLog } from '../../../src/sim/apply-al.ts';
 import { SimCluster } from '../../../src/sim/cluster.ts';
 import type { ClusterOptions, SimMember } from '../../../src/sim/cluster.ts';
 import type { Answer } from '../../../src/sim/drbdsetup.ts';
+import type { Role } from '../../../src/state/states.ts';
 import { Cstate, Disk, Repl } from '../../../src/state/states.ts';
 import type { PeerDeviceRow } from '../../../src/state/types.ts';
 
@@ -48,6 +49,38 @@ export class Nodes {
     await this.until('all are connected', () => this.everyPair((id, peer) => this.repl(id, peer) >= Repl.established));
   }
 
+  /** No packet between these two any more, or again. */
+  cut(a: number, b: number, on = true): void {
+    const { fabric } = this.cluster;
+    const [from, to] = [this.at(a).node.address, this.at(b).node.address];
+    fabric.cut(from, to, on);
+    fabric.cut(to, from, on);
+    if (on) fabric.resetBetween(from, to);
+  }
+
+  /** From everybody else. */
+  isolate(id: number, on = true): void {
+    for (const peer of this.members) if (peer.id !== id) this.cut(id, peer.id, on);
+  }
+
+  suspended(id: number): boolean { return this.at(id).resource.view.resource.suspended; }
+  role(id: number): Role { return this.at(id).resource.view.resource.role; }
+  helpers(id: number, name: string): number { return this.at(id).node.helper!.calls.filter(({ argv }) => argv[1] === name).length; }
+  hasQuorum(id: number, vnr = 0): boolean { return this.at(id).resource.deviceRow(vnr).haveQuorum; }
+
+  /** A write that may wait for ever: errno -1 until it ends. */
+  pending(id: number, block: number, tag: number): { errno: number } {
+    const result = { errno: -1 };
+    this.submit(id, block, tag, (errno) => { result.errno = errno; });
+    return result;
+  }
+
+  async pass(ms: number): Promise<void> {
+    const end = this.cluster.world.nowMs + ms;
+    this.cluster.world.at(ms, 'time passes', () => {});
+    await this.until('time passes', () => this.cluster.world.nowMs >= end, 2 * ms + 1);
+  }
+
   /** All connected and UpToDate, the first one Primary. */
   async upToDate(): Promise<void> {
     await this.up();
@@ -56,9 +89,13 @@ export class Nodes {
   }
 
   inSync(): boolean {
-    return this.everyPair((id, peer) => this.volumes(id).every((vnr) => this.disk(id, vnr) === Disk.upToDate
-      && this.repl(id, peer, vnr) === Repl.established && this.peer(id, peer, vnr).pdsk === Disk.upToDate && this.bits(id, peer, vnr) === 0));
+    const good = (id: number): Disk => (this.diskless(id) ? Disk.diskless : Disk.upToDate);
+    return this.everyPair((id, peer) => this.volumes(id).every((vnr) => this.disk(id, vnr) === good(id)
+      && this.repl(id, peer, vnr) === Repl.established && this.peer(id, peer, vnr).pdsk === good(peer)
+      && (this.diskless(peer) || this.bits(id, peer, vnr) === 0)));
   }
+
+  diskless(id: number): boolean { return this.cluster.options.diskless?.includes(id) ?? false; }
 
   settled(): Promise<void> { return this.until('everything is in sync', () => this.inSync()); }
 
@@ -112,10 +149,10 @@ export class Nodes {
   }
 
   expectSameDisks(vnr = 0): void {
-    const [first, ...others] = this.members.map(({ node }) => node.disks.get(`/dev/disk${vnr}`)!);
+    const [first, ...others] = this.members.filter(({ id }) => !this.diskless(id)).map(({ node }) => node.disks.get(`/dev/disk${vnr}`)!);
     const { capacity } = this.kernel(0, vnr);
     for (const other of others) {
-      const differs = Array.from({ length: capacity }, (_, s) => s).filter((s) => other.tag(s) !== first!.tag(s));
+      const differs = Array.from({ length: capacity }, (_, s) => s).filter((s) => !Object.is(other.tag(s), first!.tag(s)));
       expect(differs).toEqual([]);
     }
   }

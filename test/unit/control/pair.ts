@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Two nodes with one resource, their events, and short words for what tests ask. */
 import { expect } from 'vitest';
+import type { NetConf, ResourceOpts } from '../../../src/genl/config-attrs.ts';
 import { BioOp } from '../../../src/host/block.ts';
 import { SimCluster } from '../../../src/sim/cluster.ts';
 import type { SimMember } from '../../../src/sim/cluster.ts';
@@ -17,8 +18,8 @@ export class Pair {
   readonly b: SimMember;
   readonly events: readonly [string[], string[]] = [[], []];
 
-  constructor(seed: number, volumes = 1, diskSectors = 20_480) {
-    this.cluster = new SimCluster(seed, { nodes: 2, volumes, diskSectors, wireProtocol: 3 });
+  constructor(seed: number, volumes = 1, diskSectors = 20_480, resource: Partial<ResourceOpts> = {}, net: Partial<NetConf> = {}) {
+    this.cluster = new SimCluster(seed, { nodes: 2, volumes, diskSectors, wireProtocol: 3, resource, net });
     [this.a, this.b] = this.cluster.members as [SimMember, SimMember];
     for (const { id, node } of this.cluster.members) {
       node.admin.listeners.push((message) => this.events[id as 0 | 1].push(eventLine(message)));

@@ -15,9 +15,13 @@ const writes = async (id: number, from: number, count: number, tag: number): Pro
 };
 const disconnect = (id: number, peer: number) => n.ok(n.at(id).setup.disconnect('r0', peer));
 const connect = (id: number, peer: number) => n.ok(n.at(id).setup.connect('r0', peer));
+/** All that one sends to the other is lost, both ways. */
+const cutOff = (a: number, b: number, cut: boolean): void => {
+  for (const [from, to] of [[a, b], [b, a]] as const) n.cluster.fabric.cut(n.at(from).node.address, n.at(to).node.address, cut);
+};
 const current = (id: number) => n.at(id).resource.deviceRow(0).currentUuid | 1n;
 
-describe('three nodes', () => {
+describe('three nodes', { timeout: 30_000 }, () => {
   it('sync all from one, and agree on one generation', async () => {
     await n.upToDate();
     expect(await n.open(0)).toBe(0);
@@ -61,6 +65,38 @@ describe('three nodes', () => {
     await n.settled();
     n.expectSameDisks();
     expect(n.tag(0, 5)).toBe(500);
+  });
+
+  it('an engine that dies on a Diskless Primary: what is written before all are back is another generation', async () => {
+    await n.upToDate();
+    expect(await n.open(0)).toBe(0);
+    await n.ok(n.at(0).setup.with(Cmd.DETACH, {}, detachParms, {}, n.cluster.minor(0, 0)));
+    await n.until('Diskless', () => n.disk(0) === Disk.diskless);
+    await writes(0, 0, 3, 900);
+    const before = current(1);
+    cutOff(0, 2, true);
+    n.at(0).node.killEngine();
+    await writes(0, 3, 3, 910);
+    expect(current(1)).not.toBe(before);
+    cutOff(0, 2, false);
+    await n.until('the other is back', () => n.peer(0, 2).pdsk === Disk.upToDate && n.repl(1, 2) === Repl.established);
+    for (let i = 0; i < 3; i++) expect([n.tag(1, 3 + i), n.tag(2, 3 + i)]).toEqual([910 + i, 910 + i]);
+  });
+
+  it('an engine that dies on a Primary with quorum and io-error: an application sees no error', async () => {
+    n = new Nodes(1, { nodes: 3, resource: { quorum: 1024, onNoQuorum: 0 } });
+    const helpers = (): string[] => n.at(0).node.helper!.calls.map(({ argv }) => argv[1]!);
+    await n.upToDate();
+    expect(await n.open(0)).toBe(0);
+    for (let i = 0; i < 3; i++) {
+      n.at(0).node.killEngine();
+      await writes(0, 10 * i, 3, 950 + i);
+      expect(helpers()).not.toContain('quorum-lost');
+    }
+    for (const id of [1, 2]) n.at(id).node.crash();
+    n.at(0).node.killEngine();
+    expect(await n.write(0, 50, 960)).toBe(5);
+    expect(helpers()).toContain('quorum-lost');
   });
 
   it('a Diskless Primary works on the others', async () => {

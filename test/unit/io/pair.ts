@@ -47,6 +47,8 @@ export class Side implements IoEnv {
   device!: DeviceIo;
   connection!: ConnectionIo;
   disk!: IoDisk;
+  /** Another activity log and bitmap on the same disk, for an attach. */
+  newDisk!: () => IoDisk;
   streams: { data: Stream; control: Stream } | null = null;
   failures: string[] = [];
   /** Commands sent, in order, by stream. */
@@ -86,13 +88,17 @@ export class Side implements IoEnv {
     if (typeof file === 'number') throw new Error('no disk');
     const lower = block.claim(file, 'data', device);
     if (typeof lower === 'number') throw new Error('not claimed');
-    const al = new ActivityLog({
-      io: null as never, layout: { alSize4k: 8 } as never, bufferOffset: 0, clock: host.clock, crc32c: null as never,
-      bitmap: { writeExtents: () => false }, extents: (this.id === 1 ? options.alExtentsB : undefined) ?? options.alExtents ?? 67, waitersMax: 65536,
-      handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
-    });
-    al.setUpdates(false);
-    this.disk = { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {} };
+    const extents = (this.id === 1 ? options.alExtentsB : undefined) ?? options.alExtents ?? 67;
+    this.newDisk = () => {
+      const al = new ActivityLog({
+        io: null as never, layout: { alSize4k: 8 } as never, bufferOffset: 0, clock: host.clock, crc32c: null as never,
+        bitmap: { writeExtents: () => false }, extents, waitersMax: 65536,
+        handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
+      });
+      al.setUpdates(false);
+      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {}, oldestMetaOperation: () => 0 };
+    };
+    this.disk = this.newDisk();
     device.attach(this.disk);
     this.connection = this.io.addConnection(1 - this.id);
     this.connection.facts.protocol = options.protocol ?? 3;
@@ -137,6 +143,7 @@ export class Side implements IoEnv {
   }
 
   log(_level: number, text: string): void { this.lines.push(text); }
+  logAbout(_vnr: number, _node: number, _level: number, text: string): void { this.lines.push(text); }
   ioError(_vnr: number, kind: number): void { this.events.push(`ioError ${kind}`); this.onIoError(kind); }
   onIoError: (kind: number) => void = () => {};
   needNewCurrentUuid(): void { this.events.push('newCurrentUuid'); this.onNewUuid(); }
@@ -155,8 +162,12 @@ export class Side implements IoEnv {
   }
   resyncDone(): void { this.events.push('resyncDone'); this.onResyncDone(); }
   onResyncDone: () => void = () => {};
+  verifyDone(): void { this.events.push('verifyDone'); this.onVerifyDone(); }
+  onVerifyDone: () => void = () => {};
   resyncIdle(): void {}
   syncTargetToBehind(): void { this.events.push('behind'); }
+  congested(): void { this.events.push('congested'); this.onCongested(); }
+  onCongested: () => void = () => {};
   aheadDrained(): void { this.events.push('aheadDrained'); }
   resyncProgress(): void { this.events.push('progress'); }
   sendState(): void { this.events.push('sendState'); }

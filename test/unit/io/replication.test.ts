@@ -89,6 +89,38 @@ test('many writes in one epoch get one barrier when nothing completes between th
   expect(count(pair.a.received, Cmd.BARRIER_ACK)).toBe(count(pair.b.received, Cmd.BARRIER));
 });
 
+test('a barrier rides with the next write; the last one follows by itself', () => {
+  const pair = new Pair({ seed: 33 });
+  pair.connectInSync();
+  pair.b.received.length = 0;
+  for (let i = 0; i < 3; i++) {
+    let done = false;
+    pair.write(i * 16, 8, 0, () => { done = true; });
+    pair.run(() => done);
+  }
+  const beforeLast = pair.b.received.filter((cmd) => cmd === Cmd.DATA || cmd === Cmd.BARRIER);
+  expect(beforeLast).toEqual([Cmd.DATA, Cmd.BARRIER, Cmd.DATA, Cmd.BARRIER, Cmd.DATA]);
+  const doneMs = pair.world.nowMs;
+  pair.run(() => count(pair.a.received, Cmd.BARRIER_ACK) === 3);
+  expect(pair.world.nowMs - doneMs).toBeLessThan(20);
+});
+
+test('a barrier flushes a disk that may lose something, and no other', () => {
+  const pair = new Pair({ seed: 34 });
+  pair.connectInSync();
+  const disk = pair.b.node.disks.get('/dev/d')!;
+  const settledWrite = (flags: number): number => {
+    pair.write(0, 8, flags);
+    pair.run(() => pair.settled());
+    return disk.operations;
+  };
+  const first = settledWrite(0);
+  expect(disk.unflushed).toBe(false);
+  expect(settledWrite(0) - first).toBe(2);
+  const withFlush = disk.operations;
+  expect(settledWrite(BioFlag.fua) - withFlush).toBe(1);
+});
+
 test('data-integrity: a digest travels with the data', () => {
   const pair = new Pair({ seed: 7, integrity: 'crc32c' });
   pair.connectInSync();
@@ -106,4 +138,19 @@ test('overlapping writes end in order on both disks', () => {
   pair.run(() => pair.settled());
   expect(pair.difference()).toBe(-1);
   expect(pair.a.node.disks.get('/dev/d')!.tag(100)).toBe(last[0]);
+});
+
+test('an unplug hint follows several writes of one turn, not a single one', () => {
+  const pair = new Pair({ seed: 9 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.run(() => pair.settled());
+  expect(count(pair.b.received, Cmd.UNPLUG_REMOTE)).toBe(0);
+  pair.b.received.length = 0;
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.blocked = 1; }));
+  for (let i = 1; i < 4; i++) pair.write(i * 8, 8);
+  pair.world.runFor(5);
+  pair.a.turn(() => pair.a.set(() => { pair.a.device.facts.blocked = 0; }));
+  pair.run(() => pair.settled());
+  expect(pair.b.received.indexOf(Cmd.UNPLUG_REMOTE)).toBeGreaterThan(pair.b.received.lastIndexOf(Cmd.DATA));
 });

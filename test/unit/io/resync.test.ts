@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Disk, Repl } from '../../../src/state/states.ts';
+import type { Stream } from '../../../src/host/net.ts';
+import type { ConnectionIo } from '../../../src/io/index.ts';
+import { IvFlag, IvType } from '../../../src/io/intervals.ts';
+import { Cmd } from '../../../src/io/packet-out.ts';
+import { Disk, Repl, Role } from '../../../src/state/states.ts';
 import { Pair, runs } from './pair.ts';
 
 const inSync = (pair: Pair): boolean => pair.a.peer.facts.repl === Repl.established &&
@@ -149,4 +153,114 @@ test('a diskless peer disk gets no data; all is marked', () => {
   pair.run(() => pair.settled());
   expect(pair.a.peer.bitsOutOfSync).toBe(1);
   expect(pair.b.received.filter((c) => c === 0)).toEqual([]);
+});
+
+test('a bitmap that is given up while it is worked in does not hold the data stream', () => {
+  const pair = new Pair({ seed: 19, sectors: 2 ** 27 });
+  pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+  pair.connectForResync();
+  pair.run(() => pair.b.received.includes(Cmd.COMPRESSED_BITMAP));
+  expect(pair.b.events).not.toContain('bitmap target');
+  for (const side of [pair.b, pair.a]) side.turn(() => side.set(() => { side.peer.facts.repl = Repl.established; }));
+  const tags = pair.write(0, 8);
+  pair.run(() => pair.settled());
+  expect(pair.b.node.disks.get('/dev/d')!.tag(0)).toBe(tags[0]);
+});
+
+test('a request that becomes ready while later ones wait for room in the stream is sent', () => {
+  const pair = new Pair({ seed: 20 });
+  pair.write(0, 8);
+  pair.write(8000, 8);
+  pair.run(() => pair.settled());
+  pair.a.turn(() => { for (const bit of [0, 1000]) pair.a.disk.bitmap.set(0, bit, bit); });
+  const { device } = pair.b;
+  const other = device.intervals.insert(IvType.RESYNC_READ, 7, 0, 8, -1);
+  device.intervals.flags[other] |= IvFlag.SUBMITTED;
+  pair.connectForResync();
+  const { data } = pair.b.streams!;
+  const reserve = data.reserve.bind(data);
+  let full = false;
+  Object.assign(data, { reserve: (bytes: number) => (full ? -1 : reserve(bytes)) });
+  pair.run(() => pair.b.events.includes('bitmap target'));
+  full = true;
+  pair.run(() => pair.b.peer.target.list.length === 2);
+  pair.b.turn(() => {
+    device.intervals.remove(other);
+    device.conflicts.release(0, 8);
+  });
+  pair.world.runFor(10);
+  full = false;
+  pair.b.turn(() => pair.b.connection.dataWritable());
+  pair.run(() => inSync(pair) && pair.settled(), 60000);
+  expect(pair.difference()).toBe(-1);
+});
+
+/** A third node that B is connected to, and that never says anything. */
+function silentPrimary({ b }: Pair): ConnectionIo {
+  const primary = b.io.addConnection(2);
+  const stream = { reserve: () => -1, pause: () => {} } as unknown as Stream;
+  b.turn(() => {
+    primary.linkUp({ version: 124, features: 0x7f, data: stream, control: stream, integrityAlg: '', peerIntegrityAlg: '',
+      resolveConflicts: false, exclusive: () => true });
+    primary.peers[0].facts.pdisk = Disk.upToDate;
+    primary.peers[0].facts.repl = Repl.established;
+    b.set(() => { primary.facts.connected = true; });
+  });
+  return primary;
+}
+
+test('a target fetches what a lost Primary left unsettled, also behind its position', () => {
+  const pair = new Pair({ seed: 50 });
+  pair.connectInSync();
+  pair.write(0, 8);
+  pair.write(8000, 8);
+  pair.run(() => pair.settled());
+  afterDrop(pair);
+  pair.a.turn(() => { pair.a.disk.bitmap.set(0, 1000, 1000); });
+  const { b } = pair;
+  const primary = silentPrimary(pair);
+  pair.a.node.disks.get('/dev/d')!.faults.stopped = true;
+  pair.connectForResync();
+  pair.run(() => b.peer.target.list.length === 1);
+  pair.world.runFor(50);
+  b.turn(() => {
+    const view = new DataView(new ArrayBuffer(32));
+    view.setUint32(12, 1);
+    const payload = b.device.arena.alloc(4096);
+    expect(primary.packet(Cmd.DATA, 0, view, 0, 24, payload, 4096)).toBe('');
+  });
+  pair.run(() => b.device.lowerPending === 0 && primary.writes.active === 0);
+  b.turn(() => {
+    b.set(() => { primary.facts.connected = false; });
+    primary.disconnected(() => {});
+  });
+  expect(b.peer.bitsOutOfSync).toBe(2);
+  pair.a.node.disks.get('/dev/d')!.resume();
+  pair.run(() => inSync(pair) && pair.settled(), 60000);
+  expect(pair.difference()).toBe(-1);
+});
+
+test('a Primary that is lost before it has flushed does not hold up the end of a resync', () => {
+  const pair = new Pair({ seed: 53 });
+  pair.connectInSync();
+  pair.run(() => pair.settled());
+  afterDrop(pair);
+  pair.write(0, 8);
+  const { b } = pair;
+  const primary = silentPrimary(pair);
+  b.turn(() => b.set(() => { primary.facts.peerRole = Role.primary; }));
+  pair.connectForResync();
+  b.turn(() => b.set(() => { b.connection.facts.peerRole = Role.secondary; }));
+  pair.run(() => b.events.includes('bitmap target') && b.peer.bitsOutOfSync === 0);
+  pair.world.runFor(1000);
+  expect(b.events).not.toContain('resyncDone');
+  b.turn(() => {
+    b.set(() => {
+      primary.facts.connected = false;
+      primary.facts.peerRole = Role.unknown;
+      primary.peers[0].facts.pdisk = Disk.unknown;
+    });
+    primary.disconnected(() => {});
+  });
+  pair.run(() => inSync(pair) && pair.settled());
 });

@@ -14,7 +14,7 @@ let launcher: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'launcher-'));
   launcher = join(folder, 'drbdd');
-  const sources = ['main.c', 'spare.c', 'spawner.c'].map((name) => join(root, 'native/launcher', name));
+  const sources = ['main.c', 'spawner.c'].map((name) => join(root, 'native/launcher', name));
   execFileSync('gcc', ['-O1', '-Wall', '-Wextra', '-Werror', '-o', launcher, ...sources]);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -427,3 +427,39 @@ describe('connecting', () => {
     (again as Listener).close();
   });
 });
+
+it('a stream that was closed at once leaves its place to the next one', async () => {
+  const inputs = new Set<ArrayBuffer>();
+  for (let round = 0; round < 20; round++) {
+    const { stream, peer } = await pair();
+    inputs.add(stream.input.buffer as ArrayBuffer);
+    stream.close(0);
+    peer.destroy();
+    await new Promise((resolve) => { setTimeout(resolve, 5); });
+  }
+  expect(inputs.size).toBeLessThan(10);
+});
+
+it('a closed stream says nothing about the one that has its place now', async () => {
+  const old = await pair();
+  const { stream } = old;
+  stream.close(0);
+  old.peer.destroy();
+  const before = stream.lastReceivedMs();
+  const others = [];
+  do {
+    others.push(await pair());
+    await new Promise((resolve) => { setTimeout(resolve, 5); });
+  } while (others.at(-1)!.stream.input.buffer !== stream.input.buffer && others.length < 10);
+  const next = others.at(-1)!.stream;
+  expect(next.input.buffer).toBe(stream.input.buffer);
+  next.commit(next.reserve(64), 64, null, 0, 0);
+  expect(next.queuedBytes()).toBe(64);
+  expect(stream.queuedBytes()).toBe(0);
+  expect(stream.reserve(64)).toBe(-1);
+  expect(stream.lastReceivedMs()).toBe(before);
+  for (const other of others) {
+    other.stream.close(0);
+    other.peer.destroy();
+  }
+});

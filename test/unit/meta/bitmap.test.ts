@@ -206,4 +206,19 @@ describe('whole-slot work in slices', () => {
     expect(done).toBe(4);
     expect([...bitmap.weight]).toEqual([0, 2 ** 19, 2 ** 19]);
   });
+
+  it('joins another slot and keeps what is set', () => {
+    const clock = new FakeClock();
+    const bitmap = new Bitmap(2 ** 22, 3);
+    bitmap.set(0, 5, 9);
+    bitmap.set(1, 8, 12);
+    bitmap.set(1, 2 ** 18, 2 ** 18);
+    let done = 0;
+    new BitmapTask(bitmap, clock, 1000).start({ kind: 'join', slots: [0], from: 1 }, () => done++);
+    clock.endTurn();
+    expect(done).toBe(1);
+    expect([...bitmap.weight]).toEqual([9, 6, 0]);
+    expect(bitmap.count(0, 5, 12)).toBe(8);
+    expect(bitmap.test(0, 2 ** 18)).toBe(true);
+  });
 });

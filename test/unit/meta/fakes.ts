@@ -88,6 +88,7 @@ export interface Operation {
 
 /** Takes the data of a write when the operation is completed, the latest moment allowed. */
 export class FakeDisk implements LowerDevice {
+  readonly unflushed = true;
   readonly id = 1;
   readonly limits: LowerLimits;
   readonly content: Uint8Array;

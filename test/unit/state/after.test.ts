@@ -47,7 +47,7 @@ const dependent = (suspDependency: boolean, role: Role = Role.secondary): Parts 
 const toPeer2 = { nodeId: 2 };
 
 const cases: readonly Case[] = [
-  { row: 'W3', from: repl(Repl.syncTarget), to: {}, look: count('sendUuids', { flags: 0 }), is: 1, unless: { from: repl(Repl.verifyT) } },
+  { row: 'W3', from: { peers: [{ repl: Repl.syncTarget }, {}] }, to: { peers: [{}, {}] }, look: count('sendUuids', { flags: 0 }), is: 2, unless: { from: repl(Repl.verifyT) } },
   { row: 'W4', from: initial(Role.secondary), to: { ...primary, peers: [{}, {}] }, look: count('sendState'), is: 1,
     unless: { from: { ...initial(Role.secondary), peers: [{}, {}] } } },
   { row: 'W5', from: { peers: [off] }, to: {}, look: has('clearBitmapUuid'), is: true,
@@ -165,6 +165,8 @@ const cases: readonly Case[] = [
     unless: { to: device({ haveQuorum: false }) } },
   { row: 'W40', from: {}, to: { resource: { suspUuid: true }, ...device({ newCurUuid: true }) }, look: has('newCurrentUuid'), is: true,
     unless: { from: { resource: { suspUuid: true } } } },
+  { row: 'W40', from: { ...primary, ...device({ haveQuorum: false, newCurUuid: true }) }, to: { ...primary, ...device({ newCurUuid: true }) },
+    look: has('newCurrentUuid'), is: true, unless: { from: { ...primary, ...device({ newCurUuid: true }) } } },
   { row: 'W40', from: disk(Disk.failed), to: disk(Disk.diskless), look: has('limits'), is: true, unless: { from: disk(Disk.diskless) } },
   { row: 'W41', from: primary, to: {}, look: has('sendState', { vnr: -1, word: Role.secondary }), is: true,
     unless: { to: { connections: [{ cstate: Cstate.connecting }] } } },

@@ -8,7 +8,8 @@ import {
 import { Cstate, Disk, Repl, Role } from '../../../src/state/states.ts';
 import { md } from './cluster.ts';
 
-export const live: Live = { outOfSyncBits: () => 0, peerRequestsInFlight: () => false, below: () => 0 };
+export const live: Live = { outOfSyncBits: () => 0, peerRequestsInFlight: () => false, below: () => 0,
+  capacity: () => 0, localMaxSize: () => Infinity, sizeAfterResize: () => 0 };
 
 export interface Parts {
   readonly resource?: Partial<ResourceRow>;

@@ -48,10 +48,15 @@ export class Node {
     this.view = emptyView('r0', id);
   }
 
+  capacity = 1000;
+  localMaxSize = 2000;
   readonly live: Live = {
     outOfSyncBits: (vnr, nodeId) => this.bits.get(`${vnr}/${nodeId}`) ?? 0,
     peerRequestsInFlight: () => false,
     below: (bound) => this.cluster.below(bound),
+    capacity: () => this.capacity,
+    localMaxSize: () => this.localMaxSize,
+    sizeAfterResize: (_vnr, userSize, _ddsFlags, maxPossible) => userSize || maxPossible,
   };
 
   give(event: Event): number {

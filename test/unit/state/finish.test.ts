@@ -104,6 +104,8 @@ const cases: readonly Case[] = [
   { row: 'F21', from: repl(Repl.wfBitMapS), to: repl(Repl.established, { reconciliationResync: true }),
     look: (s) => pd(s).reconciliationResync,
     is: false, unless: { to: repl(Repl.syncSource, { reconciliationResync: true }) } },
+  { row: '15.5', from: repl(Repl.established), to: repl(Repl.wfBitMapS, { reconcilePending: true }),
+    look: (s) => pd(s).reconcilePending, is: false, unless: { to: repl(Repl.wfBitMapT, { reconcilePending: true }) } },
   { row: 'F22', from: repl(Repl.ahead), to: gone(Cstate.timeout, { aheadToSyncSource: true }), look: (s) => pd(s).aheadToSyncSource,
     is: false,
     unless: { to: repl(Repl.syncSource, { aheadToSyncSource: true }) } },

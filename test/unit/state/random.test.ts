@@ -15,7 +15,8 @@ import {
 import { Cluster, md } from './cluster.ts';
 import { broken } from './invariants.ts';
 
-const live: Live = { outOfSyncBits: (vnr, nodeId) => (vnr * 7 + nodeId * 300) % 1000, peerRequestsInFlight: () => false, below: (n) => Math.floor(n / 2) };
+const live: Live = { outOfSyncBits: (vnr, nodeId) => (vnr * 7 + nodeId * 300) % 1000, peerRequestsInFlight: () => false, below: (n) => Math.floor(n / 2),
+  capacity: () => 0, localMaxSize: () => Infinity, sizeAfterResize: () => 0 };
 const nodes = [1, 2, 3] as const;
 const volumes = [0, 1] as const;
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { receiveTwopc } from '../../../src/state/participant.ts';
 import { Ss } from '../../../src/state/ss.ts';
 import { Mask, maskVal, packState, unpackState } from '../../../src/state/state-word.ts';
-import { Cstate, MdFlag, Role } from '../../../src/state/states.ts';
+import { Cstate, Disk, MdFlag, Role } from '../../../src/state/states.ts';
 import { Step } from '../../../src/state/transaction.ts';
 import type { Effect } from '../../../src/state/effects.ts';
 import type { TwopcPrepare } from '../../../src/state/twopc-types.ts';
@@ -59,6 +59,22 @@ describe('a participant', () => {
     const late = step(waits.view, { kind: 'timer', name: 'twopc from 1' }, live);
     expect(replies(late.effects)).toEqual(['1 retry']);
     expect(late.view.waiting).toEqual([]);
+  });
+
+  it('row 6: what a neighbour asked that is lost meanwhile is not taken up', () => {
+    const asked = step(three(), { kind: 'twopc', from: 2, packet: prepare() }, live);
+    const waits = step(asked.view, { kind: 'twopc', from: 1, packet: prepare({ tid: 78 }) }, live);
+    const lost = step(waits.view, { kind: 'lost', nodeId: 1, cstate: Cstate.networkFailure, tag: 'x' }, live);
+    const over = step(lost.view, { kind: 'twopc', from: 2, packet: end('commit') }, live);
+    expect(over.view.twopc).toBeNull();
+  });
+
+  it('a data generation whose exposure waited for the end is journaled', () => {
+    const start = viewOf({ device: { disk: Disk.diskless, md: null, exposedUuid: 0x10n, nextExposedUuid: 0x20n } });
+    const asked = step(start, { kind: 'twopc', from: 1, packet: prepare({ initiator: 1, mask: 0, val: 0 }) }, live);
+    const over = step(asked.view, { kind: 'twopc', from: 1, packet: end('abort', 77, 1) }, live);
+    expect(over.view.devices[0]!.exposedUuid).toBe(0x20n);
+    expect(over.effects).toContainEqual({ kind: 'sticky', fact: { kind: 'exposedUuid', vnr: 0, uuid: 0x20n } });
   });
 
   it('row 8: by another way: the same answer, not processed twice', () => {

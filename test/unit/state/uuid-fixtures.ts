@@ -35,7 +35,7 @@ export function peer(nodeId: number, rest: Partial<PeerContext> = {}): PeerConte
 
 export function context(uuids: DeviceUuids, rest: Partial<DeviceContext> = {}): DeviceContext {
   return {
-    nodeId: 0, role: Role.primary, disk: Disk.upToDate, maxPeers: 7, exposedUuid: 0n, dagtag: 100n, uuids, peers: [],
+    nodeId: 0, role: Role.primary, disk: Disk.upToDate, intentionalDiskless: false, maxPeers: 7, exposedUuid: 0n, dagtag: 100n, uuids, peers: [],
     ...rest,
   };
 }

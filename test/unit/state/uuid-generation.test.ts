@@ -356,7 +356,7 @@ describe('bitmaps after the handshake (uuid.md 2.4)', () => {
     bitmapModAfterHandshake(ctx, ctx.peers[0], strategy, node);
 
   it('per strategy', () => {
-    expect(mod(own, 'source-copy-other-bitmap', 2).change).toEqual({ kind: 'copy', from: 1 });
+    expect(mod(own, 'source-copy-other-bitmap', 2).change).toEqual({ kind: 'join', from: 1 });
     expect(mod(own, 'source-copy-other-bitmap', 9).change).toEqual({ kind: 'set' });
     expect(mod({ ...own, maxPeers: 3 }, 'source-copy-other-bitmap', 9).change).toEqual({ kind: 'copy', from: 2 });
     expect(mod(own, 'target-clear-bitmap', 4)).toMatchObject({ change: { kind: 'clear' }, log: { text: 'Resync source provides bitmap (node_id=4)' } });

@@ -88,8 +88,7 @@ export function bootInstalled(count: 1 | 2, options: GuestOptions = {}): Promise
 
 /** Process ids of the engine in a guest; empty when none runs. */
 export async function enginePids(guest: Guest): Promise<number[]> {
-  const { stdout } = await guest.exec(
-    "for p in $(pgrep -f '^@drbdd'); do grep -qsx drbdd-spawner /proc/$p/comm || echo $p; done");
+  const { stdout } = await guest.exec(`pgrep -f '^@drbdd'`);
   return stdout.split('\n').filter(Boolean).map(Number);
 }
 

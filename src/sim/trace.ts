@@ -3,15 +3,15 @@
  * The life of one block in a simulated cluster, line by line, beside the log: bios, operations of the disks, packets that
  * name it, bits, activity log extents. For looking into a failing seed only: it patches the classes it watches.
  */
-import { ActivityLog } from '../../meta/activity-log.ts';
-import { Bitmap } from '../../meta/bitmap.ts';
-import { BioOp } from '../../host/block.ts';
-import { LowerOp } from '../../host/lower.ts';
-import { KernelDevice } from '../block.ts';
-import type { SimCluster, SimMember } from '../cluster.ts';
-import { SimDisk } from '../disk.ts';
-import { parseHeader } from '../header.ts';
-import { SimStream } from '../net.ts';
+import { ActivityLog } from '../meta/activity-log.ts';
+import { Bitmap } from '../meta/bitmap.ts';
+import { BioOp } from '../host/block.ts';
+import { LowerOp } from '../host/lower.ts';
+import { KernelDevice } from './block.ts';
+import type { SimCluster, SimMember } from './cluster.ts';
+import { SimDisk } from './disk.ts';
+import { parseHeader } from './header.ts';
+import { SimStream } from './net.ts';
 
 const SECTORS = 8;
 const BITS_PER_EXTENT = 1024;

@@ -4,7 +4,7 @@ import { assert } from '../../assert.ts';
 import { BioFlag, BioOp } from '../../host/block.ts';
 import type { KernelDevice } from '../block.ts';
 import type { SimRandom } from '../random.ts';
-import { History } from './history.ts';
+import { History } from '../stress/history.ts';
 import type { Profile } from './profile.ts';
 
 const SECTOR_BYTES = 512;
@@ -34,6 +34,7 @@ export class Load {
 
   /** One bio. */
   step(): void {
+    this.history.settle();
     if (this.pending >= FLIGHT_MAX) return;
     const kind = this.#random.fraction();
     if (kind < 0.70) this.#write(BioOp.write);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** A patient administrator after the storm: repairs what does not come back by itself, again and again. */
+import { Cmd } from '../../genl/ops.ts';
+import { Cstate, Disk, Role } from '../../state/states.ts';
+import type { SimMember } from '../cluster.ts';
+import { diskStateOf, roleOf, viewOf } from './look.ts';
+import type { Stress } from './stress.ts';
+
+const EVERY_MS = 2_000;
+const STUCK_MS = 30_000;
+
+export class Healer {
+  readonly #s: Stress;
+  constructor(stress: Stress) { this.#s = stress; }
+
+  async run(): Promise<void> {
+    const s = this.#s;
+    this.#hardware();
+    for (;;) {
+      for (const m of s.cluster.members) if (!s.busy.has(m)) s.actors.spawn(`repair of n${m.id}`, () => this.#repair(m));
+      await s.actors.sleep(EVERY_MS / 2);
+      if (![...s.actors.running.keys()].includes('manager turn')) s.actors.spawn('manager turn', () => s.manager.turn());
+      await s.actors.sleep(EVERY_MS / 2);
+    }
+  }
+
+  #hardware(): void {
+    const s = this.#s;
+    for (const a of s.cluster.members) {
+      a.node.slow(1);
+      for (const b of s.cluster.members) if (a !== b) { s.soundLink(a, b); s.cut(a, b, false); }
+      if (s.cluster.isDiskless(a.id)) continue;
+      const { faults } = s.diskOf(a);
+      faults.maxMs = s.plan.diskMaxMs;
+      faults.readErrorChance = faults.writeErrorChance = 0;
+      s.diskOf(a).resume();
+    }
+  }
+
+  async #repair(m: SimMember): Promise<void> {
+    const s = this.#s;
+    s.busy.add(m);
+    await this.#steps(m);
+    s.busy.delete(m);
+  }
+
+  async #steps(m: SimMember): Promise<void> {
+    const s = this.#s;
+    const view = viewOf(m);
+    if (!view) return s.bringUp(m);
+    const { setup } = m;
+    const fenced = [...s.applications].find((app) => app.member === m && app !== s.ledger.holder);
+    const stuck = s.ledger.holder?.member === m && s.ledger.holder.stuckMs > STUCK_MS && view.resource.suspQuorum;
+    if (fenced || (stuck && s.cluster.members.some((o) => o !== m && roleOf(o) === Role.primary))) {
+      s.note(`the manager fences n${m.id}`, false);
+      s.crash(m);
+      return s.bringUp(m);
+    }
+    if (roleOf(m) === Role.primary && view.devices[0]?.openCount === 0) await setup.secondary('r0');
+    if (view.resource.suspUser) await setup.plain(Cmd.RESUME_IO, {}, s.cluster.minor(m.id, 0));
+    for (const c of view.connections) {
+      if (c.cstate === Cstate.standAlone) await setup.connect('r0', c.nodeId);
+      if (view.peerDevices.some((p) => p.nodeId === c.nodeId && p.suspUser)) {
+        await setup.plain(Cmd.RESUME_SYNC, { resourceName: 'r0', peerNodeId: c.nodeId, volume: 0 });
+      }
+    }
+    if (diskStateOf(m) === Disk.diskless) {
+      s.busy.delete(m);
+      await s.attach(m);
+    }
+  }
+}

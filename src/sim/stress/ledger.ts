@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Who wrote what, who may go on with it, and what may be lost by whose power failure. One line of history: nobody is
+ * promoted beside or behind it (by quorum, or since the manager looks first).
+ */
+import type { SimMember } from '../cluster.ts';
+import type { Application } from './application.ts';
+import { History } from './history.ts';
+
+export class Ledger {
+  readonly history = new History();
+  /** Whose reads must be true. */
+  holder: Application | null = null;
+  /** The last one. */
+  lastWriter: SimMember | null = null;
+  /** Newest generation that the last writer is known to have had. */
+  generation = 0n;
+  readonly #replicated: boolean;
+  /** The holder's machine lost power and is not back; others: one more of them lost power. */
+  #crashed: { member: SimMember; others: boolean } | null = null;
+
+  /** replicated: acknowledged is what the peers have as well (protocol C). */
+  constructor(replicated: boolean) { this.#replicated = replicated; }
+
+  opened(app: Application): void {
+    const { member } = app;
+    const old = this.holder;
+    if (old && old !== app) this.history.never(old.writes);
+    if (this.#crashed) this.#comesBack(this.#crashed.others ? 'unsettled' : null);
+    if (!this.#replicated && this.lastWriter !== null && this.lastWriter !== member) this.history.handedOver();
+    this.holder = app;
+    this.lastWriter = member;
+  }
+
+  closed(app: Application): void {
+    if (this.holder === app) this.holder = null;
+  }
+
+  powerLost(member: SimMember, holderIsGood: boolean): void {
+    if (this.holder?.member === member) {
+      this.history.never(this.holder.writes);
+      this.holder = null;
+      this.#crashed = { member, others: false };
+    } else if (this.#crashed) this.#crashed.others = true;
+    else if (!holderIsGood) this.history.powerLost('unsettled');
+  }
+
+  /** A machine is up again: a crashed Primary may become the source with what it has. */
+  back(member: SimMember): void {
+    if (this.#crashed?.member === member) this.#comesBack(this.#crashed.others ? 'unsettled' : 'unflushed');
+  }
+
+  #comesBack(lost: 'unsettled' | 'unflushed' | null): void {
+    this.#crashed = null;
+    // What is safe here is not yet safe where another one goes on.
+    if (lost) this.history.powerLost(this.#replicated ? lost : 'unsettled');
+  }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Clients without a disk on two and three servers. @spec state.md 9.5, io.md 13.1, 15.3 */
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { ClusterOptions } from '../../../src/sim/cluster.ts';
+import { Disk, Repl, Role } from '../../../src/state/states.ts';
+import { Nodes } from './nodes.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+const IO_ERROR = 0;
+const SUSPEND = 1;
+const EIO = 5;
+const CLIENT = 2;
+
+let n: Nodes;
+afterEach(({ task }) => { if (task.result?.state === 'fail' && process.env['DUMP']) console.log(n.log(150)); });
+
+/** n0 makes the first data, then the client is Primary. */
+async function client(seed: number, resource: ClusterOptions['resource'] = {}, nodes = 3): Promise<void> {
+  n = new Nodes(seed, { nodes, diskless: [CLIENT], resource });
+  await n.upToDate();
+  await n.ok(n.at(0).setup.secondary('r0'));
+  expect(await n.open(CLIENT)).toBe(0);
+  for (let i = 0; i < 5; i++) expect(await n.write(CLIENT, i, 10 + i)).toBe(0);
+  expect(n.role(CLIENT)).toBe(Role.primary);
+}
+
+describe('a client as Primary', () => {
+  it('writes to both servers and reads from them', async () => {
+    await client(1);
+    for (const id of [0, 1]) for (let i = 0; i < 5; i++) expect(n.tag(id, i)).toBe(10 + i);
+    for (let i = 0; i < 5; i++) expect(await n.read(CLIENT, i)).toBe(10 + i);
+    await n.close(CLIENT);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
+  it.each([1, 2, 3])('a server that goes and comes back gets what it missed (seed %i)', async (seed) => {
+    await client(10 + seed);
+    n.at(0).node.crash();
+    await n.until('loss', () => n.repl(CLIENT, 0) === Repl.off, 120_000);
+    for (let i = 0; i < 10; i++) expect(await n.write(CLIENT, 20 + i, 200 + i)).toBe(0);
+    expect(await n.read(CLIENT, 25)).toBe(205);
+    await n.cluster.up(0);
+    await n.settled();
+    n.expectSameDisks();
+    n.at(1).node.crash();
+    await n.until('loss', () => n.repl(CLIENT, 1) === Repl.off, 120_000);
+    expect(await n.read(CLIENT, 25)).toBe(205);
+    expect(await n.write(CLIENT, 40, 400)).toBe(0);
+    await n.cluster.up(1);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
+  it('without any server it waits, and goes on with the last one that comes back', async () => {
+    await client(20, { onNoData: SUSPEND });
+    n.at(0).node.crash();
+    await n.until('loss', () => n.repl(CLIENT, 0) === Repl.off, 120_000);
+    expect(await n.write(CLIENT, 20, 200)).toBe(0);
+    n.at(1).node.crash();
+    await n.until('suspended', () => n.suspended(CLIENT), 120_000);
+    const write = n.pending(CLIENT, 21, 210);
+    await n.pass(2_000);
+    expect(write.errno).toBe(-1);
+    await n.cluster.up(0);
+    await n.pass(3_000);
+    expect([write.errno, n.suspended(CLIENT)]).toEqual([-1, true]);
+    await n.cluster.up(1);
+    await n.until('the write', () => write.errno >= 0, 120_000);
+    expect(write.errno).toBe(0);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
+  it('without any server its I/O fails where that is wanted', async () => {
+    await client(21, { onNoData: IO_ERROR });
+    n.isolate(CLIENT);
+    await n.until('no data', () => [0, 1].every((id) => n.repl(CLIENT, id) === Repl.off), 120_000);
+    expect(await n.write(CLIENT, 20, 200)).toBe(EIO);
+    n.isolate(CLIENT, false);
+    await n.until('data', () => [0, 1].every((id) => n.peer(CLIENT, id).pdsk === Disk.upToDate), 120_000);
+    expect(await n.write(CLIENT, 22, 220)).toBe(0);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
+  it('a server whose link to the client is cut follows over the other one', async () => {
+    await client(22, {}, 4);
+    n.cut(CLIENT, 0);
+    await n.until('loss', () => n.repl(CLIENT, 0) === Repl.off && n.repl(0, CLIENT) === Repl.off, 120_000);
+    for (let i = 0; i < 10; i++) expect(await n.write(CLIENT, 20 + i, 200 + i)).toBe(0);
+    n.cut(CLIENT, 0, false);
+    await n.settled();
+    n.expectSameDisks();
+  });
+});
