@@ -11,6 +11,7 @@ export class ReadBypass {
   #allowed = false;
   readonly #closing: (() => void)[] = [];
   #inFlight = false;
+  #held = false;
   #hasDisk = false;
   #sectorsBefore = 0;
 
@@ -19,11 +20,14 @@ export class ReadBypass {
   /** Read past the engine since the disk was attached. */
   get sectors(): number { return this.#block.bypassed().sectors - this.#sectorsBefore; }
 
+  /** An adopted device takes no policy before it is started. */
+  hold(held: boolean): void { this.#held = held; }
+
   /** After each change of facts. */
   update(resource: ResourceFacts, device: DeviceFacts, hasDisk: boolean): void {
     if (hasDisk !== this.#hasDisk) this.#sectorsBefore = this.#block.bypassed().sectors;
     this.#hasDisk = hasDisk;
-    this.#set(hasDisk && device.disk === Disk.upToDate && device.readBalancing === PREFER_LOCAL && !resource.suspended
+    this.#set(!this.#held && hasDisk && device.disk === Disk.upToDate && device.readBalancing === PREFER_LOCAL && !resource.suspended
       && !device.errIo && !device.unstable && !device.newCurUuid && device.blocked === 0);
   }
 

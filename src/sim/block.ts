@@ -229,6 +229,7 @@ export class SimBlockDevice implements BlockDevice {
   setLimits(limits: DeviceLimits): void { this.#kernel.limits = limits; }
 
   setReadBypass(allowed: boolean): void {
+    assert(this.#started, 'the shim refuses a policy before START');
     this.#kernel.bypass = allowed;
     this.#closingBypass = !allowed;
     if (!allowed) this.bypassEnded();

@@ -93,7 +93,9 @@ function makeObjects(engine: Engine, left: Left, adopted: Map<number, AdoptedDev
       continue;
     }
     const conf = { ...DEVICE_CONF_DEFAULTS, ...record.conf };
-    devices.push({ device: addDevice(resource, vnr, record.minor, conf, block), adopted: found });
+    const device = addDevice(resource, vnr, record.minor, conf, block);
+    device.readBypass.hold(found !== null);
+    devices.push({ device, adopted: found });
   }
   for (const { nodeId, conf } of left.peers) {
     if (engine.transports.find(transportClassName(conf))) addConnection(resource, nodeId, conf);
@@ -130,7 +132,7 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
   pushFacts(resource);
   for (const { device, adopted } of volumes) if (adopted) device.openers.count(adopted.openTotal, adopted.openWriters);
   const fails = resource.view.devices.some((device) => device.errIo) && !resource.view.resource.failIo;
-  if (!fails) start(volumes);
+  if (!fails) start(resource, volumes);
   yield* until<void>((resume) => resource.worker.flush(() => resume()));
   notifier.mute(resource, false);
   notifier.everythingChanged(resource);
@@ -138,11 +140,15 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
   connectAgain(resource, left.facts);
   if (!fails) return;
   yield* reconnected(resource);
-  start(volumes);
+  start(resource, volumes);
 }
 
-function start(volumes: readonly AdoptedVolume[]): void {
-  for (const { adopted } of volumes) adopted?.start();
+function start(resource: Resource, volumes: readonly AdoptedVolume[]): void {
+  for (const { device, adopted } of volumes) {
+    adopted?.start();
+    device.readBypass.hold(false);
+  }
+  pushFacts(resource);
   for (const { device } of volumes) device.openers.settleUnused();
 }
 
