@@ -2,7 +2,7 @@
 /** Questions about rows that rules, guards and effects share. @spec state.md 1.8, 2.5, 8.1, 9 */
 import { Cstate, Disk, MdFlag, PeerFlag, Repl, Role, UuidFlag, isSyncTarget } from './states.ts';
 import type { DeviceRow, PeerDeviceRow, SlotFacts } from './types.ts';
-import { NODES_MAX, bit, complement, connectionIndex, peerDeviceIndex } from './view.ts';
+import { NODES_MAX, bit, complement, connectionIndex, peerDeviceIndex, sameUuid } from './view.ts';
 import type { Rows } from './view.ts';
 
 export const pdAt = (rows: Rows, d: number, c: number): PeerDeviceRow => rows.peerDevices[peerDeviceIndex(rows, d, c)]!;
@@ -69,7 +69,7 @@ export const shouldSendOutOfSync = (pd: PeerDeviceRow): boolean =>
 /** A diskless Primary next door works with other data. @spec state.md 9.2 */
 export const mayReturnToUpToDate = (rows: Rows, d: number): boolean =>
   !somePeer(rows, d, (pd, c) => pd.pdsk === Disk.diskless && rows.connections[c]!.peerRole === Role.primary
-    && pd.peerCurrentUuid !== rows.devices[d]!.currentUuid);
+    && !sameUuid(pd.peerCurrentUuid, rows.devices[d]!.currentUuid));
 
 /** A node whose absence does not forbid to call the own data UpToDate. `pd`: its peer device, if it is configured. @spec state.md 9.2 */
 function slotIsFine(slot: SlotFacts, pd: PeerDeviceRow | undefined): boolean {

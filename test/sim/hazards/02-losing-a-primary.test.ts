@@ -243,3 +243,37 @@ hazard('H-069', 'a disconnect of a link that is down outdates nobody', 'A B', {}
   expect(s.pdsk('A>B')).not.toBe('Outdated');
   expect(s.disk('B')).not.toBe('Outdated');
 });
+
+hazard('H-063', 'a survivor stays Consistent until it is known who has the last writes', 'A(d,P) B C', {}, async (s) => {
+  const late = s.hold('A>C', 'P_DATA');
+  const w = s.wStar('A', 5);
+  await s.caught(late);
+  await s.until('B has it', () => s.onDisk('B', 5) === w.tag);
+  const word = s.hold('B>C', 'P_PEER_DAGTAG');
+  s.crash('A');
+  await s.noticed('A-B');
+  await s.noticed('A-C');
+  late.release();
+  await s.pass(2_000);
+  expect(s.disk('C')).toBe('Consistent');
+  word.release();
+  await s.reach('C:UpToDate', 'B:UpToDate');
+  await s.promote('C');
+  expect(await s.r('C', 5)).toBe(w.tag);
+});
+
+for (const [who, links] of [['the peer leaves too', 'B-C'], ['there is nobody else', 'A-C B-C']] as const) {
+  hazard('H-064', `a survivor is not Consistent for ever: ${who}`, 'A(P) B C', {}, async (s) => {
+    await s.w('A');
+    if (links !== 'B-C') await s.cut('A-C', 'B-C');
+    const word = s.hold('C>B', 'P_PEER_DAGTAG');
+    s.crash('A');
+    await s.noticed('A-B');
+    if (links === 'B-C') await s.cut('B-C');
+    word.release();
+    await s.reach('B:UpToDate');
+    await s.promote('B');
+    await s.w('B');
+    await s.demote('B');
+  });
+}

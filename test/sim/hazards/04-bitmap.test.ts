@@ -42,7 +42,7 @@ hazard('H-100', 'a target ends only when what Primaries had sent before has met 
   await s.con('A-C');
   await s.joining('B-C');
   s.wStar('A', 2);
-  await s.pass(500);
+  await s.pass(60);
   ack.release();
   await s.con('B-C');
   await s.until('C has all', () => s.is('C:UpToDate'));

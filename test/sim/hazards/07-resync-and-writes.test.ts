@@ -120,7 +120,7 @@ hazard('H-170', 'an idle Primary tells its dagtag to who becomes a receiver', 'A
   await s.con('A-B');
 });
 
-hazard('H-171', 'a dagtag that cannot be reached is cancelled, the connection stays', 'A(d,P) B C', slow, async (s) => {
+hazard('H-171', 'a dagtag that cannot be reached is cancelled, the connection stays', 'A(d,P) B C', { ...slow, end: 'as told' }, async (s) => {
   await s.isolate('C');
   for (let block = 0; block < 60; block++) await s.w('A', block);
   await s.con('B-C');
@@ -130,6 +130,8 @@ hazard('H-171', 'a dagtag that cannot be reached is cancelled, the connection st
   await s.pass(2_000);
   expect(s.is('B-C:Connected')).toBe(true);
   await s.con('A-B');
+  await s.reach('B:UpToDate', 'C:UpToDate');
+  s.expectSame('B', 'C');
 });
 
 hazard('H-173', 'cancelled requests do not starve the writer', 'A(P) B', {}, async (s) => {
