@@ -102,4 +102,8 @@ export const noticed: ReadonlySet<string> = new Set([
   'bits: a lost connection leaves its writes as acknowledged',
   'ack: the peer acknowledges before its disk has the write',
   'barrier: it is acknowledged without a flush of the disk',
+  'conflict: overlapping writes go to the disks at once',
+  'flush: a flush is answered without one of the local disk',
+  'flush: FUA is not passed to the local disk',
+  'uuid: a lost peer causes no new generation',
 ]);
