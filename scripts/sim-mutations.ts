@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
- * npm run sim:mutations [-- --only text] [-- --draw N --by commit] [-- --parallel P]: switches off one safety rule after
+ * npm run sim:mutations [-- --only text] [-- --noticed] [-- --draw N --by commit] [-- --parallel P]: switches off one safety rule after
  * the other and prints how many runs it takes until the checker notices. Exit code 1 if one is not noticed.
  */
 import { execFile } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { mutantSeeds } from '../src/sim/mutant-seeds.ts';
-import { mutations } from '../src/sim/mutations.ts';
+import { mutations, noticed } from '../src/sim/mutations.ts';
 import type { Mutation } from '../src/sim/mutations.ts';
 import { SimRandom } from '../src/sim/random.ts';
 
 const LIMIT_MS = 900_000;
 const { values } = parseArgs({ options: {
-  only: { type: 'string' }, draw: { type: 'string' }, by: { type: 'string', default: '' }, parallel: { type: 'string', default: '2' },
+  only: { type: 'string' }, noticed: { type: 'boolean' }, draw: { type: 'string' }, by: { type: 'string', default: '' }, parallel: { type: 'string', default: '2' },
 } });
 
 function chosen(): readonly Mutation[] {
-  const some = mutations.filter(({ name }) => !values.only || name.includes(values.only));
+  const some = mutations.filter(({ name }) => (!values.only || name.includes(values.only)) && (!values.noticed || noticed.has(name)));
   if (!values.draw) return some;
   const random = new SimRandom([...values.by].reduce((h, c) => (h * 31 + c.charCodeAt(0)) >>> 0, 7));
   const left = [...some];

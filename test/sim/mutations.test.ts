@@ -11,7 +11,7 @@ function commit(): string {
 }
 
 it(ALL ? 'each mutation is noticed' : 'three mutations drawn by the commit are noticed', async () => {
-  const args = ['scripts/sim-mutations.ts', '--parallel', '2', ...ALL ? [] : ['--draw', '3', '--by', commit()]];
+  const args = ['scripts/sim-mutations.ts', '--noticed', '--parallel', '2', ...ALL ? [] : ['--draw', '3', '--by', commit()]];
   let told = '';
   const code = await new Promise((resolve) => {
     const child = spawn(process.execPath, args, { cwd: root });
