@@ -15,9 +15,9 @@ import type { Connection } from './connection.ts';
 import { handshakeView } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
 
-const SETTLED_MS = 50;
+const SETTLED_MS = 10;
 /** How long the own teardown of the lost connection may take. */
-const ATTEMPTS = 600;
+const ATTEMPTS = 3000;
 
 export function peerDagtagReceived(connection: Connection, { dagtag, nodeId }: PPeerDagtag): void {
   const lost = connection.resource.connections.get(nodeId);
@@ -28,21 +28,27 @@ export function peerDagtagReceived(connection: Connection, { dagtag, nodeId }: P
   });
 }
 
-/** The own loss of that Primary is dealt with first: only then all that it sent is counted. */
-function whenTornDown(connection: Connection, lost: Connection, dagtag: number, attempts: number): void {
+/**
+ * The own loss of that Primary is dealt with first: only then all that it sent is counted. What the peer says meanwhile
+ * waits, so that both ends compare the same generations.
+ */
+function whenTornDown(connection: Connection, lost: Connection, dagtag: number, attempts: number, waiting = false): void {
   const { resource } = connection;
   const { link } = connection.conn;
   const row = findConnection(resource.view, lost.nodeId);
-  if (link === null || row === undefined || attempts === 0) return;
-  const settled = !row.notifyPeersLostPrimary && row.cstate !== Cstate.connected;
-  if (settled) {
-    reconcile(connection, lost, dagtag);
-    resource.dispatch({ kind: 'reconciled', nodeId: connection.nodeId });
+  if (link === null) return;
+  if (row !== undefined && row.notifyPeersLostPrimary && attempts > 0) {
+    if (!waiting) link.wait(true);
+    resource.engine.host.clock.timer('own loss of a Primary', SETTLED_MS, () => {
+      if (connection.conn.link === link) whenTornDown(connection, lost, dagtag, attempts - 1, true);
+    });
     return;
   }
-  resource.engine.host.clock.timer('own loss of a Primary', SETTLED_MS, () => {
-    if (connection.conn.link === link) whenTornDown(connection, lost, dagtag, attempts - 1);
-  });
+  if (row !== undefined && !row.notifyPeersLostPrimary) {
+    reconcile(connection, lost, dagtag);
+    resource.dispatch({ kind: 'reconciled', nodeId: connection.nodeId });
+  }
+  if (waiting) link.wait(false);
 }
 
 function reconcile(connection: Connection, lost: Connection, dagtag: number): void {
