@@ -237,6 +237,8 @@ function copyBoth(w: Work, a: number, b: number, uuid: bigint): void {
   }
   if (!draft.hasBitmap(from)) return;
   for (const to of [a, b]) {
-    if (to !== from && !uuidEq(draft.slots[to].bitmapUuid, uuid)) copySlot(w, from, to);
+    // Base 0: lost in our own generation. With an older one no new generation would be made for what it misses.
+    const { bitmapUuid } = draft.slots[to];
+    if (to !== from && bitmapUuid !== 0n && !uuidEq(bitmapUuid, uuid)) copySlot(w, from, to);
   }
 }
