@@ -121,7 +121,7 @@ const depends = (pd: PeerDeviceRow): boolean => pd.suspDependency || pd.suspPeer
 
 /** Every peer device of a device. */
 const secondLoop: readonly Row[] = [
-  { row: 'W7', when: (at) => (at.memory.resyncFinished && (isSyncTarget(at.oldPd.repl) || at.pd.pdsk === Disk.diskless) && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
+  { row: 'W7', when: (at) => (at.memory.resyncFinished && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
       || (at.oldPd.repl <= Repl.off && at.pd.repl > Repl.off
         && at.pd.commCurrentUuid !== resolvedUuid(at.now, at.d, at.pd.nodeId) && at.device.md !== null)
       || (at.pd.repl > Repl.off && at.memory.stable !== at.memory.oldStable),
