@@ -42,7 +42,7 @@ export interface LowerDevice {
    */
   submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     cookie: number, bioTag: number): void;
-  /** May something that has ended be lost with the disk's volatile cache, so that a flush is not for nothing? */
+  /** It has a volatile cache, or is not known to have none: without a flush, what has ended may be lost. */
   readonly unflushed: boolean;
   /** Operations submitted and not done. */
   inFlight(): number;

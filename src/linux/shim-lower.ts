@@ -28,7 +28,7 @@ interface Waiting {
 export class ShimLowerDevice implements LowerDevice {
   readonly id: number;
   limits: LowerLimits;
-  /** True at first: an engine before may have written. */
+  /** What the last completion said of the disk: it has a volatile cache. Until then it may have one. */
   unflushed = true;
   /** Told once when nothing of dead engines is in flight any more. */
   quiet: (() => void) | null = null;
@@ -62,7 +62,6 @@ export class ShimLowerDevice implements LowerDevice {
   private put(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     cookie: number, bioTag: number): void {
     this.flying++;
-    if (op === LowerOp.flush) this.unflushed = false;
     const { shim } = this;
     const at = shim.op(ShimOp.lower, op, flags, this.device);
     const words = shim.opWords;
@@ -91,7 +90,7 @@ export class ShimLowerDevice implements LowerDevice {
 
   done(cookie: number, errno: number, stable: boolean): void {
     this.flying--;
-    if (!stable) this.unflushed = true;
+    this.unflushed = !stable;
     if (this.waiting.length > 0) this.putNext();
     this.handler.lowerDone(cookie, errno);
   }

@@ -161,7 +161,8 @@ class SimLower implements LowerDevice {
     });
   }
 
-  get unflushed(): boolean { return this.#claim.disk.unflushed; }
+  /** Its disk has a volatile cache. */
+  readonly unflushed = true;
   inFlight(): number { return this.#claim.inFlight; }
   refresh(): LowerLimits { return this.limits = this.#claim.disk.limits; }
   release(): void {

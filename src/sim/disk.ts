@@ -62,9 +62,6 @@ export class SimDisk {
     };
   }
 
-  /** Would a power failure now take something back? */
-  get unflushed(): boolean { return this.#unstable.size > 0; }
-
   /** As lvextend does it, under whoever has it open. */
   grow(sectors: number): void {
     assert(sectors >= this.limits.sectors, 'a disk only grows');
