@@ -37,6 +37,7 @@ describe('two nodes with an application', () => {
   it('resync exactly what was written while they were apart', async () => {
     await primaryOpen();
     expect(await n.write(0, 3, 1)).toBe(0);
+    await n.until('its barrier ack', () => n.at(0).resource.io.requests.writes === 0);
     await apart();
     for (const block of [0, 10, 256, 260, 390]) expect(await n.write(0, block, 2)).toBe(0);
     expect(await n.write(0, 512, 3, 32)).toBe(0);
