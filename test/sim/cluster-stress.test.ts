@@ -14,11 +14,11 @@ async function survives(wanted: Wanted): Promise<string> {
 }
 
 describe('three nodes', () => {
-  it.each([4, 5, 7])('seed %i', async (seed) => { await survives({ seed, nodes: 3, minutes: 0.5 }); }, TIME);
+  it.each([1, 5, 8])('seed %i', async (seed) => { await survives({ seed, nodes: 3, minutes: 0.5 }); }, TIME);
 });
 
 it('two nodes', async () => { await survives({ seed: 1, nodes: 2, minutes: 0.5 }); }, TIME);
-it('five nodes', async () => { await survives({ seed: 2, nodes: 5, minutes: 0.3 }); }, TIME);
+it('five nodes', async () => { await survives({ seed: 8, nodes: 5, minutes: 0.3 }); }, TIME);
 
 describe('the same seed', () => {
   it('gives the same run', async () => {

@@ -74,7 +74,7 @@ hazard('H-264', 'reads that fail at the own disk are answered by the peer', 'A(P
   s.flow('A');
   if (s.is('A:Diskless')) await s.attach('A');
   else if (!s.is('A:UpToDate')) {
-    await s.disc('A-B');
     await s.demote('A');
+    await s.disc('A-B');
   }
 });
