@@ -43,9 +43,9 @@ export const mutations: readonly Mutation[] = [
   mutation('ack: protocol C does not wait for the peer', 'io/mod.ts',
     'protocol: Protocol.C, netSet: Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_WRITE_ACK', 'protocol: Protocol.C, netSet: Net.PENDING | Net.EXP_BARR_ACK'),
   mutation('ack: the peer acknowledges before its disk has the write', 'io/peer-writes.ts',
-    'p.flags[slot] |= PeerFlag.SUBMITTED;\n    device.lowerPending++;',
+    'p.flags[slot] |= PeerFlag.SUBMITTED;\n',
     'p.flags[slot] |= PeerFlag.SUBMITTED;\n    if ((flags & PeerFlag.SEND_WRITE_ACK) !== 0) this.ack(this.connection.peers[device.index], Cmd.WRITE_ACK, slot);\n'
-      + '    p.flags[slot] &= ~PeerFlag.SEND_WRITE_ACK;\n    device.lowerPending++;'),
+      + '    p.flags[slot] &= ~PeerFlag.SEND_WRITE_ACK;\n'),
   mutation('ack: a failed write of the peer is acknowledged', 'io/peer-writes.ts',
     'this.ack(peer, failed ? Cmd.NEG_ACK : inSync', 'this.ack(peer, inSync'),
   mutation('barrier: it is acknowledged without a flush of the disk', 'io/peer-writes.ts',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Cluster } from './lib/cluster.ts';
-import { bringUp, enginePids, installed, resourceFile, takeDown, waitHealthy } from './lib/drbd.ts';
+import { bringUp, enginePids, installed, resourceFile, SETUP, takeDown, waitHealthy } from './lib/drbd.ts';
 import { engineDisk } from './lib/engine-disk.ts';
 import type { Guest } from './lib/guest.ts';
 import { sleep } from './lib/wait.ts';
@@ -55,7 +55,7 @@ describe.skipIf(!installed || !process.env.TEST_ALL)('little memory (with TEST_A
 
   beforeAll(async () => {
     const layer = { image: engineDisk() };
-    cluster = await Cluster.boot(2, (node) => ({ disksMiB: [400], memoryMiB: node === 1 ? 384 : 1024, layer }));
+    cluster = await Cluster.boot(2, (node) => ({ disksMiB: [400], memoryMiB: node === 1 ? 384 : 1024, layer, setup: SETUP }));
   });
   afterAll(() => cluster?.destroy());
 

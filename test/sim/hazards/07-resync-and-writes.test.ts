@@ -60,8 +60,7 @@ hazard('H-166', 'the end of an interval looks at all who wait for it', 'A(P) B',
   await s.until('nothing hangs', () => s.pending === 0, 30_000);
 });
 
-// 'disconnect' is open: see docs/simulation.md.
-for (const how of ['detach', 'link loss'] as const) {
+for (const how of ['disconnect', 'detach', 'link loss'] as const) {
   hazard('H-167', `${how} while resync writes wait`, 'A(P) B C', slow, async (s) => {
     await s.isolate('C');
     for (let block = 0; block < 60; block++) await s.w('A', block);
@@ -71,12 +70,17 @@ for (const how of ['detach', 'link loss'] as const) {
     s.stall('C');
     for (let block = 0; block < 60; block++) s.wStar('A', block);
     await s.pass(300);
-    if (how === 'detach') {
+    if (how === 'disconnect') await s.disc('C-B', true);
+    else if (how === 'detach') {
       s.flow('C');
       await s.detach('C');
       await s.attach('C');
     } else await s.reset('B-C');
     s.flow('C');
+    if (how !== 'disconnect') return;
+    // The clean-up waits for what was on the disk; only then it can be connected again.
+    await s.pass(10_000);
+    await s.con('C-B');
   });
 }
 

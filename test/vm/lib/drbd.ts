@@ -74,7 +74,7 @@ export function pairOnOneNode({ r0, r1, net }: PairOptions): string {
  * drbdadm gives drbdsetup 5 s, the module gives an engine 10 s to come. An emulated CPU on a busy machine may need longer
  * to start a program of 120 MB, most of all for the very first time.
  */
-const SETUP = [
+export const SETUP = [
   '/usr/lib/drbdd/node /usr/lib/drbdd/start.cjs --help > /dev/null',
   "sed -i 's/^global {/global { cmd-timeout-short 60;/' /etc/drbd.d/global_common.conf",
   "echo 'options drbd engine_wait=60' > /etc/modprobe.d/drbd-engine-wait.conf",
