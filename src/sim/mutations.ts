@@ -98,7 +98,6 @@ export const noticed: ReadonlySet<string> = new Set([
   'al: an extent is active before its transaction is on disk',
   'al: replay marks nothing',
   'bits: a bit of a block is cleared though the write covers half of it',
-  'bits: P_NEG_ACK counts as an ack',
   'bits: a lost connection leaves its writes as acknowledged',
   'ack: the peer acknowledges before its disk has the write',
   'barrier: it is acknowledged without a flush of the disk',
