@@ -154,8 +154,6 @@ export class ConnConnection {
   }
 
 
-  sendPing(): void { this.#incarnation?.sendPing(); }
-
   /** done(true) when the peer has processed everything sent before on the control stream; done(false): it is lost. */
   ping(done: (alive: boolean) => void): void {
     const incarnation = this.#incarnation;

@@ -169,7 +169,6 @@ export class Incarnation implements ConnLink {
     }
   }
 
-  sendPing(): void { this.#keepalive.sendPing(); }
   ping(done: (alive: boolean) => void): void { this.#keepalive.ping(done); }
 
   /** The data stream must bring something every timeoutMs, else dataSilent; 0 ends that. */

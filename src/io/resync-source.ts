@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { Job, Timer } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
-import { LowerOp } from '../host/lower.ts';
 import { Disk, Repl, Role } from '../state/states.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { mustWaitFor } from './dagtag.ts';
-import { type DeviceIo, Owner } from './device-io.ts';
+import type { DeviceIo } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { grown, grownF, IvFlag, IvType } from './intervals.ts';
 import { Cmd, lastCommit, sendBlock } from './packet-out.ts';
+import { readPeerBlock } from './peer-block.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
 import { SlotQueue } from './request-pool.ts';
@@ -342,18 +342,9 @@ export class ResyncSource {
       this.refuse(slot, noDataReply(p.kind[slot]));
       return;
     }
-    const offset = device.arena.alloc(p.size[slot]);
-    if (offset < 0) {
-      this.starved.push(slot);
-      device.arena.onRoom(this.roomJob);
-      return;
-    }
-    p.offset[slot] = offset;
-    p.flags[slot] |= PeerFlag.SUBMITTED;
-    p.submitMs[slot] = this.connection.resource.env.clock.nowMs();
-    p.parts[slot] = 1;
-    device.lowerPending++;
-    device.disk.lower.submit(LowerOp.read, 0, p.sector[slot], p.size[slot], device.arena, offset, slot * 4 + Owner.peer, -1);
+    if (readPeerBlock(device, device.disk, slot)) return;
+    this.starved.push(slot);
+    device.arena.onRoom(this.roomJob);
   }
 
   /** Memory came back. */

@@ -7,11 +7,11 @@ import { Disk, isSync, isSyncTarget, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import { bestRequestBlocks } from './controller.ts';
 import { dagtagNode, dagtagOf } from './dagtag.ts';
-import { Owner } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { Find, IvFlag, IvType } from './intervals.ts';
 import { Pace, ROUND_MS } from './pace.ts';
 import { Cmd, sendAck, sendDagtagRequest, sendDigestRequest } from './packet-out.ts';
+import { readPeerBlock, submitPeerBlock } from './peer-block.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
 import { SlotQueue } from './request-pool.ts';
@@ -185,14 +185,7 @@ export class ResyncTarget {
     if (!received && this.csums && this.readOwn(slot)) return;
     if (!received) this.send(slot);
     else if (!device.diskUsable || device.disk === null) this.answer(slot, true);
-    else {
-      p.flags[slot] |= PeerFlag.SUBMITTED;
-      p.submitMs[slot] = device.resource.env.clock.nowMs();
-      p.parts[slot] = 1;
-      device.lowerPending++;
-      device.disk.lower.submit(LowerOp.write, 0, p.sector[slot], p.size[slot], device.arena, p.offset[slot],
-        slot * 4 + Owner.peer, -1);
-    }
+    else submitPeerBlock(device, device.disk, slot, LowerOp.write);
   }
 
   localDone(slot: number, failed: boolean): void {
@@ -317,14 +310,8 @@ export class ResyncTarget {
     const { device } = this.peer;
     const { peerRequests: p } = device.resource;
     if (device.disk === null || !device.diskUsable) return false;
-    const offset = device.arena.alloc(p.size[slot]);
-    if (offset < 0) return false;
-    p.offset[slot] = offset;
-    p.flags[slot] |= PeerFlag.SUBMITTED | PeerFlag.READS_OWN;
-    p.submitMs[slot] = device.resource.env.clock.nowMs();
-    p.parts[slot] = 1;
-    device.lowerPending++;
-    device.disk.lower.submit(LowerOp.read, 0, p.sector[slot], p.size[slot], device.arena, offset, slot * 4 + Owner.peer, -1);
+    if (!readPeerBlock(device, device.disk, slot)) return false;
+    p.flags[slot] |= PeerFlag.READS_OWN;
     return true;
   }
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { Job, Timer } from '../host/clock.ts';
-import { LowerOp } from '../host/lower.ts';
 import { Disk, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
 import { dagtagNode, dagtagOf, mustWaitFor } from './dagtag.ts';
-import { Owner } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Pace, ROUND_MS } from './pace.ts';
 import { Cmd, sendAck, sendDagtagRequest } from './packet-out.ts';
+import { readPeerBlock } from './peer-block.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
 import { SlotQueue } from './request-pool.ts';
@@ -230,23 +229,13 @@ export class VerifySource {
   /** The own block, once the target's digest is here. */
   private read(slot: number): void {
     const { device } = this.peer;
-    const p = device.resource.peerRequests;
     if (device.disk === null || !device.diskUsable) {
       this.result(slot, OvResult.skipped);
       return;
     }
-    const offset = device.arena.alloc(p.size[slot]);
-    if (offset < 0) {
-      this.starved.push(slot);
-      device.arena.onRoom(this.roomJob);
-      return;
-    }
-    p.offset[slot] = offset;
-    p.flags[slot] |= PeerFlag.SUBMITTED;
-    p.submitMs[slot] = device.resource.env.clock.nowMs();
-    p.parts[slot] = 1;
-    device.lowerPending++;
-    device.disk.lower.submit(LowerOp.read, 0, p.sector[slot], p.size[slot], device.arena, offset, slot * 4 + Owner.peer, -1);
+    if (readPeerBlock(device, device.disk, slot)) return;
+    this.starved.push(slot);
+    device.arena.onRoom(this.roomJob);
   }
 
   private feed(): void {

@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a seed decides before anything runs: options of the cluster, the load, the hardware. */
-import type { DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../../genl/config-attrs.ts';
 import { SimRandom } from '../random.ts';
+import type { Shape } from '../shape.ts';
 
 export const WireProtocol = { A: 1, B: 2, C: 3 } as const;
 
-export interface Profile {
+export interface Profile extends Shape {
   readonly wireProtocol: number;
   readonly writes: number;
-  /** Of the backing disks. */
-  readonly diskSectors: number;
-  /** Where the load goes: this many regions, evenly spread, of so many sectors each. */
-  readonly regions: number;
-  readonly regionSectors: number;
-  readonly net: Partial<NetConf>;
-  readonly resource: Partial<ResourceOpts>;
-  readonly disk: Partial<DiskConf>;
-  readonly peerDevice: Partial<PeerDeviceConf>;
-  readonly bytesPerMs: number;
-  readonly latencyMs: number;
-  readonly diskMaxMs: number;
 }
 
 const EXTENT_SECTORS = 8192;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a seed decides before anything runs: the cluster, its options, the hardware, the load, and what may go wrong (swarm). */
-import type { DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../../genl/config-attrs.ts';
 import { SimRandom } from '../random.ts';
+import type { Shape } from '../shape.ts';
 import { everyCommand } from './commands.ts';
 import type { Command } from './commands.ts';
 import { everyTrouble } from './troubles.ts';
@@ -23,7 +23,7 @@ export interface Wanted {
   readonly commands?: readonly Command[];
 }
 
-export interface Plan {
+export interface Plan extends Shape {
   readonly nodes: number;
   readonly diskless: readonly number[];
   readonly wireProtocol: number;
@@ -37,17 +37,6 @@ export interface Plan {
   readonly workload: Workload;
   readonly troubles: readonly Trouble[];
   readonly commands: readonly Command[];
-  readonly diskSectors: number;
-  /** Where the load goes: this many regions, evenly spread, of so many sectors each. */
-  readonly regions: number;
-  readonly regionSectors: number;
-  readonly net: Partial<NetConf>;
-  readonly resource: Partial<ResourceOpts>;
-  readonly disk: Partial<DiskConf>;
-  readonly peerDevice: Partial<PeerDeviceConf>;
-  readonly bytesPerMs: number;
-  readonly latencyMs: number;
-  readonly diskMaxMs: number;
 }
 
 export function planOf(wanted: Wanted): Plan {
