@@ -3,8 +3,8 @@
  * P_PEERS_IN_SYNC: nodes that have the same data in a range tell each other, so that none of them keeps bits there for
  * another. @spec uuid.md 7.8, io.md 9.2, wire.md 10.7
  */
-import type { Job } from '../host/clock.ts';
-import { Disk, isSync, Repl } from '../state/states.ts';
+import type { Job, Timer } from '../host/clock.ts';
+import { Disk, isSync, isSyncSource, isSyncTarget, Repl } from '../state/states.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Cmd } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
@@ -13,23 +13,30 @@ import type { PeerDeviceIo } from './peer-device-io.ts';
 const STEP_SECTORS = 8192;
 /** Steps a turn. */
 const SLICE_STEPS = 64;
+/** Ranges at most; what does not fit is not told, which costs a few blocks of a later resync. */
+const RANGES = 2048;
+/** Until a range is looked at again in which something was being written. */
+const BUSY_MS = 1_000;
 
-/** One step or less, aligned: told only if nothing is being written there. */
-export function tellPeersInSync(source: PeerDeviceIo, sector: number, sectors: number): void {
+/** One step or less, aligned. False: something is being written there, to be told later. */
+export function tellPeersInSync(source: PeerDeviceIo, sector: number, sectors: number): boolean {
   const { device } = source;
   const size = sectors * 512;
-  if (device.disk === null || !device.diskUsable || sectors <= 0 || device.bits.count(source, sector, size) > 0) return;
+  if (device.disk === null || !device.diskUsable || sectors <= 0 || device.bits.count(source, sector, size) > 0) return true;
   const first = Math.floor(sector / STEP_SECTORS);
-  if (device.disk.al.isActive(first, Math.floor((sector + sectors - 1) / STEP_SECTORS)) || busy(source, sector, sectors)) return;
-  let mask = 0;
-  for (const { peers } of device.resource.connectionList) {
-    const peer = peers[device.index];
-    if (peer === source || hasSame(peer, sector, size)) mask |= 1 << peer.connection.nodeId;
-  }
+  if (device.disk.al.isActive(first, Math.floor((sector + sectors - 1) / STEP_SECTORS)) || busy(source, sector, sectors)) return false;
+  const mask = sameNodes(source, sector, size) | 1 << source.connection.nodeId;
   for (const connection of device.resource.connectionList) {
     if ((mask & (1 << connection.nodeId)) === 0 || !connection.up) continue;
     connection.writes.send(Cmd.PEERS_IN_SYNC, connection.peers[device.index], sector, size, mask, 0);
   }
+  return true;
+}
+
+function sameNodes({ device }: PeerDeviceIo, sector: number, size: number): number {
+  let mask = 0;
+  for (const { nodeId, peers } of device.resource.connectionList) if (hasSame(peers[device.index], sector, size)) mask |= 1 << nodeId;
+  return mask;
 }
 
 function hasSame(peer: PeerDeviceIo, sector: number, size: number): boolean {
@@ -53,7 +60,9 @@ export function peersInSync(sender: PeerDeviceIo, sector: number, size: number, 
   for (const { nodeId, peers } of device.resource.connectionList) {
     if ((mask & (1 << nodeId)) !== 0) cleared += device.bits.clear(peers[device.index], sector, size);
   }
-  if (cleared > 0 || sender.facts.repl === Repl.syncSource) sender.inSync.tell(sector, sector + size / 512);
+  const told = mask | 1 << sender.connection.nodeId;
+  const knowsMore = sender.inSync.fromUs && (sameNodes(sender, sector, size) & ~told) !== 0;
+  if (cleared > 0 || sender.facts.repl === Repl.syncSource || knowsMore) sender.inSync.tell(sector, sector + size / 512);
 }
 
 /** What one resync has finished, told step by step. */
@@ -61,12 +70,22 @@ export class PeersInSync {
   private readonly peer: PeerDeviceIo;
   /** Ranges that are still to be told, in pairs. */
   private ranges: number[] = [];
+  /** Something was being written there, in pairs. */
+  private busy: number[] = [];
+  private timer: Timer | null = null;
   private from = 0;
+  /** The last resync with this peer was from us: of ranges that it told late it does not know who else has the same. */
+  fromUs = false;
   private readonly job: Job;
 
   constructor(peer: PeerDeviceIo) {
     this.peer = peer;
     this.job = { name: 'peers in sync', queued: false, run: () => this.run() };
+  }
+
+  replChanged(repl: number): void {
+    if (isSyncSource(repl as Repl)) this.fromUs = true;
+    else if (isSyncTarget(repl as Repl)) this.fromUs = false;
   }
 
   /** A resync starts. */
@@ -87,24 +106,45 @@ export class PeersInSync {
 
   tell(from: number, to: number): void {
     if (to <= from) return;
-    const { ranges } = this;
-    // Neighbours become one; what does not fit is not told, which costs a few blocks of a later resync at most.
-    if (ranges.length > 0 && ranges[ranges.length - 1] === from) ranges[ranges.length - 1] = to;
-    else if (ranges.length < 2048) ranges.push(from, to);
-    if (!this.job.queued) this.peer.device.resource.env.clock.soon(this.job);
+    add(this.ranges, from, to);
+    this.soon();
   }
 
-  stop(): void { this.ranges = []; }
+  stop(): void {
+    this.ranges = [];
+    this.busy = [];
+    this.fromUs = false;
+    this.timer?.cancel();
+    this.timer = null;
+  }
+
+  private soon(): void {
+    if (!this.job.queued) this.peer.device.resource.env.clock.soon(this.job);
+  }
 
   private run(): void {
     const { ranges, peer } = this;
     for (let steps = 0; steps < SLICE_STEPS && ranges.length > 0; steps++) {
       const from = ranges[0];
       const to = Math.min(ranges[1], (Math.floor(from / STEP_SECTORS) + 1) * STEP_SECTORS, peer.device.sectors);
-      if (to > from) tellPeersInSync(peer, from, to - from);
+      if (to > from && !tellPeersInSync(peer, from, to - from)) add(this.busy, from, to);
       if (to >= ranges[1] || to <= from) ranges.splice(0, 2);
       else ranges[0] = to;
     }
-    if (ranges.length > 0 && !this.job.queued) peer.device.resource.env.clock.soon(this.job);
+    if (ranges.length > 0) this.soon();
+    else if (this.busy.length > 0) {
+      this.timer ??= peer.device.resource.env.clock.timer('peers in sync', BUSY_MS, () => {
+        this.timer = null;
+        this.ranges = [...this.ranges, ...this.busy].slice(0, RANGES);
+        this.busy = [];
+        this.soon();
+      });
+    }
   }
+}
+
+/** Neighbours become one. */
+function add(ranges: number[], from: number, to: number): void {
+  if (ranges.length > 0 && ranges[ranges.length - 1] === from) ranges[ranges.length - 1] = to;
+  else if (ranges.length < RANGES) ranges.push(from, to);
 }

@@ -128,7 +128,7 @@ export class ResyncTarget {
 
   /** P_RS_DATA_REPLY. @spec io.md 12.8 */
   data(sector: number, size: number, idHigh: number, idLow: number, payload: number): string {
-    const { device, connection } = this.peer;
+    const { device } = this.peer;
     const p = device.resource.peerRequests;
     const slot = this.find(sector, size, idHigh, idLow);
     if (slot < 0 || payload < 0 || (device.intervals.flags[p.interval[slot]] & IvFlag.RECEIVED) !== 0) {
@@ -140,11 +140,6 @@ export class ResyncTarget {
     if (!device.diskUsable) {
       this.answer(slot, true);
       return '';
-    }
-    device.bits.setAll(sector, size);
-    for (const other of device.resource.connectionList) {
-      const peer = other.peers[device.index];
-      if (other !== connection && isSourceFor(peer.facts.repl)) other.queueOutOfSync(peer, sector, size);
     }
     device.intervals.flags[p.interval[slot]] |= IvFlag.RECEIVED;
     this.conflictSubmit(slot);
@@ -185,7 +180,20 @@ export class ResyncTarget {
     if (!received && this.csums && this.readOwn(slot)) return;
     if (!received) this.send(slot);
     else if (!device.diskUsable || device.disk === null) this.answer(slot, true);
-    else submitPeerBlock(device, device.disk, slot, LowerOp.write);
+    else {
+      this.outdateOthers(p.sector[slot], p.size[slot]);
+      submitPeerBlock(device, device.disk, slot, LowerOp.write);
+    }
+  }
+
+  /** Not before our turn: the ack of what a peer got from us before would clear its bit again. */
+  private outdateOthers(sector: number, size: number): void {
+    const { device, connection } = this.peer;
+    device.bits.setAll(sector, size);
+    for (const other of device.resource.connectionList) {
+      const peer = other.peers[device.index];
+      if (other !== connection && isSourceFor(peer.facts.repl)) other.queueOutOfSync(peer, sector, size);
+    }
   }
 
   localDone(slot: number, failed: boolean): void {

@@ -124,7 +124,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   missedFinishWithoutBits(w);
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
   diskStates(w);
-  unstableSplitBrain(w);
+  passingSplitBrain(w);
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
   if (!isDetermined(w.strategy)) {
     w.log(LogLevel.alert, 'Failed to fully determine sync strategy, dropping connection!');
@@ -229,11 +229,14 @@ function asTargetByDisk(w: Work): void {
   }
 }
 
-/** Step 6. */
-function unstableSplitBrain(w: Work): void {
-  const peerStable = (w.v.peer.flags & UuidFlag.stable) !== 0;
-  if (w.strategy !== 'split-brain-auto-recover' || (w.v.stable && peerStable)) return;
-  w.log(LogLevel.warning, 'Ignore Split-Brain, for now, at least one side unstable');
+/** Step 6. And what two targets of third nodes have is thrown away anyway: neither may win (docs/differences.md). */
+function passingSplitBrain(w: Work): void {
+  const { v } = w;
+  if (w.kind !== 'split-brain') return;
+  const unstable = !v.stable || (v.peer.flags & UuidFlag.stable) === 0;
+  const bothInconsistent = v.sentDisk === Disk.inconsistent && v.peerDisk === Disk.inconsistent;
+  if (!bothInconsistent && !(unstable && w.strategy === 'split-brain-auto-recover')) return;
+  w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${bothInconsistent ? 'both sides inconsistent' : 'at least one side unstable'}`);
   w.strategy = 'no-sync';
 }
 

@@ -71,6 +71,7 @@ function* becomeTarget(call: Call, device: Device, chosen: Connection | undefine
 function* startSync(call: Call, device: Device, nodeId: number, resetBitmap: boolean, side: Side): Steps<Ended> {
   const { resource, vnr } = device;
   const { full, byBitmap, tag } = side;
+  if (sourceIsBehind(device, nodeId, side)) return { rc: Ss.noUpToDateDisk, reason: null };
   const change = (flags: number, repl: Repl): Steps<Ended> => call.ask(resource, (request) => ({ kind: 'clusterChange',
     request, tag, flags, transient: (flags & Cs.verbose) !== 0, change: { what: 'repl', nodeId, vnr, repl } }));
   if (!resetBitmap) return yield* change(VWS | Cs.clusterWide, byBitmap);
@@ -80,6 +81,13 @@ function* startSync(call: Call, device: Device, nodeId: number, resetBitmap: boo
   yield* untilHolds(resource, 'bits of a full sync', () => call.gone || !resource.devices.has(vnr)
     || !resource.connections.has(nodeId) || resource.peerDeviceRow(vnr, nodeId).repl !== full);
   return ended;
+}
+
+/** It would put old data below writes that a third node still counts as replicated. docs/differences.md */
+function sourceIsBehind({ resource, vnr }: Device, nodeId: number, side: Side): boolean {
+  const source = side === TARGET ? resource.peerDeviceRow(vnr, nodeId).pdsk : resource.deviceRow(vnr).disk;
+  return source < Disk.upToDate && resource.view.peerDevices.some((pd) => pd.vnr === vnr && pd.nodeId !== nodeId
+    && pd.repl >= Repl.established && pd.pdsk === Disk.upToDate);
 }
 
 export function* invalidatePeer(call: Call): Steps<Reply> {

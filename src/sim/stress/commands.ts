@@ -6,8 +6,10 @@
 import { connectParms, detachParms, disconnectParms, invalidateParms, newCUuidParms } from '../../genl/command-attrs.ts';
 import { diskConf, netConf, peerDeviceConf, resourceOpts } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
+import { Repl } from '../../state/states.ts';
 import type { SimMember } from '../cluster.ts';
 import type { Answer } from '../drbdsetup.ts';
+import { replOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 type Run = (s: Stress, m: SimMember, peer: SimMember) => Promise<Answer | null>;
@@ -73,7 +75,9 @@ export const commands = {
     s.busy.delete(m);
     return answer;
   },
-  newCurrentUuid: (s, m) => m.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, minor(s, m)),
+  /** Must be refused. On a node without a connection it declares its data to be everybody's: a fork on purpose. */
+  newCurrentUuid: async (s, m, peer) => replOf(m, peer) === Repl.off ? null
+    : m.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, minor(s, m)),
   netOptions: (s, m, peer) => m.setup.with(Cmd.CHG_NET_OPTS, connection(peer), netConf,
     { maxEpochSize: 1 + s.random.below(200), pingTimeo: 3 + s.random.below(30), koCount: 1 + s.random.below(7) }),
   diskOptions: (s, m) => m.setup.with(Cmd.CHG_DISK_OPTS, {}, diskConf,

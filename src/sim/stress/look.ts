@@ -28,6 +28,17 @@ export function bitsOf(m: SimMember, peer: SimMember): number {
   return disk && slot >= 0 ? disk.bitmap.weight[slot]! : 0;
 }
 
+/** How many, and where to look. */
+function shownBits(m: SimMember, peer: SimMember): string {
+  const count = bitsOf(m, peer);
+  if (count === 0) return 'bits=0';
+  const { bitmap } = attachedDisk(m)!;
+  const slot = attachedDisk(m)!.bitmapIndex(peer.id);
+  let block = 0;
+  while (!bitmap.test(slot, block)) block++;
+  return `bits=${count} from sector ${block * sectorsPerBlock}`;
+}
+
 const withoutRole = (uuid: bigint): bigint => uuid & ~1n;
 
 /** Of the attached disk; 0 without one. */
@@ -73,7 +84,7 @@ export function describe(cluster: SimCluster, m: SimMember): string {
     const paused = pd ? (['suspUser', 'suspPeer', 'suspDependency', 'suspOtherC'] as const).filter((s) => pd[s]) : [];
     const peer = cluster.members[c.nodeId]!;
     return `n${c.nodeId} ${cstateNames[c.cstate]}/${pd ? `${replNames[pd.repl]}/${diskNames[pd.pdsk]}` : '-'}`
-      + ` bits=${bitsOf(m, peer)}${paused.length ? ` paused by ${paused.join('+')}` : ''}`;
+      + ` ${shownBits(m, peer)}${paused.length ? ` paused by ${paused.join('+')}` : ''}`;
   });
   return `${m.node.name}: ${roleNames[resource.role]} ${device ? diskNames[device.disk] : 'no device'}`
     + `${device && !device.haveQuorum ? ' no-quorum' : ''}${susp.length ? ` suspended by ${susp.join('+')}` : ''}`

@@ -227,11 +227,17 @@ export class Stress {
   crash(m: SimMember): void {
     const { holder } = this.ledger;
     const good = holder !== null && holder.alive && isGood(holder.member);
-    const generation = writtenGeneration(m);
+    const generation = this.#generationToLookFor(m);
     m.node.crash();
     for (const app of [...this.applications]) if (app.member === m) { app.lost = true; this.applications.delete(app); }
-    if (holder?.member === m) this.ledger.generation = this.cluster.isDiskless(m.id) ? generation : storedGeneration(this.cluster, m);
+    if (holder?.member === m) this.ledger.generation = generation;
     this.ledger.powerLost(m, good);
+  }
+
+  /** What the writer has on its disk if it has one, else what it wrote to others. */
+  #generationToLookFor(m: SimMember): bigint {
+    const hasDisk = viewOf(m) ? diskStateOf(m) > Disk.failed : this.diskOf(m)?.claimedBy != null;
+    return hasDisk ? storedGeneration(this.cluster, m) : writtenGeneration(m) || this.ledger.generation;
   }
 
   /** As drbdadm up at boot: goes on after refusals, gives up when the machine dies. */

@@ -86,6 +86,13 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(split({}, [5, 7], 0).strategy).toBe('no-sync');
   });
 
+  it('6: split brain of two targets of third nodes waits', () => {
+    const bothOff = { sentDisk: Disk.inconsistent, peerDisk: Disk.inconsistent };
+    expect(split(bothOff).strategy).toBe('no-sync');
+    expect(syncHandshake(handshakeView(device(A, {}, [C]), peerUuids(B, {}, {}, [C]), bothOff)).strategy).toBe('no-sync');
+    expect(split({ ...bothOff, peerDisk: Disk.outdated }).strategy).toBe('split-brain-disconnect');
+  });
+
   it('7, 10: unresolved split brain calls both helpers', () => {
     const d = split();
     expect(d.strategy).toBe('split-brain-disconnect');
