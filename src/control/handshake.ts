@@ -5,6 +5,7 @@
  */
 import { AFTER_SB } from '../genl/enums.ts';
 import type { LogLevel } from '../host/log.ts';
+import { Feature } from '../wire/features.ts';
 import { diskStateFromMd } from '../state/facts.ts';
 import type { Change } from '../state/events.ts';
 import type { Decision } from '../state/receive-state.ts';
@@ -87,7 +88,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     peer: pd.uuids ?? freshPeerUuids(), missedEnd: pd.missedEnd,
     role: view.resource.role, peerRole: peer.role,
     sentDisk: pd.sentDisk === Disk.negotiating ? fromMd : pd.sentDisk, disk: deviceRow.disk, peerDisk: peer.disk,
-    stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
+    reconcileBits: (row.agreedFeatures & Feature.reconcileBits) !== 0, stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),
     rrConflict: row.options.rrConflict, quorumConfigured: view.resource.options.quorum !== 0,
     selfHasQuorum: deviceRow.haveQuorum, peerHasQuorum: peer.quorum, demoted,

@@ -23,6 +23,8 @@ export interface HandshakeView extends CompareView {
   readonly disk: Disk;
   /** The peer's disk as received (Negotiating already replaced by Inconsistent or Consistent). */
   readonly peerDisk: Disk;
+  /** Both ends decide about bits of equal generations alike. */
+  readonly reconcileBits: boolean;
   /** Self is stable; the peer says so with its STABLE flag. */
   readonly stable: boolean;
   readonly discardMyData: boolean;
@@ -124,6 +126,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   missedFinishWithoutBits(w);
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
   diskStates(w);
+  reconcileByBits(w);
   passingSplitBrain(w);
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
   if (!isDetermined(w.strategy)) {
@@ -239,6 +242,31 @@ function passingSplitBrain(w: Work): void {
   w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${bothInconsistent ? 'both sides inconsistent' : 'at least one side unstable'}`);
   w.strategy = 'no-sync';
 }
+
+/**
+ * Equal generations with bits: genuine DRBD clears them unseen (hazards Z-01, Z-11). Both ends know both counts, so they
+ * decide alike: the Primary's data, the better disk's, those of a Primary's neighbour, of whom has bits for the other.
+ */
+function reconcileByBits(w: Work): void {
+  const { v } = w;
+  if (!v.reconcileBits || w.strategy !== 'no-sync' || !arbitraryRules.has(w.rule)) return;
+  const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
+  if (!settled(v.sentDisk) || !settled(v.peerDisk)) return;
+  const sentFlags = v.sent?.flags ?? v.localFlags;
+  const own = isKnownBetter(sentFlags, v.peer.flags, v.peerRole) ? 0 : selfBits(v);
+  const theirs = isKnownBetter(v.peer.flags, sentFlags, v.role) ? 0 : v.peer.dirtyBits;
+  if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
+  const neighbour = (flags: number): number => Number((flags & UuidFlag.stable) === 0);
+  const ahead = Number(v.role === Role.primary) - Number(v.peerRole === Role.primary)
+    || v.sentDisk - v.peerDisk || neighbour(sentFlags) - neighbour(v.peer.flags) || Number(own > 0) - Number(theirs > 0)
+    || v.peerNodeId - v.nodeId;
+  w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';
+  w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name} to reconcile equal-UUID peers holding out-of-sync bits`);
+}
+
+/** What a Secondary's activity log held when it crashed is no news to a Primary that has been there: it has marked all that was missed. */
+const isKnownBetter = (flags: number, other: number, otherRole: Role): boolean => otherRole === Role.primary
+  && (other & UuidFlag.reconnect) !== 0 && (flags & (UuidFlag.asAttached | UuidFlag.reconnect)) === UuidFlag.asAttached;
 
 /** Steps 7 to 10. False: undecided or unresolved, the decision ends here. */
 function resolveSplitBrain(w: Work, user: Strategy | null): boolean {

@@ -11,6 +11,8 @@ export const Feature = {
   resyncWithoutReplication: 128,
   bmBlockShift: 256,
   reconcileReconnect: 512,
+  /** Ours: equal generations with bits are reconciled by them. docs/reference/generations.md */
+  reconcileBits: 1 << 30,
 } as const;
 
 /** Names as the log prints them, by ascending bit. */
@@ -25,6 +27,7 @@ export const FEATURE_NAMES: ReadonlyArray<readonly [bit: number, name: string]> 
   [Feature.resyncWithoutReplication, 'RESYNC_WITHOUT_REPLICATION'],
   [Feature.bmBlockShift, 'BM_BLOCK_SHIFT'],
   [Feature.reconcileReconnect, 'RECONCILE_RECONNECT'],
+  [Feature.reconcileBits, 'RECONCILE_BITS'],
 ];
 
 export function featureNames(features: number): string {
@@ -32,6 +35,6 @@ export function featureNames(features: number): string {
   return names.length === 0 ? 'none' : names.join(' ');
 }
 
-/** What 9.2.18 offers, and so do we: each bit obliges to everything in its row of the spec. */
+/** What 9.2.18 offers, and a bit of our own: each obliges to everything in its row of the spec. */
 export const OFFERED_FEATURES = Feature.trim | Feature.thinResync | Feature.wsame | Feature.wzeroes
-  | Feature.resyncDagtag | Feature.twopcV2 | Feature.rsSkipUuid;
+  | Feature.resyncDagtag | Feature.twopcV2 | Feature.rsSkipUuid | Feature.reconcileBits;

@@ -65,6 +65,12 @@ export class Manager {
     const errno = await s.open(device);
     s.note(`open n${m.id}: ${errno}`);
     if (errno !== 0 || m.node.lives !== lives) return false;
+    // What the answer took its time for may have changed what was looked at.
+    if (!this.#promotable(m)) {
+      device.close(() => {});
+      await m.setup.secondary('r0');
+      return false;
+    }
     if (before) this.failOvers++;
     else this.moves++;
     const app = new Application(s.load, m, device);

@@ -22,7 +22,7 @@ describe('connecting', () => {
       'conn( StandAlone -> Unconnected ) [connect]',
       'conn( Unconnected -> Connecting ) [connecting]',
       'Handshake to peer 1 successful: Agreed network protocol version 124',
-      'Feature flags enabled on protocol level: 0x7f TRIM THIN_RESYNC WRITE_SAME WRITE_ZEROES RESYNC_DAGTAG 2PC_V2 RS_SKIP_UUID',
+      'Feature flags enabled on protocol level: 0x4000007f TRIM THIN_RESYNC WRITE_SAME WRITE_ZEROES RESYNC_DAGTAG 2PC_V2 RS_SKIP_UUID RECONCILE_BITS',
     ]);
     expect(b.has('Handshake to peer 0 successful')).toBe(true);
     expect([a.established, b.established]).toEqual([[true], [true]]);

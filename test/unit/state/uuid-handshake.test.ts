@@ -81,6 +81,30 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(syncHandshake(view(A)).strategy).toBe('source-use-bitmap');
   });
 
+  describe('equal generations with bits (hazards Z-01, Z-11)', () => {
+    const equal = (rest: Partial<HandshakeView>, mine: number, others: number, [self, peer]: [number, number]) => {
+      const theirs = { ...peerUuids(A), flags: peer | UuidFlag.stable, dirtyBits: others };
+      const localFlags = self | UuidFlag.stable;
+      return syncHandshake(handshakeView(device(A), theirs, {
+        localFlags, sent: { currentUuid: A, bitmapUuid: 0n, flags: localFlags, dirtyBits: mine }, ...rest,
+      })).strategy;
+    };
+    const { reconnect, asAttached } = UuidFlag;
+    it.each<[string, Partial<HandshakeView>, number, number, [number, number], string]>([
+      ['none on either side', {}, 0, 0, [reconnect, 0], 'no-sync'],
+      ['who has bits is the source', {}, 16, 0, [reconnect, 0], 'source-use-bitmap'],
+      ['mirrored', {}, 0, 16, [0, reconnect], 'target-use-bitmap'],
+      ['both: the lower node id', {}, 16, 5, [reconnect, reconnect], 'source-use-bitmap'],
+      ['the Primary, whoever has them', { role: Role.primary }, 0, 16, [reconnect, 0], 'source-use-bitmap'],
+      ['the better disk', { sentDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
+      ['an activity log of a crashed Secondary, beside the Primary that was there', { role: Role.primary }, 0, 1024, [reconnect, asAttached], 'no-sync'],
+      ['the same beside another Secondary', {}, 0, 1024, [reconnect, asAttached], 'target-use-bitmap'],
+      ['two Primaries', { role: Role.primary, peerRole: Role.primary }, 16, 0, [reconnect, 0], 'no-sync'],
+      ['a peer that does not know of it', { reconcileBits: false }, 16, 0, [reconnect, 0], 'no-sync'],
+      ['an Inconsistent disk is another matter', { sentDisk: Disk.inconsistent, peerDisk: Disk.inconsistent }, 16, 0, [reconnect, 0], 'no-sync'],
+    ])('%s', (_, rest, mine, others, flags, strategy) => { expect(equal(rest, mine, others, flags)).toBe(strategy); });
+  });
+
   it('6: split brain waits while one side is unstable', () => {
     expect(split({ stable: false }).strategy).toBe('no-sync');
     expect(split({}, [5, 7], 0).strategy).toBe('no-sync');
