@@ -122,12 +122,12 @@ const selfBits = (v: HandshakeView): number => v.sent?.dirtyBits ?? 0;
 export function syncHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
   const user = userWish(v);
+  passingSplitBrain(w);
   if (hopeless(w)) return w.done();
   missedFinishWithoutBits(w);
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
   diskStates(w);
   reconcileByBits(w);
-  passingSplitBrain(w);
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
   if (!isDetermined(w.strategy)) {
     w.log(LogLevel.alert, 'Failed to fully determine sync strategy, dropping connection!');
@@ -232,14 +232,20 @@ function asTargetByDisk(w: Work): void {
   }
 }
 
-/** Step 6. And what two targets of third nodes have is thrown away anyway: neither may win (docs/differences.md). */
+/**
+ * Step 6. And a target of a third node shows that one's generation before it has that one's history; what two targets
+ * have is thrown away anyway: neither may win (docs/differences.md). The end of the resync asks again.
+ */
 function passingSplitBrain(w: Work): void {
   const { v } = w;
-  if (w.kind !== 'split-brain') return;
+  if (w.kind !== 'split-brain' && w.strategy !== 'unrelated-data') return;
   const unstable = !v.stable || (v.peer.flags & UuidFlag.stable) === 0;
   const bothInconsistent = v.sentDisk === Disk.inconsistent && v.peerDisk === Disk.inconsistent;
-  if (!bothInconsistent && !(unstable && w.strategy === 'split-brain-auto-recover')) return;
-  w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${bothInconsistent ? 'both sides inconsistent' : 'at least one side unstable'}`);
+  const target = (((v.sent?.flags ?? v.localFlags) | v.peer.flags) & UuidFlag.syncTarget) !== 0;
+  if (!target && w.strategy === 'unrelated-data') return;
+  if (!target && !bothInconsistent && !(unstable && w.strategy === 'split-brain-auto-recover')) return;
+  const why = target ? 'one side is a sync target' : bothInconsistent ? 'both sides inconsistent' : 'at least one side unstable';
+  w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${why}`);
   w.strategy = 'no-sync';
 }
 

@@ -43,7 +43,8 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
     if (n === device.nodeId || !draft.hasBitmap(n)) continue;
     const old = draft.slots[n].bitmapUuid;
     const behind = theirs.bitmapUuids[n] !== 0n && theirs.bitmapUuids[n] !== uuidUnknown && (same & nodeBit(n)) === 0n;
-    const next = behind ? rsStartUuid : 0n;
+    // Within one generation our own base and bits go on to hold.
+    const next = !behind ? 0n : uuidEq(rsStartUuid, theirs.currentUuid) ? old : rsStartUuid;
     if (old === next) continue;
     draft.setBitmapUuidWithHistory(n, next, device.dagtag);
     if (behind) newer |= nodeBit(n);

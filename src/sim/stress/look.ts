@@ -41,13 +41,13 @@ function shownBits(m: SimMember, peer: SimMember): string {
 
 const withoutRole = (uuid: bigint): bigint => uuid & ~1n;
 
-/** Of the attached disk; 0 without one. */
-export const generationOf = (m: SimMember): bigint => withoutRole(viewOf(m)?.devices[0]?.currentUuid ?? 0n);
+/** Of the attached disk; 0 without one. A detached one's stays to be seen in the view. */
+export const generationOf = (m: SimMember): bigint =>
+  (diskStateOf(m) > Disk.failed ? withoutRole(viewOf(m)?.devices[0]?.currentUuid ?? 0n) : 0n);
 
 /** What a Primary's generation is, with a disk or without. */
 export function writtenGeneration(m: SimMember): bigint {
-  const device = viewOf(m)?.devices[0];
-  return device ? withoutRole(device.currentUuid || device.exposedUuid) : 0n;
+  return generationOf(m) || withoutRole(viewOf(m)?.devices[0]?.exposedUuid ?? 0n);
 }
 
 /** As the super block on the disk has it. */

@@ -220,6 +220,12 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(ended.uuids.historyUuids).toContain(B);
   });
 
+  it('within one generation the base of third nodes stays', () => {
+    const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A }) });
+    const own = context(device(D, { 1: slot(0, A), 2: slot(1, A) }), { peers: [source, peer(2)] });
+    expect(resyncFinished(own, source, D).uuids.peers.slice(1, 3).map((s) => s.bitmapUuid)).toEqual([0n, A]);
+  });
+
   const finished = (own: DeviceUuids, from: PeerContext, rest: Partial<DeviceContext> = {}, others: PeerContext[] = []) =>
     detectFinishedResyncs({
       device: context(own, { ...rest, peers: [from, ...others] }), peer: from, agreedVersion: 124, bitsOf: () => 5,

@@ -81,6 +81,12 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(syncHandshake(view(A)).strategy).toBe('source-use-bitmap');
   });
 
+  it('6: a target has not got the history of its source yet', () => {
+    const theirs = { ...peerUuids(0xddddn << 16n), flags: UuidFlag.stable | UuidFlag.syncTarget };
+    expect(syncHandshake(handshakeView(device(A, {}, [C]), theirs, { peerDisk: Disk.inconsistent })).strategy).toBe('source-use-bitmap');
+    expect(syncHandshake(handshakeView(device(A, {}, [C]), { ...theirs, flags: UuidFlag.stable })).strategy).toBe('unrelated-data');
+  });
+
   describe('equal generations with bits (hazards Z-01, Z-11)', () => {
     const equal = (rest: Partial<HandshakeView>, mine: number, others: number, [self, peer]: [number, number]) => {
       const theirs = { ...peerUuids(A), flags: peer | UuidFlag.stable, dirtyBits: others };
