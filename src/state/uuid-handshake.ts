@@ -233,8 +233,8 @@ function asTargetByDisk(w: Work): void {
 }
 
 /**
- * Step 6. And a target of a third node shows that one's generation before it has that one's history; what two targets
- * have is thrown away anyway: neither may win (docs/differences.md). The end of the resync asks again.
+ * Step 6. And what two targets of third nodes have is thrown away anyway: neither may win. A target shows the generation of
+ * its source before it has that one's history: who cannot place it asks again until it has. docs/differences.md
  */
 function passingSplitBrain(w: Work): void {
   const { v } = w;
@@ -242,11 +242,13 @@ function passingSplitBrain(w: Work): void {
   const unstable = !v.stable || (v.peer.flags & UuidFlag.stable) === 0;
   const bothInconsistent = v.sentDisk === Disk.inconsistent && v.peerDisk === Disk.inconsistent;
   const target = (((v.sent?.flags ?? v.localFlags) | v.peer.flags) & UuidFlag.syncTarget) !== 0;
-  if (!target && w.strategy === 'unrelated-data') return;
-  if (!target && !bothInconsistent && !(unstable && w.strategy === 'split-brain-auto-recover')) return;
-  const why = target ? 'one side is a sync target' : bothInconsistent ? 'both sides inconsistent' : 'at least one side unstable';
-  w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${why}`);
-  w.strategy = 'no-sync';
+  const ignore = (strategy: Strategy, why: string): void => {
+    w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${why}`);
+    w.strategy = strategy;
+  };
+  if (bothInconsistent && (target || w.kind === 'split-brain')) ignore('no-sync', 'both sides inconsistent');
+  else if (target) ignore('retry-connect', 'one side is a sync target');
+  else if (unstable && w.strategy === 'split-brain-auto-recover') ignore('no-sync', 'at least one side unstable');
 }
 
 /**

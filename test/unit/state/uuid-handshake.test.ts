@@ -83,7 +83,7 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
 
   it('6: a target has not got the history of its source yet', () => {
     const theirs = { ...peerUuids(0xddddn << 16n), flags: UuidFlag.stable | UuidFlag.syncTarget };
-    expect(syncHandshake(handshakeView(device(A, {}, [C]), theirs, { peerDisk: Disk.inconsistent })).strategy).toBe('source-use-bitmap');
+    expect(syncHandshake(handshakeView(device(A, {}, [C]), theirs, { peerDisk: Disk.inconsistent })).strategy).toBe('retry-connect');
     expect(syncHandshake(handshakeView(device(A, {}, [C]), { ...theirs, flags: UuidFlag.stable })).strategy).toBe('unrelated-data');
   });
 
