@@ -126,7 +126,8 @@ describe('two nodes', () => {
     expect(n.logged(0, `Online Verify reached sector ${reached}`)).toBe(1);
     expect(pd(0, 1).io.rsPending).toBe(0);
     await n.ok(n.at(1).setup.connect('r0', 0));
-    await n.until('connected', () => n.repl(0, 1) >= Repl.established && n.repl(1, 0) >= Repl.established);
+    await n.until('what was found is resynced', () => n.disk(1) === Disk.upToDate && n.bits(0, 1) === 0
+      && n.repl(0, 1) === Repl.established && n.repl(1, 0) === Repl.established);
     await verify(0, 1);
     expect(n.logged(0, `Starting Online Verify from sector ${reached}`)).toBe(1);
   });
