@@ -12,3 +12,4 @@ export const clusterRegressions: readonly ClusterRegression[] = [
     + 'bits that P_PEERS_IN_SYNC left' },
   { seed: 16, nodes: 3, minutes: 0.5, lost: 'split brain between two targets of a third node' },
 ];
+  { seed: 25, nodes: 3, minutes: 0.5, lost: 'an attach raised the dagtag of a Primary: resync reads waited for a dagtag that was never announced' },
