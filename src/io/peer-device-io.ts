@@ -97,7 +97,10 @@ export class PeerDeviceIo {
     if (this.facts.pdisk < Disk.upToDate) this.gotNegAck = false;
     const before = this.lastRepl;
     this.lastRepl = repl;
-    if (before === repl) return;
+    if (before === repl) {
+      this.bitmapExchange.diskChanged(this.device.facts.disk);
+      return;
+    }
     if (repl === Repl.wfBitMapS) this.connection.enteringBitmapSource(this);
     this.bitmapExchange.replChanged(repl);
     this.progress.replChanged(before, repl);
