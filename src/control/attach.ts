@@ -194,8 +194,7 @@ function takeSuperBlock(device: Device, disk: Disk): void {
   const row = resource.deviceRow(vnr);
   const primary = role === Role.primary;
   const has = (flag: number): boolean => (sb.flags & flag) !== 0;
-  const { requests } = resource.io;
-  requests.dagtag = Math.max(requests.dagtag, Number(attachDagtag(0n, sb)));
+  resource.io.raiseDagtag(Number(attachDagtag(0n, sb)));
   sb.nodeId = resource.nodeId;
   sb.laPeerMaxBioSize = conf.maxBioSize;
   sb.alNrExtents = disk.al.slots.count;

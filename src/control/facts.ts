@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a commit means for I/O: the view's rows as plain numbers of the I/O engine, then one call. */
 import { Cstate } from '../state/states.ts';
-import { findConnection, findDevice, findPeerDevice } from '../state/view.ts';
+import { peerNegotiates } from '../state/facts.ts';
+import { deviceIndex, findConnection, findDevice, findPeerDevice } from '../state/view.ts';
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -31,7 +32,7 @@ function pushDevice(resource: Resource, device: Device): void {
   const { facts } = device.io;
   facts.disk = row.disk;
   facts.errIo = row.errIo;
-  facts.unstable = row.unstable;
+  facts.unstable = row.unstable || (row.newCurUuid && peerNegotiates(resource.view, deviceIndex(resource.view, device.vnr)));
   facts.newCurUuid = row.newCurUuid;
   facts.makingUuid = device.makingUuid;
   facts.blocked = device.blocked;

@@ -17,6 +17,7 @@ import type { ConnectionRow, DeviceRow, Live, PeerDeviceRow, View } from '../sta
 import { emptyView, findConnection, findDevice, findPeerDevice } from '../state/view.ts';
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
+import { Drain } from './drain.ts';
 import { perform, performWork } from './effects.ts';
 import type { Engine } from './engine.ts';
 import { pushFacts } from './facts.ts';
@@ -38,6 +39,7 @@ export class Resource {
   log: Prefixed;
   readonly io: ResourceIo;
   readonly worker: Worker;
+  readonly #drain: Drain;
   /** By volume number, ascending. */
   readonly devices = new Map<number, Device>();
   /** By node id, in order of creation. */
@@ -56,6 +58,7 @@ export class Resource {
     this.nodeId = opts.nodeId;
     this.opts = opts;
     this.log = new Prefixed(engine.host.log, resourcePrefix(name));
+    this.#drain = new Drain(this);
     this.worker = new Worker(engine.host.clock, `worker of ${name}`);
     this.io = new ResourceIo(new ControlIoEnv(this), opts.nodeId);
     this.#view = emptyView(name, opts.nodeId, resourceOptions(opts));
@@ -82,6 +85,7 @@ export class Resource {
     if (view !== this.#view) {
       this.#view = view;
       pushFacts(this);
+      this.#drain.look();
     }
     if (outermost) this.#performPending();
     return result;
@@ -139,6 +143,7 @@ export class Resource {
     assert(this.devices.size === 0 && this.connections.size === 0, 'a resource ends empty');
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
+    this.#drain.close();
   }
 
   #performPending(): void {

@@ -4,7 +4,7 @@ import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
 import { Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
-import { dataAccessible } from '../state/facts.ts';
+import { dataAccessible, peerNegotiates } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
@@ -108,7 +108,8 @@ export function makeNewCurrentUuid(device: Device, forced: boolean, done: () => 
 function create(device: Device, forced: boolean, done: () => void): void {
   const { resource, vnr } = device;
   const row = resource.deviceRow(vnr);
-  if (!forced && (!row.haveQuorum || !dataAccessible(resource.view, deviceIndex(resource.view, vnr)))) {
+  const d = deviceIndex(resource.view, vnr);
+  if (!forced && (!row.haveQuorum || !dataAccessible(resource.view, d) || peerNegotiates(resource.view, d))) {
     resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
     done();
     return;

@@ -3,7 +3,7 @@ import { assert } from '../assert.ts';
 import type { Job } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
 import type { Bitmap } from '../meta/bitmap.ts';
-import { Repl, replNames } from '../state/states.ts';
+import { Disk, Repl, replNames } from '../state/states.ts';
 import { BitmapDecoder, BitmapEncoder, type BitSink, type BitSource, type DecodeResult } from '../wire/bitmap-code.ts';
 import { putHeader, volumeOfVnr } from '../wire/header.ts';
 import { Cmd } from './packet-out.ts';
@@ -13,8 +13,11 @@ const HEADER = 16;
 /** Words of the bitmap looked at in one slice: a few milliseconds. */
 const SLICE_WORDS = 1 << 18;
 
-/** What the exchange waits for. `begun`: packets of ours are on the stream, nothing may come between them. */
-type Phase = 'idle' | 'writes' | 'sending' | 'begun' | 'receiving';
+/**
+ * What the exchange waits for. `begun`: packets of ours are on the stream, nothing may come between them. `early`: the
+ * source's bitmap comes, or has come without a decoder left, while our attach still waits for what other peers say.
+ */
+type Phase = 'idle' | 'writes' | 'sending' | 'begun' | 'receiving' | 'early';
 
 /** Both bitmaps of a volume become their union. @spec uuid.md 6.1, wire.md 9 */
 export class BitmapExchange {
@@ -45,8 +48,14 @@ export class BitmapExchange {
   /** Our state changed. */
   replChanged(repl: number): void {
     if (repl === Repl.wfBitMapS) this.start();
+    else if (repl === Repl.wfBitMapT && this.phase === 'early') this.catchUp();
     else if (repl === Repl.wfBitMapT) this.expect();
     else this.cancel();
+  }
+
+  /** The attach has come to its end without this resync: what came early was not for the next one. */
+  diskChanged(disk: number): void {
+    if (this.phase === 'early' && disk !== Disk.negotiating) this.cancel();
   }
 
   cancel(): void {
@@ -96,7 +105,11 @@ export class BitmapExchange {
 
   /** P_BITMAP, P_COMPRESSED_BITMAP. */
   packet(command: number, view: DataView, at: number, bytes: number): string {
-    if (this.phase !== 'receiving' || this.decoder === null) return this.unexpected();
+    if (this.phase === 'idle' && this.peer.facts.repl === Repl.established && this.peer.device.facts.disk === Disk.negotiating) {
+      this.expect();
+      this.phase = 'early';
+    }
+    if ((this.phase !== 'receiving' && this.phase !== 'early') || this.decoder === null) return this.unexpected();
     return this.taken(command === Cmd.BITMAP ? this.decoder.plain(view, at, bytes)
       : this.decoder.compressed(view, at, bytes, SLICE_WORDS));
   }
@@ -114,7 +127,7 @@ export class BitmapExchange {
 
   private slice(): void {
     if (this.phase === 'begun') this.peer.device.resource.wakeSenders();
-    else if (this.phase === 'receiving' && this.decoder !== null) {
+    else if ((this.phase === 'receiving' || this.phase === 'early') && this.decoder !== null) {
       this.hold(false);
       const error = this.taken(this.decoder.work(SLICE_WORDS));
       if (error !== '') this.peer.connection.fail('ProtocolError', error);
@@ -160,6 +173,12 @@ export class BitmapExchange {
     this.decoder = new BitmapDecoder(new SlotSink(bitmap, slot, this.peer), HEADER);
   }
 
+  /** The attach ends with this resync, and the source's bitmap is here, at least in part. */
+  private catchUp(): void {
+    this.phase = 'receiving';
+    if (this.decoder === null) this.beginSend();
+  }
+
   /** Ours is out: the source now waits for the target's, the target is through. */
   private sent(): void {
     this.peer.connection.link?.exclusive(false);
@@ -174,7 +193,7 @@ export class BitmapExchange {
   private received(): void {
     this.decoder = null;
     if (this.peer.facts.repl === Repl.wfBitMapT) this.beginSend();
-    else this.finished('source');
+    else if (this.phase !== 'early') this.finished('source');
   }
 
   private finished(side: 'source' | 'target'): void {

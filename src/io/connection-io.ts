@@ -174,6 +174,8 @@ export class ConnectionIo {
     this.acks.gone(slot, next);
   }
 
+  get receives(): boolean { return this.peers.some((p) => !p.device.removed && p.receives); }
+
   announceDagtag(): void {
     this.sender.dagtagDue = true;
   }

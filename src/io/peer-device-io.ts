@@ -39,7 +39,8 @@ export class PeerDeviceIo {
   private seq = 0;
   private peerSeq = 0;
   private lastRepl: number = Repl.off;
-  private wasReceiver = false;
+  /** drbd_should_do_remote: it gets the data of our writes. */
+  receives = false;
 
   constructor(connection: ConnectionIo, device: DeviceIo) {
     this.connection = connection;
@@ -84,8 +85,8 @@ export class PeerDeviceIo {
   /** drbd_should_do_remote changed its value. */
   receiverChanged(): boolean {
     const receiver = this.connection.facts.connected && routeWrite(this.facts.pdisk, this.facts.repl) === Route.data;
-    if (receiver === this.wasReceiver) return false;
-    this.wasReceiver = receiver;
+    if (receiver === this.receives) return false;
+    this.receives = receiver;
     if (receiver) this.connection.announceDagtag();
     return true;
   }
@@ -96,7 +97,10 @@ export class PeerDeviceIo {
     if (this.facts.pdisk < Disk.upToDate) this.gotNegAck = false;
     const before = this.lastRepl;
     this.lastRepl = repl;
-    if (before === repl) return;
+    if (before === repl) {
+      this.bitmapExchange.diskChanged(this.device.facts.disk);
+      return;
+    }
     if (repl === Repl.wfBitMapS) this.connection.enteringBitmapSource(this);
     this.bitmapExchange.replChanged(repl);
     this.progress.replChanged(before, repl);

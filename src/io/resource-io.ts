@@ -178,6 +178,14 @@ export class ResourceIo {
     this.flushRequests.peerAckSent();
   }
 
+  /** A disk that is attached has newer writes than this node has counted so far: who gets our writes hears of it. */
+  raiseDagtag(dagtag: number): void {
+    if (dagtag <= this.requests.dagtag) return;
+    this.requests.dagtag = dagtag;
+    for (const connection of this.connectionList) if (connection.receives) connection.announceDagtag();
+    this.wakeSenders();
+  }
+
   /** A dagtag of a lost or advanced Primary: resync reads that waited for it. */
   dagtagMoved(nodeId: number): void {
     const { connectionList } = this;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { LogLevel } from '../host/log.ts';
-import { isVerify, Repl } from '../state/states.ts';
+import { isSync, isVerify, Repl } from '../state/states.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 
@@ -43,6 +43,8 @@ export class Verify {
   position = 0;
   left = 0;
   skipped = 0;
+  /** Some of the bits are differences that a verify found, and no resync has come since. */
+  found = false;
   private startKnown = false;
   private readonly peer: PeerDeviceIo;
   private readonly outOfSync: Run;
@@ -59,6 +61,7 @@ export class Verify {
   }
 
   replChanged(before: number, now: number): void {
+    if (now <= Repl.off || isSync(now as Repl)) this.found = false;
     if (isVerify(before as Repl) && now <= Repl.established) this.stopped();
     if (before === Repl.established && isVerify(now as Repl)) this.begin(now === Repl.verifyS);
   }
@@ -78,6 +81,7 @@ export class Verify {
     if (!this.running) return;
     const sectors = size / 512;
     if (result === OvResult.outOfSync) {
+      this.found = true;
       this.peer.device.bits.set(this.peer, sector, size);
       this.outOfSync.add(sector, sectors);
     } else this.outOfSync.end();

@@ -51,6 +51,10 @@ export const isUnstable = (rows: Rows, d: number): boolean => {
     || somePeer(rows, d, (pd) => pd.repl === Repl.wfBitMapT || pd.repl === Repl.wfSyncUuid);
 };
 
+/** A peer attaches and has not decided yet: it is not told of a new generation, and gets no writes. */
+export const peerNegotiates = (rows: Rows, d: number): boolean =>
+  somePeer(rows, d, (pd) => pd.repl >= Repl.established && pd.pdsk === Disk.negotiating);
+
 export const resyncSuspended = (pd: PeerDeviceRow, disk: Disk): boolean =>
   pd.suspUser || pd.suspPeer || pd.suspDependency || pd.suspOtherC
   || ((pd.repl === Repl.syncSource || pd.repl === Repl.pausedSyncS) && disk <= Disk.inconsistent);

@@ -3,10 +3,11 @@
 import { participantChange } from './participant-change.ts';
 import { resourceDataAccessible } from './facts.ts';
 import { abortConnect, initConnectState } from './handshake.ts';
-import { logLine } from './log-lines.ts';
-import { Ss } from './ss.ts';
+import { LEVEL, logLine } from './log-lines.ts';
+import { Ss, ssText } from './ss.ts';
 import { Mask, connOf } from './state-word.ts';
-import { Cstate, Role } from './states.ts';
+import { Cs, Cstate, Role } from './states.ts';
+import { transact } from './transaction.ts';
 import type { Step } from './transaction.ts';
 import {
   TWOPC_TIMER, abortAll, clearTwopc, connectPeer, newTwopc, refusedCommit, repliesReady, replyValue, sendEnd, sendPrepare, setTwopc,
@@ -236,13 +237,23 @@ function conclude(step: Step, from: number, packet: TwopcEnd): void {
     priIncapable: packet.priIncapable } : {}) });
   if (commits && twopc.packet.kind === 'prepare') {
     const result = participantChange(step, twopc.packet, step.view.twopc!, from, 'commit', packet);
-    if (result.rc < Ss.success) step.effects.push(logLine(refusedCommit(packet.tid), 3, -1, from));
+    if (result.rc < Ss.success) commitRefused(step, twopc, from, packet.tid, result.rc);
   } else if (commits) commitSize(step, twopc, packet);
   else if (connectPeer(step.view, twopc) >= 0) step.view = abortConnect(step.view, twopc.packet.initiator);
   const reach = connectedMask(step.view) & packet.nodesToReach;
   const rest = packet.nodesToReach & ~(reach | bit(step.view.resource.nodeId));
   sendEnd(step, { ...packet, nodesToReach: rest }, reach & twopc.prepared);
   clearTwopc(step);
+}
+
+/** What the handshake found out comes after the own check. The other end is Connected: it must learn that we are not. */
+function commitRefused(step: Step, twopc: Twopc, from: number, tid: number, rc: Ss): void {
+  step.effects.push(logLine(refusedCommit(tid), LEVEL.err, -1, from));
+  const nodeId = connectPeer(step.view, twopc);
+  if (nodeId < 0) return;
+  step.effects.push(logLine(`Failure to connect: ${ssText(rc)} (${rc}); retrying`, LEVEL.err, -1, nodeId));
+  transact(step, { flags: Cs.hard, tag: 'connect-failed' }, (draft) =>
+    draft.apply([{ set: 'cstate', nodeId, cstate: Cstate.networkFailure }]));
 }
 
 function commitSize(step: Step, { packet: asked, parents }: Twopc, packet: TwopcEnd): void {

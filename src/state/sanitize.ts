@@ -145,6 +145,9 @@ const clamp = (value: Disk, [least, most]: readonly [Disk, Disk]): Disk => {
   return low < least ? least : low;
 };
 
+/** The end of the peer's attach, which stays Negotiating here until then. */
+const attachedEqual = (at: Cell): boolean => at.oldPd.pdsk === Disk.negotiating && at.oldPd.repl === Repl.established
+  && at.pd.repl === Repl.established && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid);
 const becamePrimaryDiskless = (at: Cell): boolean =>
   at.oldConnection.peerRole === Role.unknown && at.connection.peerRole === Role.primary && at.pd.pdsk === Disk.diskless
   && at.device.disk >= Disk.negotiating;
@@ -198,8 +201,8 @@ export const secondPass: readonly Rule<Cell>[] = [
   { row: 'S28', when: (at) => at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established
       && at.device.disk === Disk.consistent && mayBeUpToDate(at.draft, at.draft, at.d),
     then: (at) => at.setDevice({ disk: Disk.upToDate }) },
-  { row: 'S29', when: (at) => at.device.disk === Disk.consistent && at.oldPd.pdsk === Disk.consistent
-      && at.pd.pdsk === Disk.upToDate && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
+  { row: 'S29', when: (at) => at.device.disk === Disk.consistent && at.pd.pdsk === Disk.upToDate
+      && (at.oldPd.pdsk === Disk.consistent || attachedEqual(at)) && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
     then: (at) => at.setDevice({ disk: Disk.upToDate }) },
   { row: 'S30', when: always, then: (at) => at.set({ uuidFlags: at.pd.uuidFlags & ~UuidFlag.gotStable }) },
   { row: 'S31a', when: (at) => becamePrimaryDiskless(at) && sameDataNoOtherSource(at),

@@ -8,6 +8,8 @@ import type { Stress } from './stress.ts';
 
 const EVERY_MS = 2_000;
 const STUCK_MS = 30_000;
+/** Refusals before somebody looks into the log. */
+const IN_THE_WAY = 5;
 
 export class Healer {
   readonly #s: Stress;
@@ -47,7 +49,8 @@ export class Healer {
   async #steps(m: SimMember): Promise<void> {
     const s = this.#s;
     const view = viewOf(m);
-    if (!view) return s.bringUp(m);
+    // A `down` that was refused half-way has removed peers already.
+    if (!view || view.connections.length < s.cluster.members.length - 1) return s.bringUp(m);
     const { setup } = m;
     const fenced = [...s.applications].find((app) => app.member === m && app !== s.ledger.holder);
     const stuck = s.ledger.holder?.member === m && s.ledger.holder.stuckMs > STUCK_MS && view.resource.suspQuorum;
@@ -55,6 +58,12 @@ export class Healer {
       s.note(`the manager fences n${m.id}`, false);
       s.crash(m);
       return s.bringUp(m);
+    }
+    const app = s.ledger.holder;
+    if (app?.member === m && app.pending === 0 && (s.inTheWay.get(m) ?? 0) > IN_THE_WAY) {
+      s.inTheWay.delete(m);
+      s.note(`n${m.id} is in the way of a connection as Primary`, false);
+      return s.manager.rest(app);
     }
     if (roleOf(m) === Role.primary && view.devices[0]?.openCount === 0) await setup.secondary('r0');
     if (view.resource.suspUser) await setup.plain(Cmd.RESUME_IO, {}, s.cluster.minor(m.id, 0));

@@ -10,11 +10,14 @@ import { generationOf, goodPeers, roleOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 const STUCK_MS = 4_000;
+const REST_MS = 30_000;
 
 export class Manager {
   readonly #s: Stress;
   /** Until when the application stays where it is. */
   #stayUntilMs = 0;
+  /** Until when nobody is promoted: what a Primary was in the way of comes about. */
+  #restUntilMs = 0;
   moves = 0;
   failOvers = 0;
 
@@ -31,6 +34,7 @@ export class Manager {
   /** One look at the cluster, and what follows. */
   async turn(): Promise<void> {
     const s = this.#s;
+    if (s.cluster.world.nowMs < this.#restUntilMs) return;
     const app = s.ledger.holder;
     if (app && app.stuckMs < STUCK_MS) {
       if (!s.healing && s.cluster.world.nowMs > this.#stayUntilMs) await this.#stop(app);
@@ -79,6 +83,13 @@ export class Manager {
     this.#stayUntilMs = s.cluster.world.nowMs + s.random.between(5_000, 60_000);
     s.actors.spawn(`application on n${m.id}`, () => s.work(app));
     return true;
+  }
+
+  /** As an administrator who reads that a Primary cannot become SyncTarget, or would lose quorum by a connect. */
+  async rest(app: Application): Promise<void> {
+    this.#restUntilMs = this.#s.cluster.world.nowMs + REST_MS;
+    await this.#stop(app);
+    await app.member.setup.secondary('r0');
   }
 
   async #stop(app: Application): Promise<void> {

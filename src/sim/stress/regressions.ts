@@ -8,7 +8,13 @@ export interface ClusterRegression extends Wanted {
 
 export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 1, nodes: 3, minutes: 1, lost: 'quorum back after I/O errors: the generation that was due was not made before the next peer synced' },
+  { seed: 2, nodes: 3, minutes: 0.5, lost: 'a new generation was made while a peer was Negotiating: it stayed UpToDate without the writes' },
+  { seed: 7, nodes: 3, minutes: 0.5, lost: 'a bitmap that came while the attach waited for a third node was dropped: WFBitMapT for ever' },
   { seed: 12, nodes: 3, minutes: 0.5, lost: 'a target that is a source: bits cleared by acks of old data; invalidate from an Outdated peer; '
     + 'bits that P_PEERS_IN_SYNC left' },
   { seed: 16, nodes: 3, minutes: 0.5, lost: 'split brain between two targets of a third node' },
+  { seed: 25, nodes: 3, minutes: 0.5, lost: 'an attach raised the dagtag of a Primary: resync reads waited for a dagtag that was never announced' },
+  { seed: 34, nodes: 3, minutes: 0.5, lost: 'Consistent for ever beside an attached equal; bits left between UpToDate disks' },
+  { seed: 44, nodes: 3, minutes: 0.5, lost: 'a connect that its target refused at the commit: one end was Connected, the other was not' },
+  { seed: 45, nodes: 3, minutes: 0.5, lost: 'bits left between UpToDate disks' },
 ];

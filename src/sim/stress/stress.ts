@@ -30,6 +30,8 @@ const CHECK_MS = 2_000;
 /** After the last fault: time for what is still going on to end by itself. */
 const LINGER_MS = 120_000;
 const HEALED_MS = 600_000;
+/** Genuine DRBD refuses as well, and says why: the Primary has the older data, or too few good disks for the peers to be synced. */
+const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum/;
 const FALSE_REFUSAL = /Split-Brain detected|Unrelated data/;
 
 /** A rule of the checker does not hold. */
@@ -53,6 +55,8 @@ export class Stress {
   readonly events: string[] = [];
   /** Machines in the midst of going down or coming up. */
   readonly busy = new Set<SimMember>();
+  /** How often a connection was refused because it is Primary, since the healing began. */
+  readonly inTheWay = new Map<SimMember, number>();
   badDisk = false;
   healing = false;
   /** Faults and commands that took place. */
@@ -87,9 +91,12 @@ export class Stress {
 
   async #begin(): Promise<void> {
     const { cluster } = this;
-    for (const { id, node } of cluster.members) {
-      node.log.heard = (text) => { if (FALSE_REFUSAL.test(text)) this.refusal ||= `n${id}: ${text}`; };
-      await cluster.up(id);
+    for (const m of cluster.members) {
+      m.node.log.heard = (text) => {
+        if (FALSE_REFUSAL.test(text)) this.refusal ||= `n${m.id}: ${text}`;
+        if (this.healing && PRIMARY_IN_THE_WAY.test(text)) this.inTheWay.set(m, (this.inTheWay.get(m) ?? 0) + 1);
+      };
+      await cluster.up(m.id);
     }
     const first = cluster.members.find((m) => !cluster.isDiskless(m.id))!;
     await cluster.until('connected', () => cluster.members.every((m) => viewOf(m)!.connections.every((c) => c.cstate === 9)), BEGIN_MS);

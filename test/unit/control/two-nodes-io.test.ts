@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Two engines with an application on top: what is written arrives, and a resync moves exactly what differs. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Cmd } from '../../../src/genl/ops.ts';
 import { Cstate, Disk, Role } from '../../../src/state/states.ts';
 import { BLOCK_SECTORS, Nodes } from './nodes.ts';
 
@@ -50,6 +51,22 @@ describe('two nodes with an application', () => {
     n.expectSameDisks();
     expect(await n.write(0, 700, 9)).toBe(0);
     expect(n.tag(1, 700)).toBe(9);
+  });
+
+  it.each([0, 1])('sync bits that are left between UpToDate disks from the Primary: seen by n%i', async (id) => {
+    await primaryOpen();
+    expect(await n.write(0, 3, 1)).toBe(0);
+    n.at(1).node.disks.get('/dev/disk0')!.writeBytes(45 * BLOCK_SECTORS + 3, new Uint8Array(512).fill(0x5a));
+    const { bitmap } = n.at(id).resource.devices.get(0)!.disk!;
+    n.at(id).node.life!.turn(() => { bitmap.set(0, 40, 49); });
+    const peerDevice = { resourceName: 'r0', peerNodeId: 1 - id, volume: 0 };
+    await n.ok(n.at(id).setup.plain(Cmd.PAUSE_SYNC, peerDevice));
+    await n.pass(30_000);
+    expect(n.bits(id, 1 - id)).toBe(10);
+    await n.ok(n.at(id).setup.plain(Cmd.RESUME_SYNC, peerDevice));
+    await n.until('the resync', () => n.bits(id, 1 - id) === 0 && n.inSync());
+    n.expectSameDisks();
+    expect(n.disk(0)).toBe(Disk.upToDate);
   });
 
   it('resync while writes go on', async () => {

@@ -72,6 +72,8 @@ describe('two nodes', () => {
       expect(n.logged(each, 'out-of-sync exit code')).toBe(1);
       expect(n.disk(each)).toBe(Disk.upToDate);
     }
+    await n.pass(30_000);
+    expect([n.bits(0, 1), n.bits(1, 0)]).toEqual([5, 5]);
     const body = { pResetBitmap: false };
     await n.ok(n.at(0).setup.with(Cmd.INVAL_PEER, context(1), invalPeerParams, body, NO_MINOR));
     await n.settled();

@@ -51,6 +51,20 @@ describe('one write', () => {
     expect(count(pair.b.received, Cmd.DAGTAG)).toBe(1);
   });
 
+  test('a disk that knows of newer writes raises the dagtag, and the peer that gets our writes hears of it', () => {
+    const pair = new Pair({ seed: 3 });
+    pair.connectInSync();
+    pair.write(0, 8);
+    pair.run(() => pair.settled());
+    pair.a.turn(() => pair.a.io.raiseDagtag(1000));
+    pair.run(() => pair.b.connection.writes.lastDagtag === 1000);
+    pair.a.turn(() => pair.a.io.raiseDagtag(500));
+    pair.write(64, 16);
+    pair.run(() => pair.settled());
+    expect(pair.b.connection.writes.lastDagtag).toBe(1016);
+    expect(count(pair.b.received, Cmd.DAGTAG)).toBe(2);
+  });
+
   test('an empty flush sends nothing and completes', () => {
     const pair = new Pair({ seed: 4 });
     pair.connectInSync();

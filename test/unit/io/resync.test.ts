@@ -18,6 +18,22 @@ function afterDrop(pair: Pair): void {
   pair.run(() => [pair.a, pair.b].every((s, i) => s.events.filter((e) => e === 'disconnected').length > before[i]));
 }
 
+test('a bitmap that comes before the end of our attach is kept for the resync that follows', () => {
+  const pair = new Pair({ seed: 1 });
+  pair.a.turn(() => pair.a.disk.bitmap.setAll(0));
+  pair.connect(Repl.wfBitMapS, Repl.established, Disk.negotiating);
+  pair.run(() => pair.b.disk.bitmap.weight[0] > 0);
+  pair.world.runFor(100);
+  expect(pair.a.peer.facts.repl).toBe(Repl.wfBitMapS);
+  pair.b.turn(() => pair.b.set(() => {
+    pair.b.device.facts.disk = Disk.inconsistent;
+    pair.b.peer.facts.repl = Repl.wfBitMapT;
+  }));
+  pair.a.turn(() => pair.a.set(() => { pair.a.peer.facts.pdisk = Disk.inconsistent; }));
+  pair.run(() => inSync(pair), 60_000);
+  expect(pair.b.events).toContain('bitmap target');
+});
+
 test('full sync: bitmap exchange, resync, both disks equal', () => {
   const pair = new Pair({ seed: 11 });
   for (let i = 0; i < 64; i++) pair.write(i * 256, 128);

@@ -58,6 +58,8 @@ const cases: readonly Case[] = [
     to: { device: { disk: Disk.outdated }, connections: [gone(Cstate.timeout), {}], peers: [off, { uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S28', from: { device: { disk: Disk.consistent }, peers: [off] }, to: { device: { disk: Disk.consistent }, peers: [{}] }, expect: disk, is: Disk.upToDate },
   { row: 'S29', from: { device: { disk: Disk.consistent }, peers: [{ pdsk: Disk.consistent }] }, to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
+  { row: 'S29', from: { device: { disk: Disk.consistent, currentUuid: 0x10n }, peers: [{ pdsk: Disk.negotiating, peerCurrentUuid: 0x10n }] },
+    to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S30', from: {}, to: { peers: [{ uuidFlags: stable | UuidFlag.gotStable }] }, expect: (d) => pd(d).uuidFlags, is: stable },
   { row: 'S31a', from: { device: { disk: Disk.consistent }, connections: [{ peerRole: Role.unknown }], peers: [off] },
     to: { device: { disk: Disk.consistent }, connections: [{ peerRole: Role.primary }], peers: [{ pdsk: Disk.diskless }] }, expect: disk, is: Disk.upToDate },
