@@ -42,7 +42,7 @@ function* slots(pd: PeerDevice, actions: readonly FinishedAction[]): Steps<void>
   for (const action of actions) {
     if (action.kind === 'log') pd.log.line(action.line.level as LogLevel, action.line.text);
     else if (action.kind === 'clearSlot') yield* clear(device, action.nodeId);
-    else yield* copy(device, action.from, action.to);
+    else yield* join(device, action.from, action.to);
   }
 }
 
@@ -53,8 +53,9 @@ function* clear(device: Device, nodeId: number): Steps<void> {
   if (slot >= 0) yield* changeSlots(device, { kind: 'clear', slots: [slot] });
 }
 
-function* copy(device: Device, fromNode: number, toNode: number): Steps<void> {
+/** Added to the own bits: a resync of the other peer may have cleared some of its slot already. */
+function* join(device: Device, fromNode: number, toNode: number): Steps<void> {
   const from = slotOf(device, fromNode);
   const to = slotOf(device, toNode);
-  if (from >= 0 && to >= 0) yield* changeSlots(device, { kind: 'copy', slots: [to], from });
+  if (from >= 0 && to >= 0) yield* changeSlots(device, { kind: 'join', slots: [to], from });
 }

@@ -68,7 +68,7 @@ export type FinishedAction =
   | { readonly kind: 'log'; readonly line: LogLine }
   /** Bits of this node's slot are cleared and written. */
   | { readonly kind: 'clearSlot'; readonly nodeId: number }
-  /** Slot of one node is copied over that of another and written. */
+  /** The bits of one node's slot are added to those of another, and written. */
   | { readonly kind: 'copySlot'; readonly from: number; readonly to: number };
 
 export interface FinishedInput {

@@ -15,8 +15,16 @@ export interface HazardOptions extends StoryOptions {
 const MIRRORED = process.env.HAZARD_MIRRORED === '1';
 const SEED = Number(process.env.HAZARD_SEED ?? 1);
 
+export interface Hazard {
+  readonly id: string;
+  readonly run: () => Promise<void>;
+}
+
+/** All that have been loaded, for who tells them without vitest: mutations. */
+export const hazards: Hazard[] = [];
+
 export function hazard(id: string, title: string, cast: string, options: HazardOptions, tell: (s: Story) => Promise<void>): void {
-  it(`${id} ${title}`, async () => {
+  const run = async (): Promise<void> => {
     const story = new Story(cast, { seed: SEED, mirrored: MIRRORED, ...options });
     try {
       await begin(story);
@@ -26,5 +34,7 @@ export function hazard(id: string, title: string, cast: string, options: HazardO
       if (process.env.DUMP) console.log(story.log());
       throw new Error(`${(error as Error).message}\n  ${story.shown()}`, { cause: error });
     }
-  });
+  };
+  hazards.push({ id, run });
+  if (process.env.VITEST) it(`${id} ${title}`, run);
 }

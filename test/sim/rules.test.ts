@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Rules whose loss no hazard shows: stories in which nothing else covers for them. Mutations run them too. */
+import { expect } from 'vitest';
+import { BioOp } from '../../src/host/block.ts';
+import { LowerOp } from '../../src/host/lower.ts';
+import { hazard } from './hazards/hazard.ts';
+
+const BLOCKS_PER_EXTENT = 1024;
+/** Every node has to be there. */
+const ALL = 1025;
+/** In the second extent, which nobody has used: no activity log names it. */
+const COLD = BLOCKS_PER_EXTENT + 76;
+const PASS_ON = 0;
+const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
+
+for (const protocol of ['A', 'B', 'C'] as const) {
+  hazard('R-01', `protocol ${protocol}: only the Primary knows of a write whose disk has failed as a whole`, 'A(P) B', { protocol }, async (s) => {
+    s.backing('B').faults.each = () => 'fail';
+    await s.w('A', COLD);
+    await s.reach('B:Diskless');
+    s.flow('B');
+    await s.attach('B');
+    await s.reach('B:UpToDate');
+  });
+}
+
+hazard('R-02', 'a bitmap that is sent while I/O is frozen has the writes that are frozen', 'A(P) B C', { end: 'as told' }, async (s) => {
+  await s.cut('A-B');
+  await s.w('A', 1);
+  s.sever('A-C');
+  const frozen = s.wStar('A', 2);
+  await s.pass(20);
+  await s.ok(s.setQuorum('A', ALL));
+  await s.reach('A:frozen');
+  await s.noticed('A-C');
+  await s.con('A-B');
+  await s.reach('B:UpToDate');
+  await s.con('A-C');
+  await s.ended(frozen);
+  s.expectSame('A', 'B');
+});
+
+hazard('R-03', 'a source does not read what is being written', 'A(P) B', slow, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 40; block++) s.wStar('A', block);
+  await s.pass(100);
+  const request = s.hold('B>A', 'P_RS_DAGTAG_REQ', 1);
+  await s.joining('A-B');
+  await s.caught(request);
+  s.stall('A');
+  const writes = Array.from({ length: 40 }, (_, block) => s.wStar('A', block));
+  await s.pass(100);
+  request.release();
+  await s.pass(100);
+  s.flow('A');
+  await s.ended(...writes);
+});
+
+hazard('R-04', 'who has only outdated data is refused as a Primary', 'A(P) B', {}, async (s) => {
+  await s.disc('A-B');
+  await s.w('A');
+  await s.reach('B:Outdated');
+  s.crash('A');
+  expect(await s.mayPromote('B')).toBeLessThan(0);
+});
+
+hazard('R-05', 'who has no quorum is refused as a Primary', 'A B C', { resource: { quorum: 1024 } }, async (s) => {
+  s.crash('A');
+  await s.noticed('C-A');
+  s.crash('B');
+  await s.noticed('C-B');
+  expect(await s.mayPromote('C')).toBeLessThan(0);
+});
+
+hazard('R-06', 'an Inconsistent target is told of writes that come while it waits for the bitmap', 'A(P) B', slow, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 100; block++) s.wStar('A', block);
+  await s.pass(100);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  await s.cut('A-B');
+  const bitmap = s.hold('A>B', 'P_COMPRESSED_BITMAP');
+  await s.joining('A-B');
+  await s.caught(bitmap);
+  const writes = [200, 201, 202].map((block) => s.wStar('A', block));
+  await s.ended(...writes);
+  bitmap.release();
+});
+
+hazard('R-07', 'a Primary whose own disk is a target reads elsewhere what is not in sync', 'A(P) B', slow, async (s) => {
+  await s.detach('A');
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  await s.attach('A');
+  await s.reach('A>B:SyncTarget');
+  for (let block = 59; block >= 0; block -= 3) await s.r('A', block);
+});
+
+hazard('R-08', 'a new engine waits for what a dead one has given to the disk', 'A(P) B', {}, async (s) => {
+  let held = 0;
+  s.backing('A').faults.each = (op, sector) => (op === LowerOp.write && sector === 0 && held++ === 0 ? 'hold' : null);
+  const old = s.wStar('A', 0);
+  await s.pass(20);
+  s.killEngine('A');
+  const young = s.wStar('A', 0);
+  await s.pass(20_000);
+  s.flow('A');
+  await s.ended(old, young);
+  await s.pass(100);
+});
+
+hazard('R-09', 'while a peer is Primary nobody else becomes one', 'A(P) B', {}, async (s) => {
+  expect(await s.mayPromote('B')).toBeLessThan(0);
+});
+
+hazard('R-10', 'a block that a target could not write is out of sync until it is written', 'A(P) B', { disk: { onIoError: PASS_ON } }, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 20; block++) await s.w('A', block);
+  let failed = 0;
+  s.backing('B').faults.each = (op, sector) => (op === LowerOp.write && sector < 160 && failed++ < 1 ? 'fail' : null);
+  await s.joining('A-B');
+  await s.until('a write has failed', () => failed > 0);
+  await s.pass(10_000);
+  await s.reset('A-B');
+  await s.con('A-B');
+});
+
+hazard('R-11', 'what a barrier ack calls stable is flushed after its writes', 'A(P) B', { net: { maxEpochSize: 20 } }, async (s) => {
+  const epoch = Array.from({ length: 20 }, (_, i) => COLD + i);
+  const next = COLD + epoch.length;
+  const acks = s.arrived('B>A', 'P_BARRIER_ACK');
+  s.stall('B');
+  const writes = epoch.map((block) => s.wStar('A', block, { fua: false }));
+  s.wStar('A', next, { fua: false });
+  await s.pass(50);
+  s.backing('B').faults.each = (op, sector) => (op === LowerOp.write && sector === next * 8 ? 'hold' : null);
+  s.backing('B').resume();
+  await s.ended(...writes);
+  await s.until('the barrier is acknowledged', () => s.arrived('B>A', 'P_BARRIER_ACK') > acks);
+  await s.pass(5);
+  await s.reboot('B');
+  await s.con('A-B');
+});
+
+hazard('R-12', 'a slot that a resync is clearing does not replace the bits of another peer of that generation', 'A(P) B C D', slow, async (s) => {
+  await s.cut('A-B');
+  await s.cut('B-C');
+  await s.w('A', 0);
+  await s.cut('C-D');
+  await s.cut('A-C');
+  await s.cut('A-D');
+  await s.until('B has the generation from D', () => s.is('B-D:Established') && s.uuid('B') === s.uuid('D'));
+  await s.cut('B-D');
+  for (let block = 100; block < 1_000; block += 9) s.wStar('A', block, { blocks: 9 });
+  await s.pass(200);
+  await s.joining('A-C');
+  await s.reach('A>C:SyncSource');
+  await s.until('a part of it is done', () => s.bits('A>C') < 800);
+  await s.con('A-B');
+  await s.reach('A>B:SyncSource');
+});
+
+hazard('R-13', 'protocol C: a write is answered when the peer has it on the disk', 'A(P) B', {}, async (s) => {
+  s.stall('B');
+  const write = s.wStar('A', 0);
+  await s.pass(200);
+  expect(write.errno).toBe(-1);
+  s.flow('B');
+  await s.ended(write);
+});
+
+hazard('R-14', 'half of a block that is written does not make the block in sync', 'A(P) B', slow, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  const { block, tag } = await s.w('A', 200);
+  await s.joining('A-B');
+  await s.reach('A>B:SyncSource', 'B>A:SyncTarget');
+  let errno = -1;
+  s.kernel('A').submit({ op: BioOp.write, flags: 0, sector: block * 8, sizeBytes: 2048, tags: new Float64Array(4).fill(tag), done: (e) => { errno = e; } });
+  await s.until('half of it is written', () => errno === 0);
+});
+
+/** More extents than the activity log has slots. */
+const wide = { diskSectors: 90 * 8192, disk: { alExtents: 67 } };
+
+hazard('R-15', 'an extent stays in the activity log while a peer may miss a write to it', 'A(P) B', wide, async (s) => {
+  const missing = BLOCKS_PER_EXTENT;
+  await s.w('A', missing + 1);
+  s.backing('B').faults.each = (op, sector) => (op === LowerOp.write && sector === missing * 8 ? 'hold' : null);
+  s.wStar('A', missing);
+  for (let extent = 2; extent < 85; extent++) s.wStar('A', extent * BLOCKS_PER_EXTENT);
+  await s.pass(2_000);
+  s.crash('B');
+  s.crash('A');
+  await s.up('A');
+  await s.up('B');
+  await s.con('A-B');
+});
+
+hazard('R-16', 'the bits of an extent are on the disk before it leaves the activity log', 'A(P) B', wide, async (s) => {
+  await s.disc('A-B');
+  for (let extent = 1; extent < 80; extent++) s.wStar('A', extent * BLOCKS_PER_EXTENT);
+  await s.until('all are written', () => s.pending === 0);
+  await s.reboot('A');
+  await s.con('A-B');
+});
