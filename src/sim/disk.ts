@@ -14,9 +14,10 @@ import type { LowerLimits } from '../host/lower.ts';
 import type { Arena } from '../host/arena.ts';
 import { assert } from '../assert.ts';
 import { ByteArena, SECTOR, TagArena } from './arena.ts';
+import { Sectors, UnstableSectors } from './sectors.ts';
+import type { Content } from './sectors.ts';
 import type { World } from './world.ts';
 
-type Content = number | Uint8Array;
 const EIO = 5;
 
 export interface DiskFaults {
@@ -39,9 +40,9 @@ export class SimDisk {
     each: null };
   readonly #world: World;
   /** What a read returns. */
-  readonly #cache: Map<number, Content>;
+  readonly #cache = new Sectors();
   /** What a power failure may bring back: content before the writes that are not on stable storage yet. */
-  readonly #unstable = new Map<number, Content>();
+  readonly #unstable = new UnstableSectors();
   readonly #inFlight = new Set<Writing>();
   readonly #held: (() => void)[] = [];
   readonly #opNames: readonly string[];
@@ -54,7 +55,6 @@ export class SimDisk {
     this.#world = world;
     this.path = path;
     this.#opNames = Object.keys(LowerOp).map((op) => `${path} ${op}`);
-    this.#cache = new Map();
     this.limits = {
       sectors, logicalBlockBytes: 512, physicalBlockBytes: 512, maxIoBytes: 1 << 20, maxDiscardSectors: 0x7fffff,
       discardGranularityBytes: 4096, discardZeroesIfAligned: true, maxWriteZeroesSectors: 0x7fffff, rotational: false,
@@ -69,7 +69,7 @@ export class SimDisk {
   }
 
   tag(sector: number): number {
-    const content = this.#cache.get(sector) ?? 0;
+    const content = this.#cache.get(sector);
     return typeof content === 'number' ? content : NaN;
   }
 
@@ -119,7 +119,7 @@ export class SimDisk {
   /** What a flush that starts now makes stable: sector, content, sector, content … */
   #snapshot(): (number | Content)[] {
     const found: (number | Content)[] = [];
-    for (const sector of this.#unstable.keys()) found.push(sector, this.#cache.get(sector) ?? 0);
+    for (const sector of this.#unstable.sectors()) found.push(sector, this.#cache.get(sector));
     return found;
   }
 
@@ -142,7 +142,7 @@ export class SimDisk {
   powerFailure(): void {
     this.#power++;
     const { random } = this.#world;
-    for (const [sector, before] of this.#unstable) if (random.chance(0.5)) this.#cache.set(sector, before);
+    for (const sector of this.#unstable.sectors()) if (random.chance(0.5)) this.#cache.set(sector, this.#unstable.before(sector));
     for (const { op, sector, count, arena, offset } of this.#inFlight) {
       const torn = random.fraction();
       for (let i = 0; i < count; i++) if (random.chance(torn)) this.#cache.set(sector + i, content(op, arena, offset + i * SECTOR));
@@ -157,20 +157,21 @@ export class SimDisk {
     if (op === LowerOp.flush) return;
     assert(sector >= 0 && sector + count <= this.limits.sectors, 'operation lies on the disk');
     if (op === LowerOp.read) return this.#read(sector, count, arena, offset);
+    const tags = op === LowerOp.write && arena instanceof TagArena ? arena.at(offset, count * SECTOR) : null;
     for (let i = 0; i < count; i++) {
       const at = sector + i;
       if (flags & LowerFlag.fua) this.#unstable.delete(at);
-      else if (!this.#unstable.has(at)) this.#unstable.set(at, this.#cache.get(at) ?? 0);
-      this.#cache.set(at, content(op, arena, offset + i * SECTOR));
+      else if (!this.#unstable.has(at)) this.#unstable.set(at, this.#cache.get(at));
+      this.#cache.set(at, tags ? tags[i]! : content(op, arena, offset + i * SECTOR));
     }
   }
 
   #read(sector: number, count: number, arena: Arena | null, offset: number): void {
+    if (arena instanceof TagArena) return this.#cache.copyTags(sector, arena.at(offset, count * SECTOR));
     for (let i = 0; i < count; i++) {
-      const found = this.#cache.get(sector + i) ?? 0;
+      const found = this.#cache.get(sector + i);
       const at = offset + i * SECTOR;
-      if (arena instanceof TagArena) arena.at(at, SECTOR)[0] = typeof found === 'number' ? found : NaN;
-      else if (arena instanceof ByteArena) {
+      if (arena instanceof ByteArena) {
         if (typeof found === 'number') arena.bytes.fill(0, at, at + SECTOR);
         else arena.bytes.set(found, at);
       }
