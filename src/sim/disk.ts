@@ -119,7 +119,7 @@ export class SimDisk {
   /** What a flush that starts now makes stable: sector, content, sector, content … */
   #snapshot(): (number | Content)[] {
     const found: (number | Content)[] = [];
-    for (const sector of this.#unstable.sectors()) found.push(sector, this.#cache.get(sector));
+    this.#unstable.each((sector) => { found.push(sector, this.#cache.get(sector)); });
     return found;
   }
 
@@ -142,7 +142,7 @@ export class SimDisk {
   powerFailure(): void {
     this.#power++;
     const { random } = this.#world;
-    for (const sector of this.#unstable.sectors()) if (random.chance(0.5)) this.#cache.set(sector, this.#unstable.before(sector));
+    this.#unstable.each((sector) => { if (random.chance(0.5)) this.#cache.set(sector, this.#unstable.before(sector)); });
     for (const { op, sector, count, arena, offset } of this.#inFlight) {
       const torn = random.fraction();
       for (let i = 0; i < count; i++) if (random.chance(torn)) this.#cache.set(sector + i, content(op, arena, offset + i * SECTOR));

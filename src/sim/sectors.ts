@@ -61,9 +61,11 @@ export class UnstableSectors {
     if (this.#order.length > 1024 && this.#order.length > 4 * this.#live) this.#compact();
   }
 
-  sectors(): number[] {
-    if (this.#order.length !== this.#live) this.#compact();
-    return this.#order;
+  each(visit: (sector: number) => void): void {
+    for (let i = 0; i < this.#order.length; i++) {
+      const sector = this.#order[i]!;
+      if (this.#place[sector] === i + 1) visit(sector);
+    }
   }
 
   clear(): void {
