@@ -33,6 +33,8 @@ export interface ConnHost {
 const RETRY_DELAY_MS = 1000;
 /** Receive time-outs of the data stream, in ping-timeouts. */
 const FEATURES_PING_TIMEOUTS = 4;
+/** The peer looks at its sockets first, for its own ping-timeout: that may be longer than ours. */
+const FEATURES_MIN_MS = 5_000;
 const HANDSHAKE_PING_TIMEOUTS = 10;
 
 type Phase =
@@ -232,7 +234,7 @@ export class ConnConnection {
     this.#phase = { is: 'handshake', incarnation, handshake };
     for (const [vnr, arena] of this.#arenas) incarnation.bindVolume(vnr, arena);
     this.#env.pathEstablished(streams.path, true);
-    incarnation.expect(FEATURES_PING_TIMEOUTS * this.#conf.pingTimeoutMs);
+    incarnation.expect(Math.max(FEATURES_MIN_MS, FEATURES_PING_TIMEOUTS * this.#conf.pingTimeoutMs));
     handshake.start();
     incarnation.start();
   }

@@ -55,6 +55,16 @@ describe('connecting', () => {
     }
   });
 
+  it('ping time-outs of the two ends may differ', () => {
+    const cluster = new Cluster(9);
+    const a = cluster.node(0, 1, { pingTimeoutMs: 100 });
+    const b = cluster.node(1, 0, { pingTimeoutMs: 3_000 });
+    a.connect();
+    b.connect();
+    expect(cluster.until(() => a.connected && b.connected, 5_000)).toBe(true);
+    expect(a.count('timeout') + b.count('timeout')).toBe(0);
+  });
+
   it('the node with the larger address opens the data stream', () => {
     const { a, b } = connected(3);
     // Data from b, control from a: a is the one that accepted no control stream.
