@@ -228,7 +228,8 @@ enum drbd_shim_op_type {
 	DRBD_SHIM_OP_COMPLETE		= 1,
 	/*
 	 * I/O to the backing device `role` of `device`: op, flags, sector, bytes, arena and offset (multiple of 512, on
-	 * the arena; not for flush, discard, write-zeroes), cookie, tag. sector * 512 + bytes must lie on the device.
+	 * the arena, in 256 pages at most; not for flush, discard, write-zeroes), cookie, tag. sector * 512 + bytes must
+	 * lie on the device.
 	 * `tag`: the bio whose local part this is, or -1; must be given if the range lies in the shim's part of the data
 	 * arena, and the range must then lie in that bio's room. Answered by LOWER_DONE. LOWERs in flight are not ordered
 	 * among each other. Refused with EBUSY unless it is a read while LOWERs of dead engines are in flight there.
