@@ -34,8 +34,7 @@ static void bypass_end(struct bio *clone)
 		orig->bi_opf |= SHIM_BYPASS_FAILED;
 		guard(spinlock_irqsave)(&dev->lock);
 		bio_list_add_head(&dev->waiting, orig);
-		dev->n_waiting++;
-		queue_work(shim_wq, &dev->admit_work);
+		queue_work(shim_wq, &dev->admit);
 	}
 	bio_put(clone);
 	bypass_put(dev);
@@ -104,13 +103,11 @@ void shim_submit_bio(struct bio *bio)
 	}
 	scoped_guard(spinlock_irq, &dev->lock) {
 		refuse = dev->dead || READ_ONCE(shim_io_lost);
-		if (!refuse) {
+		if (!refuse)
 			bio_list_add(&dev->waiting, bio);
-			dev->n_waiting++;
-		}
 	}
 	if (refuse)
 		bio_io_error(bio);
 	else
-		shim_admit(dev);
+		shim_admit(&dev->admit);
 }

@@ -84,7 +84,7 @@ static struct shim_device *device_make(const struct drbd_shim_device *arg)
 	INIT_LIST_HEAD(&dev->busy);
 	INIT_LIST_HEAD(&dev->openers);
 	init_waitqueue_head(&dev->wait);
-	INIT_WORK(&dev->admit_work, shim_admit_work);
+	INIT_WORK(&dev->admit, shim_admit);
 	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
 		shim_event_init(&dev->events[i], NULL);
 	dev->room = bitmap_zalloc(dev->bio_pages, GFP_KERNEL);
@@ -200,12 +200,10 @@ SHIM_DEVICE_CALL(shim_device_adopt)
 	if (rc)
 		return rc;
 	/* no lock: while the device isn't started nobody ends a bio or gives it room */
-	for (slot = dev->slots; slot < dev->slots + dev->max_tags; slot++) {
-		u64 at = (u64)slot->room_page << PAGE_SHIFT;
-
-		if (slot->bio && slot->room_pages && op_is_write(bio_op(slot->bio)))
-			memcpy(dev->arenas[DRBD_SHIM_DATA_ARENA]->addr + at, old->addr + at, slot->bio->bi_iter.bi_size);
-	}
+	for (slot = dev->slots; slot < dev->slots + dev->max_tags; slot++)
+		if (slot->bio && shim_slot_written(slot))
+			memcpy(dev->arenas[DRBD_SHIM_DATA_ARENA]->addr + slot->room, old->addr + slot->room,
+			       slot->bio->bi_iter.bi_size);
 	shim_arena_drop(old);
 	arg->minor = dev->minor;
 	arg->max_tags = dev->max_tags;
@@ -226,7 +224,7 @@ SHIM_DEVICE_CALL(shim_device_start)
 		shim_openers_retell(dev);
 		shim_bios_retell(dev);
 	}
-	shim_admit(dev);
+	shim_admit(&dev->admit);
 	return 0;
 }
 
@@ -249,7 +247,7 @@ SHIM_DEVICE_CALL(shim_device_destroy)
 	shim_bios_fail(dev);	/* before: del_gendisk() waits for them */
 	del_gendisk(disk);
 	shim_bios_fail(dev);	/* what came in between */
-	cancel_work_sync(&dev->admit_work);
+	cancel_work_sync(&dev->admit);
 	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
 		shim_event_cancel(&dev->events[i]);
 	for (i = 0; i < dev->max_tags; i++)
@@ -274,7 +272,7 @@ SHIM_CALL(shim_device_info)
 		.policy = dev->policy, .sectors = get_capacity(dev->disk),
 		.bypassed_reads = atomic64_read(&dev->bypassed_reads),
 		.bypassed_sectors = atomic64_read(&dev->bypassed_sectors),
-		.tags_used = dev->n_busy, .waiting = dev->n_waiting,
+		.tags_used = list_count_nodes(&dev->busy), .waiting = bio_list_size(&dev->waiting),
 		.flags = (dev->writers ? DRBD_SHIM_DEV_WRITERS : 0) | (dev->started ? DRBD_SHIM_DEV_STARTED : 0),
 	};
 	for (i = 0; i < DRBD_SHIM_ROLES; i++) {

@@ -47,9 +47,10 @@ static bool end_slot(struct shim_device *dev, struct lower *l)
 	if (slot->seq != l->seq)
 		return false;
 	slot->flying--;
-	slot->dropped |= l->dropped;
-	slot->failed |= l->bio.bi_status != BLK_STS_OK;
-	slot->done |= !l->dropped;
+	if (l->bio.bi_status)
+		slot->local = DRBD_SHIM_LOCAL_FAILED;
+	else if (l->dropped && slot->local == DRBD_SHIM_LOCAL_DONE)
+		slot->local = DRBD_SHIM_LOCAL_NONE;
 	return shim_slot_put(dev, slot);
 }
 
@@ -78,7 +79,7 @@ static void lower_end(struct bio *bio)
 			return lower_queue(l);
 		}
 		if (l->op.tag >= 0 && end_slot(dev, l))
-			queue_work(shim_wq, &dev->admit_work);
+			queue_work(shim_wq, &dev->admit);
 		if (l->generation > b->late_generation)
 			b->flying--;
 		else if (!--b->late)
@@ -179,7 +180,7 @@ static int lower_check(struct shim_device *dev, const struct shim_backing *b, co
 		       const struct shim_slot *slot)
 {
 	const struct shim_arena *arena = op->arena < DRBD_SHIM_ARENAS ? dev->arenas[op->arena] : NULL;
-	u64 size = bdev_nr_sectors(b->bdev), room;
+	u64 size = bdev_nr_sectors(b->bdev);
 
 	if (op->op > DRBD_SHIM_WRITE_ZEROES || (op->tag != -1 && !slot) ||
 	    op->flags & ~(DRBD_SHIM_PREFLUSH | DRBD_SHIM_FUA | DRBD_SHIM_SYNC | DRBD_SHIM_META | DRBD_SHIM_UNMAP |
@@ -199,10 +200,8 @@ static int lower_check(struct shim_device *dev, const struct shim_backing *b, co
 		return -EINVAL;
 	if (op->arena != DRBD_SHIM_DATA_ARENA || op->offset >= (u64)dev->bio_pages << PAGE_SHIFT)
 		return 0;
-	if (!slot)
-		return -EINVAL;
-	room = (u64)slot->room_page << PAGE_SHIFT;
-	return op->offset < room || op->offset + op->bytes > room + ((u64)slot->room_pages << PAGE_SHIFT) ? -EINVAL : 0;
+	return !slot || op->offset < slot->room || op->offset + op->bytes > slot->room + ((u64)slot->room_pages << PAGE_SHIFT) ?
+		-EINVAL : 0;
 }
 
 /*
@@ -240,7 +239,7 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	spin_lock_irq(&dev->lock);
 	if (op->tag >= 0 && op->tag < dev->max_tags)
 		slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
-	if (slot && (!slot->told || !slot->bio))
+	if (slot && (slot->local == DRBD_SHIM_LOCAL_NEW || !slot->bio))
 		slot = NULL;
 	rc = lower_check(dev, b, op, slot);
 	if (rc) {
@@ -258,7 +257,7 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 		kref_get(&l->arena->ref);
 	shim_event_init(&l->ev, lower_told);
 	if (slot && !slot->flying++)
-		slot->failed = slot->done = slot->dropped = false;
+		slot->local = DRBD_SHIM_LOCAL_DONE;	/* until one ends otherwise */
 	b->flying++;
 	if (!l->direct) {
 		lower_queue(l);

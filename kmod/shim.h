@@ -109,10 +109,10 @@ struct shim_slot {
 	struct bio *bio;		/* NULL: ended, or free */
 	unsigned long start;		/* of its accounting */
 	u32 seq;			/* counts its uses, so that a late LOWER can't hit a later bio */
-	u32 room_page, room_pages;
+	u64 room;			/* offset in the data arena */
+	u32 room_pages;
 	u32 flying;			/* LOWERs that name it */
-	bool told, copying;
-	bool failed, done, dropped;	/* how those LOWERs have ended */
+	u32 local;			/* how those LOWERs have ended; LOCAL_NEW: no engine was told of the bio */
 	struct shim_event ev;
 };
 
@@ -128,8 +128,8 @@ struct shim_device {
 	struct shim_slot *slots;
 	struct list_head free, busy;
 	struct bio_list waiting;	/* not yet in a slot */
-	u32 n_waiting, n_busy, n_copying;
-	struct work_struct admit_work;
+	u32 n_copying;
+	struct work_struct admit;
 	u32 bio_pages, room_hint;
 	unsigned long *room;		/* pages of the shim's part in use */
 	struct shim_arena *arenas[DRBD_SHIM_ARENAS];
@@ -173,8 +173,13 @@ int shim_drained(struct shim_device *dev);
 
 /* slot.c */
 bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot);
-void shim_admit(struct shim_device *dev);
-void shim_admit_work(struct work_struct *work);
+/* A write with data: they are in its room. */
+static inline bool shim_slot_written(const struct shim_slot *slot)
+{
+	return slot->room_pages && op_is_write(bio_op(slot->bio));
+}
+
+void shim_admit(struct work_struct *work);
 void shim_bios_retell(struct shim_device *dev);
 void shim_bios_fail(struct shim_device *dev);
 static inline void shim_wait_copying(struct shim_device *dev)

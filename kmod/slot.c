@@ -7,11 +7,10 @@ bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot)
 {
 	if (slot->bio || slot->flying)
 		return false;
-	bitmap_clear(dev->room, slot->room_page, slot->room_pages);
-	slot->told = false;
+	bitmap_clear(dev->room, slot->room >> PAGE_SHIFT, slot->room_pages);
+	slot->local = DRBD_SHIM_LOCAL_NEW;
 	list_move(&slot->node, &dev->free);
-	dev->n_busy--;
-	return dev->n_waiting > 0;
+	return !bio_list_empty(&dev->waiting);
 }
 
 static bool room_take(struct shim_device *dev, struct shim_slot *slot, u32 pages)
@@ -23,7 +22,7 @@ static bool room_take(struct shim_device *dev, struct shim_slot *slot, u32 pages
 	if (at >= dev->bio_pages)
 		return false;
 	bitmap_set(dev->room, at, pages);
-	slot->room_page = at;
+	slot->room = (u64)at << PAGE_SHIFT;
 	dev->room_hint = at + pages;
 	return true;
 }
@@ -48,29 +47,20 @@ static u16 io_flags(struct bio *bio)
 		(bio_op(bio) == REQ_OP_WRITE_ZEROES && !(opf & REQ_NOUNMAP) ? DRBD_SHIM_UNMAP : 0);
 }
 
-static u32 local_state(const struct shim_slot *slot)
-{
-	if (!slot->told)
-		return DRBD_SHIM_LOCAL_NEW;
-	if (slot->flying)
-		return DRBD_SHIM_LOCAL_FLYING;
-	if (slot->failed)
-		return DRBD_SHIM_LOCAL_FAILED;
-	return slot->done && !slot->dropped ? DRBD_SHIM_LOCAL_DONE : DRBD_SHIM_LOCAL_NONE;
-}
-
 /* device.lock */
 static void tell(struct shim_device *dev, struct shim_slot *slot)
 {
 	struct bio *bio = slot->bio;
 	struct drbd_shim_event e = {
-		.type = DRBD_SHIM_EV_BIO, .device = dev->id, .tag = slot - dev->slots, .local = local_state(slot),
+		.type = DRBD_SHIM_EV_BIO, .device = dev->id, .tag = slot - dev->slots,
+		.local = slot->flying ? DRBD_SHIM_LOCAL_FLYING : slot->local,
 		.op = io_kind(bio), .flags = io_flags(bio),
 		.sector = bio->bi_iter.bi_size ? bio->bi_iter.bi_sector : 0, .bytes = bio->bi_iter.bi_size,
-		.offset = slot->room_pages ? (s64)slot->room_page << PAGE_SHIFT : -1,
+		.offset = slot->room_pages ? slot->room : -1,
 	};
 
-	slot->told = true;
+	if (slot->local == DRBD_SHIM_LOCAL_NEW)
+		WRITE_ONCE(slot->local, DRBD_SHIM_LOCAL_NONE);
 	shim_emit(&slot->ev, &e, dev->generation);
 }
 
@@ -100,44 +90,33 @@ static struct shim_slot *admit_one(struct shim_device *dev)
 	pages = io_kind(bio) <= DRBD_SHIM_WRITE ? DIV_ROUND_UP(bio->bi_iter.bi_size, PAGE_SIZE) : 0;
 	if (pages && !room_take(dev, slot, pages))
 		return NULL;
-	bio_list_pop(&dev->waiting);
-	dev->n_waiting--;
-	dev->n_busy++;
-	slot->bio = bio;
+	slot->bio = bio_list_pop(&dev->waiting);
 	slot->seq++;
 	slot->room_pages = pages;
-	slot->failed = slot->done = slot->dropped = false;
 	slot->start = bio_start_io_acct(bio);
-	slot->copying = pages && op_is_write(bio_op(bio));
-	dev->n_copying += slot->copying;
 	list_move_tail(&slot->node, &dev->busy);
 	return slot;
 }
 
 /* Gives waiting bios to the engine as far as there is room. Copies data: not in interrupts. */
-void shim_admit(struct shim_device *dev)
+void shim_admit(struct work_struct *work)
 {
+	struct shim_device *dev = container_of(work, struct shim_device, admit);
 	struct shim_slot *slot;
 
 	guard(spinlock_irq)(&dev->lock);
 	while ((slot = admit_one(dev))) {
-		if (slot->copying) {
+		if (shim_slot_written(slot)) {
+			dev->n_copying++;
 			spin_unlock_irq(&dev->lock);
-			copy_bio(slot->bio, dev->arenas[DRBD_SHIM_DATA_ARENA]->addr +
-				 ((u64)slot->room_page << PAGE_SHIFT), true);
+			copy_bio(slot->bio, dev->arenas[DRBD_SHIM_DATA_ARENA]->addr + slot->room, true);
 			spin_lock_irq(&dev->lock);
-			slot->copying = false;
 			if (!--dev->n_copying)
 				wake_up_all(&dev->wait);
 		}
 		if (dev->started)
 			tell(dev, slot);
 	}
-}
-
-void shim_admit_work(struct work_struct *work)
-{
-	shim_admit(container_of(work, struct shim_device, admit_work));
 }
 
 int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
@@ -151,7 +130,7 @@ int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 		return -EINVAL;
 	/* no lock: only calls of the engine end a told bio, and they come one at a time */
 	slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
-	bio = READ_ONCE(slot->told) ? slot->bio : NULL;
+	bio = READ_ONCE(slot->local) != DRBD_SHIM_LOCAL_NEW ? slot->bio : NULL;
 	if (!bio)
 		return -ENOENT;
 	if (bio_op(bio) == REQ_OP_READ && !op->error) {
@@ -167,7 +146,7 @@ int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 	bio->bi_status = errno_to_blk_status(-op->error);
 	bio_endio(bio);
 	if (admit)
-		shim_admit(dev);
+		shim_admit(&dev->admit);
 	return 0;
 }
 
@@ -181,35 +160,26 @@ void shim_bios_retell(struct shim_device *dev)
 			tell(dev, slot);
 }
 
-static struct bio *take_one(struct shim_device *dev)
-{
-	struct shim_slot *slot;
-	struct bio *bio;
-
-	guard(spinlock_irq)(&dev->lock);
-	bio = bio_list_pop(&dev->waiting);
-	if (bio) {
-		dev->n_waiting--;
-		return bio;
-	}
-	list_for_each_entry(slot, &dev->busy, node) {
-		if (!slot->bio)
-			continue;
-		bio = slot->bio;
-		slot->bio = NULL;
-		bio_end_io_acct(bio, slot->start);
-		shim_slot_put(dev, slot);
-		return bio;
-	}
-	return NULL;
-}
-
 /* Ends all bios with EIO. The device must not be started. */
 void shim_bios_fail(struct shim_device *dev)
 {
+	struct shim_slot *slot, *next;
+	struct bio_list bios;
 	struct bio *bio;
 
 	shim_wait_copying(dev);
-	while ((bio = take_one(dev)))
+	scoped_guard(spinlock_irq, &dev->lock) {
+		bios = dev->waiting;
+		bio_list_init(&dev->waiting);
+		list_for_each_entry_safe(slot, next, &dev->busy, node) {
+			if (!slot->bio)
+				continue;
+			bio_end_io_acct(slot->bio, slot->start);
+			bio_list_add(&bios, slot->bio);
+			slot->bio = NULL;
+			shim_slot_put(dev, slot);
+		}
+	}
+	while ((bio = bio_list_pop(&bios)))
 		bio_io_error(bio);
 }
