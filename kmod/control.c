@@ -9,7 +9,7 @@ static int control_open(struct inode *inode, struct file *file)
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	rings = shim_arena_make(DRBD_SHIM_RINGS_BYTES, NULL);
+	rings = shim_arena_make(DRBD_SHIM_RINGS_BYTES, SHIM_RINGS_KEY);
 	if (IS_ERR(rings))
 		return PTR_ERR(rings);
 	rc = shim_engine_attach((void *)rings->addr);
@@ -25,8 +25,7 @@ static int control_open(struct inode *inode, struct file *file)
 
 static int control_release(struct inode *inode, struct file *file)
 {
-	shim_engine_detach();
-	shim_arena_drop(file->private_data);
+	shim_engine_detach(file->private_data);
 	return 0;
 }
 
@@ -61,21 +60,6 @@ static ssize_t control_write(struct kiocb *iocb, struct iov_iter *from)
 		return rc;
 	iov_iter_advance(from, size);
 	return size;
-}
-
-static int control_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	struct shim_arena *arena;
-	int rc;
-
-	if (!vma->vm_pgoff)
-		return shim_arena_mmap(file->private_data, vma);
-	arena = shim_arena_find((u64)vma->vm_pgoff << PAGE_SHIFT);
-	if (!arena)
-		return -ENXIO;
-	rc = shim_arena_mmap(arena, vma);
-	shim_arena_put(arena);
-	return rc;
 }
 
 static SHIM_CALL(hello)
@@ -183,7 +167,7 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long add
 
 static const struct file_operations control_fops = {
 	.owner = THIS_MODULE, .open = control_open, .release = control_release,
-	.read = control_read, .write_iter = control_write, .poll = control_poll, .mmap = control_mmap,
+	.read = control_read, .write_iter = control_write, .poll = control_poll, .mmap = shim_arena_mmap,
 	.unlocked_ioctl = control_ioctl, .compat_ioctl = compat_ptr_ioctl,
 };
 

@@ -13,8 +13,7 @@ static void drop_arenas(struct shim_device *dev)
 	u32 i;
 
 	for (i = 0; i < DRBD_SHIM_ARENAS; i++)
-		if (dev->arenas[i])
-			shim_arena_drop(dev->arenas[i]);
+		shim_arena_drop(dev->arenas[i]);
 }
 
 static void device_free(struct shim_device *dev)
@@ -60,9 +59,10 @@ static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 	arg->bio_bytes = (u64)dev->bio_pages << PAGE_SHIFT;
 	if (arg->engine_bytes > DRBD_SHIM_MAX_ARENA)
 		return -EINVAL;
-	arena = shim_arena_make(arg->bio_bytes + arg->engine_bytes, &arg->mmap_offset);
+	arena = shim_arena_make(arg->bio_bytes + arg->engine_bytes, SHIM_ARENA_KEYS);
 	if (IS_ERR(arena))
 		return PTR_ERR(arena);
+	arg->mmap_offset = shim_arena_offset(arena);
 	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
 	dev->adopted = shim_channel.generation;
 	return 0;
@@ -302,22 +302,19 @@ SHIM_DEVICE_CALL(shim_device_capacity)
 SHIM_DEVICE_CALL(shim_device_state_arena)
 {
 	struct drbd_shim_state_arena *arg = data;
-	struct shim_arena *arena = NULL, *old;
+	struct shim_arena *old, *arena;
 
 	if (arg->reserved || !arg->kind || arg->kind >= DRBD_SHIM_ARENAS)
 		return -EINVAL;
-	old = dev->arenas[arg->kind];
+	old = arena = dev->arenas[arg->kind];
 	arg->fresh = !old || old->bytes != arg->bytes;
-	if (!arg->fresh) {
-		arg->mmap_offset = shim_arena_offset(old);
-		return 0;
-	}
-	if (arg->bytes)
-		arena = shim_arena_make(arg->bytes, &arg->mmap_offset);
-	if (IS_ERR(arena))
-		return PTR_ERR(arena);
-	dev->arenas[arg->kind] = arena;
-	if (old)
+	if (arg->fresh) {
+		arena = arg->bytes ? shim_arena_make(arg->bytes, SHIM_ARENA_KEYS) : NULL;
+		if (IS_ERR(arena))
+			return PTR_ERR(arena);
+		dev->arenas[arg->kind] = arena;
 		shim_arena_drop(old);
+	}
+	arg->mmap_offset = arena ? shim_arena_offset(arena) : 0;
 	return 0;
 }

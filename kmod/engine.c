@@ -138,12 +138,13 @@ int shim_engine_attach(struct drbd_shim_rings *rings)
 }
 
 /* In release() of the control file, so its reference to the module still counts. */
-void shim_engine_detach(void)
+void shim_engine_detach(struct shim_arena *rings)
 {
 	scoped_guard(mutex, &shim_channel.calls) {
 		shim_channel_set(NULL, 0);
 		shim_devices_orphan(generations);
 	}
+	shim_arena_drop(rings);		/* before another engine may come, for it takes the same key */
 	shim_requests_orphan();
 	guard(mutex)(&lock);
 	here = false;

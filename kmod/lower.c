@@ -254,7 +254,7 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	l->direct = b->direct && (op->op == DRBD_SHIM_READ || (op->op == DRBD_SHIM_WRITE && op->flags & DRBD_SHIM_SYNC));
 	l->arena = pages ? dev->arenas[op->arena] : NULL;
 	if (l->arena)
-		kref_get(&l->arena->ref);
+		refcount_inc(&l->arena->ref);
 	shim_event_init(&l->ev, lower_told);
 	if (slot && !slot->flying++)
 		slot->local = DRBD_SHIM_LOCAL_DONE;	/* until one ends otherwise */

@@ -9,7 +9,6 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kobject.h>
-#include <linux/kref.h>
 #include <linux/mempool.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -22,6 +21,7 @@
 #include <linux/poll.h>
 #include <linux/proc_fs.h>
 #include <linux/random.h>
+#include <linux/refcount.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/shmem_fs.h>
@@ -86,22 +86,24 @@ int shim_doorbell(void);
 
 /* arena.c */
 struct shim_arena {
-	struct kref ref;
+	refcount_t ref;
 	struct file *file;
 	struct page **pages;
 	char *addr;
 	u64 bytes;
-	u32 key;			/* names it in mmap offsets; 0: not offered */
+	u32 key;			/* names it in mmap offsets */
 	struct work_struct free_work;
 };
 
 /* mmap offset of an arena: its key in the upper half, so that an offset within it can't hit another one. */
 static inline u64 shim_arena_offset(const struct shim_arena *arena) { return (u64)arena->key << 32; }
-struct shim_arena *shim_arena_make(u64 bytes, u64 *mmap_offset);
+
+#define SHIM_RINGS_KEY XA_LIMIT(0, 0)
+#define SHIM_ARENA_KEYS XA_LIMIT(1, INT_MAX / 2)
+struct shim_arena *shim_arena_make(u64 bytes, struct xa_limit keys);
 void shim_arena_put(struct shim_arena *arena);
 void shim_arena_drop(struct shim_arena *arena);
-struct shim_arena *shim_arena_find(u64 mmap_offset);
-int shim_arena_mmap(struct shim_arena *arena, struct vm_area_struct *vma);
+int shim_arena_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* device.c */
 struct shim_slot {
@@ -265,7 +267,7 @@ extern bool shim_pinned;
 bool shim_engine_answers_dumps(void);
 void shim_engine_want(void);
 int shim_engine_attach(struct drbd_shim_rings *rings);
-void shim_engine_detach(void);
+void shim_engine_detach(struct shim_arena *rings);
 void shim_engine_exit(void);
 SHIM_CALL(shim_pin);
 SHIM_CALL(shim_leaving);
