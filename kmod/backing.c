@@ -33,7 +33,7 @@ static void unlink_holder(struct shim_backing *b)
 	kobject_put(b->holder_dir);
 }
 
-SHIM_DEVICE_CALL(shim_backing_info)
+SHIM_CALL(shim_backing_info)
 {
 	struct drbd_shim_backing *arg = data;
 	struct shim_backing *b = arg->role < DRBD_SHIM_ROLES ? dev->backing[arg->role] : NULL;
@@ -44,7 +44,7 @@ SHIM_DEVICE_CALL(shim_backing_info)
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_backing_claim)
+SHIM_CALL(shim_backing_claim)
 {
 	struct drbd_shim_backing *arg = data;
 	struct file *file __free(fput) = fget(arg->fd);
@@ -92,7 +92,7 @@ free:
 	return rc;
 }
 
-SHIM_DEVICE_CALL(shim_backing_release)
+SHIM_CALL(shim_backing_release)
 {
 	const struct drbd_shim_backing *arg = data;
 	struct shim_backing *b = arg->role < DRBD_SHIM_ROLES ? dev->backing[arg->role] : NULL;

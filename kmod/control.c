@@ -29,17 +29,6 @@ static int control_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static __poll_t control_poll(struct file *file, poll_table *wait)
-{
-	poll_wait(file, &shim_channel.wait, wait);
-	return shim_channel_readable() ? EPOLLIN | EPOLLRDNORM : 0;
-}
-
-static ssize_t control_read(struct file *file, char __user *buf, size_t size, loff_t *pos)
-{
-	return READ_ONCE(shim_channel.greeted) ? shim_request_read(buf, size) : -EPERM;
-}
-
 /* The doorbell. What is written says nothing. */
 static ssize_t control_write(struct kiocb *iocb, struct iov_iter *from)
 {
@@ -101,14 +90,13 @@ static SHIM_CALL(log_line)
 	return 0;
 }
 
-/* Two kinds of calls: about a device, whose id lies in their structure, and others. */
-#define CALL(cmd, function) [_IOC_NR(cmd)] = { cmd, function }
-#define DEVICE_CALL(cmd, type, function) [_IOC_NR(cmd)] = { cmd, NULL, function, offsetof(struct type, device) }
+/* Calls about a device get it from its id, which lies in their structure. */
+#define CALL(cmd, function) [_IOC_NR(cmd)] = { cmd, function, -1 }
+#define DEVICE_CALL(cmd, type, function) [_IOC_NR(cmd)] = { cmd, function, offsetof(struct type, device) }
 static const struct {
 	u32 cmd;
-	int (*function)(void *data);
-	int (*device_function)(struct shim_device *dev, void *data);
-	u32 device_at;
+	int (*function)(struct shim_device *dev, void *data);
+	int device_at;
 } calls[] = {
 	CALL(DRBD_SHIM_HELLO, hello),
 	CALL(DRBD_SHIM_REPLY, shim_reply),
@@ -133,14 +121,12 @@ static const struct {
 
 static int call(u32 nr, void *data)
 {
-	struct shim_device *dev;
+	int at = calls[nr].device_at;
+	struct shim_device *dev = at < 0 ? NULL : shim_device(*(u32 *)(data + at));
 
 	if (!shim_channel.greeted && calls[nr].function != hello)
 		return -EPERM;
-	if (calls[nr].function)
-		return calls[nr].function(data);
-	dev = shim_device(*(u32 *)(data + calls[nr].device_at));
-	return dev ? calls[nr].device_function(dev, data) : -ENODEV;
+	return at < 0 || dev ? calls[nr].function(dev, data) : -ENODEV;
 }
 
 /* The caller's structure may be of another size than ours: see the header. */
@@ -167,20 +153,10 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long add
 
 static const struct file_operations control_fops = {
 	.owner = THIS_MODULE, .open = control_open, .release = control_release,
-	.read = control_read, .write_iter = control_write, .poll = control_poll, .mmap = shim_arena_mmap,
+	.read = shim_request_read, .write_iter = control_write, .poll = shim_channel_poll, .mmap = shim_arena_mmap,
 	.unlocked_ioctl = control_ioctl, .compat_ioctl = compat_ptr_ioctl,
 };
 
-static struct miscdevice control = {
+struct miscdevice shim_control = {
 	.minor = MISC_DYNAMIC_MINOR, .name = "drbd-control", .mode = 0600, .fops = &control_fops,
 };
-
-int shim_control_init(void)
-{
-	return misc_register(&control);
-}
-
-void shim_control_exit(void)
-{
-	misc_deregister(&control);
-}

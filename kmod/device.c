@@ -2,8 +2,6 @@
 /* /dev/drbdN: made, changed and removed on the engine's order. Callers hold channel.calls. */
 #include "shim.h"
 
-#define DRBD_MAJOR 147
-
 DEFINE_XARRAY_ALLOC(shim_device_table);
 #define devices shim_device_table
 u32 shim_devices;
@@ -33,24 +31,6 @@ static const struct block_device_operations disk_ops = {
 	.owner = THIS_MODULE, .submit_bio = shim_submit_bio, .open = shim_open, .release = shim_release,
 	.free_disk = disk_freed,
 };
-
-void shim_devices_exit(void)
-{
-	bioset_exit(&shim_bypass_set);
-	unregister_blkdev(DRBD_MAJOR, "drbd");
-}
-
-int shim_devices_init(void)
-{
-	int rc = register_blkdev(DRBD_MAJOR, "drbd");
-
-	if (rc)
-		return rc;
-	rc = bioset_init(&shim_bypass_set, BIO_POOL_SIZE, offsetof(struct shim_bypass, clone), 0);
-	if (rc)
-		unregister_blkdev(DRBD_MAJOR, "drbd");
-	return rc;
-}
 
 static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 {
@@ -125,7 +105,6 @@ static int disk_make(struct shim_device *dev)
 SHIM_CALL(shim_device_create)
 {
 	struct drbd_shim_device *arg = data;
-	struct shim_device *dev;
 	unsigned long id;
 	int rc;
 
@@ -184,7 +163,7 @@ void shim_devices_fail(bool on)
 }
 
 /* Rooms keep their places in the new arena; writes' data move with them. */
-SHIM_DEVICE_CALL(shim_device_adopt)
+SHIM_CALL(shim_device_adopt)
 {
 	struct drbd_shim_device *arg = data;
 	struct shim_arena *old = dev->arenas[DRBD_SHIM_DATA_ARENA];
@@ -210,7 +189,7 @@ SHIM_DEVICE_CALL(shim_device_adopt)
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_device_start)
+SHIM_CALL(shim_device_start)
 {
 	const struct drbd_shim_device_id *arg = data;
 
@@ -228,7 +207,7 @@ SHIM_DEVICE_CALL(shim_device_start)
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_device_destroy)
+SHIM_CALL(shim_device_destroy)
 {
 	struct gendisk *disk = dev->disk;
 	u32 i;
@@ -261,9 +240,9 @@ SHIM_CALL(shim_device_info)
 {
 	struct drbd_shim_device_info *arg = data;
 	unsigned long id = arg->device;
-	struct shim_device *dev = xa_find(&devices, &id, DRBD_SHIM_MAX_DEVICES - 1, XA_PRESENT);
 	u32 i;
 
+	dev = xa_find(&devices, &id, DRBD_SHIM_MAX_DEVICES - 1, XA_PRESENT);
 	if (!dev)
 		return -ENOENT;
 	guard(spinlock_irq)(&dev->lock);
@@ -287,7 +266,7 @@ SHIM_CALL(shim_device_info)
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_device_capacity)
+SHIM_CALL(shim_device_capacity)
 {
 	const struct drbd_shim_capacity *arg = data;
 
@@ -299,7 +278,7 @@ SHIM_DEVICE_CALL(shim_device_capacity)
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_device_state_arena)
+SHIM_CALL(shim_device_state_arena)
 {
 	struct drbd_shim_state_arena *arg = data;
 	struct shim_arena *old, *arena;

@@ -24,14 +24,18 @@ struct lower {
 
 static struct bio_set lower_set;
 
-void shim_lower_exit(void)
+int shim_bios_init(void)
 {
-	bioset_exit(&lower_set);
+	int rc = bioset_init(&shim_bypass_set, BIO_POOL_SIZE, offsetof(struct shim_bypass, clone), 0);
+
+	return rc ? : bioset_init(&lower_set, RESERVE, offsetof(struct lower, bio), BIOSET_NEED_BVECS);
 }
 
-int shim_lower_init(void)
+/* Also after a failure of the other one. */
+void shim_bios_exit(void)
 {
-	return bioset_init(&lower_set, RESERVE, offsetof(struct lower, bio), BIOSET_NEED_BVECS);
+	bioset_exit(&lower_set);
+	bioset_exit(&shim_bypass_set);
 }
 
 static void lower_told(struct shim_event *ev)

@@ -44,38 +44,29 @@ static int proc_show(struct seq_file *m, void *unused)
 	return 0;
 }
 
-static const struct {
-	int (*init)(void);
-	void (*exit)(void);
-} parts[] = {
-	{ shim_lower_init, shim_lower_exit }, { shim_devices_init, shim_devices_exit },
-	{ shim_control_init, shim_control_exit }, { NULL, shim_engine_exit }, { shim_genl_init, shim_genl_exit },
-};
-
-static void parts_exit(int n)
-{
-	while (n--)
-		parts[n].exit();
-}
-
 static int __init shim_init(void)
 {
-	int i, rc = -ENOMEM;
+	int rc = -ENOMEM;
 
 	shim_instance = get_random_u64();
 	shim_wq = alloc_workqueue("drbd", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!shim_wq)
 		return rc;
-	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		rc = parts[i].init ? parts[i].init() : 0;
-		if (rc)
-			goto undo;
-	}
-	if (proc_create_single("drbd", 0444, NULL, proc_show))
+	rc = shim_bios_init() ? : register_blkdev(DRBD_MAJOR, "drbd");
+	if (rc)
+		goto bios;
+	rc = misc_register(&shim_control);
+	if (rc)
+		goto major;
+	rc = proc_create_single("drbd", 0444, NULL, proc_show) ? shim_genl_init() : -ENOMEM;
+	if (!rc)
 		return 0;
-	rc = -ENOMEM;
-undo:
-	parts_exit(i);
+	remove_proc_subtree("drbd", NULL);
+	misc_deregister(&shim_control);
+major:
+	unregister_blkdev(DRBD_MAJOR, "drbd");
+bios:
+	shim_bios_exit();
 	destroy_workqueue(shim_wq);
 	return rc;
 }
@@ -83,8 +74,12 @@ undo:
 /* Nothing can be in use: no engine, pin or device. Requests may still wait, and arenas may be on their way out. */
 static void __exit shim_exit(void)
 {
+	shim_genl_exit();
+	shim_engine_exit();
 	remove_proc_entry("drbd", NULL);
-	parts_exit(ARRAY_SIZE(parts));
+	misc_deregister(&shim_control);
+	unregister_blkdev(DRBD_MAJOR, "drbd");
+	shim_bios_exit();
 	destroy_workqueue(shim_wq);
 }
 
@@ -94,5 +89,5 @@ MODULE_VERSION(DRBD_SHIM_VERSION);
 MODULE_DESCRIPTION("drbdd: kernel part of a DRBD whose engine is a process");
 MODULE_AUTHOR("The drbdd authors");
 MODULE_LICENSE("GPL");
-MODULE_ALIAS_BLOCKDEV_MAJOR(147);
+MODULE_ALIAS_BLOCKDEV_MAJOR(DRBD_MAJOR);
 MODULE_ALIAS_GENL_FAMILY("drbd");

@@ -79,10 +79,12 @@ static struct shim_request *find(int state, u64 id)
 	return NULL;
 }
 
-ssize_t shim_request_read(char __user *buf, size_t size)
+ssize_t shim_request_read(struct file *file, char __user *buf, size_t size, loff_t *pos)
 {
 	struct shim_request *req;
 
+	if (!READ_ONCE(shim_channel.greeted))
+		return -EPERM;
 	guard(mutex)(&lock);
 	req = find(SHIM_WAITING, 0);
 	if (!req)

@@ -70,12 +70,13 @@ void shim_channel_set(struct drbd_shim_rings *rings, u32 generation)
 		event_told(list_first_entry(&chan.pending, struct shim_event, node));
 }
 
-/* For poll: is there something that the engine has not taken? Also fills the ring from what had no room. */
-bool shim_channel_readable(void)
+/* Also fills the ring from what had no room. */
+__poll_t shim_channel_poll(struct file *file, poll_table *wait)
 {
+	poll_wait(file, &chan.wait, wait);
 	guard(spinlock_irq)(&chan.lock);
 	pump();
-	return chan.event_tail != READ_ONCE(chan.rings->event_head) || READ_ONCE(shim_requests);
+	return chan.event_tail != READ_ONCE(chan.rings->event_head) || READ_ONCE(shim_requests) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 /* shim_requests has changed, or an engine has come. */

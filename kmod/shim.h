@@ -41,9 +41,8 @@
 #undef pr_fmt
 #define pr_fmt(fmt) "drbd: " fmt
 
-/* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back. */
-#define SHIM_CALL(name) int name(void *data)
-#define SHIM_DEVICE_CALL(name) int name(struct shim_device *dev, void *data)
+/* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back; `dev` is NULL if it names none. */
+#define SHIM_CALL(name) int name(struct shim_device *dev, void *data)
 
 /* main.c */
 extern uint shim_engine_wait, shim_open_wait, shim_close_wait, shim_io_wait;
@@ -80,7 +79,7 @@ static inline void shim_event_init(struct shim_event *ev, void (*told)(struct sh
 void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation);
 void shim_event_cancel(struct shim_event *ev);
 void shim_channel_set(struct drbd_shim_rings *rings, u32 generation);
-bool shim_channel_readable(void);
+__poll_t shim_channel_poll(struct file *file, poll_table *wait);
 void shim_channel_requests(void);
 int shim_doorbell(void);
 
@@ -106,6 +105,8 @@ void shim_arena_drop(struct shim_arena *arena);
 int shim_arena_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* device.c */
+#define DRBD_MAJOR 147
+
 struct shim_slot {
 	struct list_head node;		/* device.busy in order of arrival, or device.free */
 	struct bio *bio;		/* NULL: ended, or free */
@@ -150,18 +151,16 @@ struct shim_device {
 extern u32 shim_devices;		/* that exist */
 extern struct xarray shim_device_table;
 static inline struct shim_device *shim_device(u32 id) { return xa_load(&shim_device_table, id); }
-int shim_devices_init(void);
-void shim_devices_exit(void);
 void shim_devices_orphan(u32 generation);
 void shim_devices_fail(bool on);
 SHIM_CALL(shim_device_create);
-SHIM_DEVICE_CALL(shim_device_adopt);
-SHIM_DEVICE_CALL(shim_device_start);
-SHIM_DEVICE_CALL(shim_device_destroy);
+SHIM_CALL(shim_device_adopt);
+SHIM_CALL(shim_device_start);
+SHIM_CALL(shim_device_destroy);
 SHIM_CALL(shim_device_info);
-SHIM_DEVICE_CALL(shim_device_capacity);
-SHIM_DEVICE_CALL(shim_device_limits);
-SHIM_DEVICE_CALL(shim_device_state_arena);
+SHIM_CALL(shim_device_capacity);
+SHIM_CALL(shim_device_limits);
+SHIM_CALL(shim_device_state_arena);
 
 /* open.c */
 int shim_open(SHIM_OPEN_ARGS);
@@ -217,13 +216,13 @@ struct shim_backing {
 	struct shim_event quiet;
 };
 
-SHIM_DEVICE_CALL(shim_backing_claim);
-SHIM_DEVICE_CALL(shim_backing_info);
-SHIM_DEVICE_CALL(shim_backing_release);
+SHIM_CALL(shim_backing_claim);
+SHIM_CALL(shim_backing_info);
+SHIM_CALL(shim_backing_release);
 
 /* lower.c */
-int shim_lower_init(void);
-void shim_lower_exit(void);
+int shim_bios_init(void);
+void shim_bios_exit(void);
 bool shim_lower_direct(struct block_device *bdev);
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op);
 void shim_lower_work(struct work_struct *work);
@@ -252,7 +251,7 @@ struct shim_request {
 
 extern u32 shim_requests;		/* that wait for an engine */
 int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u32 flags);
-ssize_t shim_request_read(char __user *buf, size_t size);
+ssize_t shim_request_read(struct file *file, char __user *buf, size_t size, loff_t *pos);
 void shim_requests_orphan(void);
 void shim_requests_fail(const char *text, unsigned long older);
 void shim_requests_gone(struct net *net, u32 port);
@@ -274,7 +273,6 @@ SHIM_CALL(shim_leaving);
 SHIM_CALL(shim_transport);
 
 /* control.c */
-int shim_control_init(void);
-void shim_control_exit(void);
+extern struct miscdevice shim_control;
 
 #endif
