@@ -24,13 +24,19 @@ static void link_holder(struct shim_backing *b)
 	}
 }
 
-static void unlink_holder(struct shim_backing *b)
+/* Also of what a claim that failed has got so far. */
+static void backing_free(struct shim_backing *b)
 {
-	if (!b->holder_dir)
-		return;
-	sysfs_remove_link(b->dev->disk->slave_dir, kobject_name(bdev_kobj(b->bdev)));
-	sysfs_remove_link(b->holder_dir, b->dev->disk->disk_name);
-	kobject_put(b->holder_dir);
+	if (b->holder_dir) {
+		sysfs_remove_link(b->dev->disk->slave_dir, kobject_name(bdev_kobj(b->bdev)));
+		sysfs_remove_link(b->holder_dir, b->dev->disk->disk_name);
+		kobject_put(b->holder_dir);
+	}
+	if (b->wq)
+		destroy_workqueue(b->wq);
+	if (!IS_ERR_OR_NULL(b->bdev))
+		shim_bdev_close(b->handle);
+	kfree(b);
 }
 
 SHIM_CALL(shim_backing_info)
@@ -49,7 +55,7 @@ SHIM_CALL(shim_backing_claim)
 	struct drbd_shim_backing *arg = data;
 	struct file *file __free(fput) = fget(arg->fd);
 	struct shim_backing *b;
-	int rc = -ENOMEM;
+	int rc;
 
 	if (arg->role >= DRBD_SHIM_ROLES)
 		return -EINVAL;
@@ -62,34 +68,25 @@ SHIM_CALL(shim_backing_claim)
 		return -ELOOP;
 	b = kzalloc(sizeof(*b), GFP_KERNEL);
 	if (!b)
-		return rc;
+		return -ENOMEM;
 	b->dev = dev;
 	b->role = arg->role;
 	INIT_LIST_HEAD(&b->queue);
 	INIT_WORK(&b->work, shim_lower_work);
-	shim_event_init(&b->quiet, NULL);
 	b->wq = alloc_ordered_workqueue("drbd%u_lower%u", WQ_MEM_RECLAIM | WQ_HIGHPRI, dev->minor, b->role);
-	if (!b->wq)
-		goto free;
-	b->bdev = shim_bdev_open(file_inode(file)->i_rdev, dev, &b->handle);
+	b->bdev = b->wq ? shim_bdev_open(file_inode(file)->i_rdev, dev, &b->handle) : ERR_PTR(-ENOMEM);
 	rc = PTR_ERR_OR_ZERO(b->bdev);
-	if (rc)
-		goto wq;
-	rc = bdev_read_only(b->bdev) ? -EROFS : sync_blockdev(b->bdev);
-	if (rc)
-		goto close;
+	if (!rc)
+		rc = bdev_read_only(b->bdev) ? -EROFS : sync_blockdev(b->bdev);
+	if (rc) {
+		backing_free(b);
+		return rc;
+	}
 	invalidate_bdev(b->bdev);
 	b->direct = shim_lower_direct(b->bdev);
 	link_holder(b);
 	dev->backing[b->role] = b;
 	return shim_backing_info(dev, arg);
-close:
-	shim_bdev_close(b->handle);
-wq:
-	destroy_workqueue(b->wq);
-free:
-	kfree(b);
-	return rc;
 }
 
 SHIM_CALL(shim_backing_release)
@@ -104,10 +101,7 @@ SHIM_CALL(shim_backing_release)
 			return -EBUSY;
 		dev->backing[b->role] = NULL;
 	}
-	unlink_holder(b);
-	destroy_workqueue(b->wq);
-	shim_event_cancel(&b->quiet);
-	shim_bdev_close(b->handle);
-	kfree(b);
+	shim_event_cancel(&dev->events[SHIM_QUIET + b->role]);
+	backing_free(b);
 	return 0;
 }

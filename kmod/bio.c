@@ -7,13 +7,12 @@ struct bio_set shim_bypass_set;
 /* Under the device's lock when the last one is gone, so that RELEASE can exclude it. */
 static void bypass_put(struct shim_device *dev)
 {
-	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_POLICY_CLOSED, .device = dev->id };
 	unsigned long flags;
 
 	if (!atomic_dec_and_lock_irqsave(&dev->bypassing, &dev->lock, flags))
 		return;
 	if (test_and_clear_bit(0, &dev->policy_closing))
-		shim_emit(&dev->events[SHIM_POLICY], &e, dev->generation);
+		shim_tell(&dev->events[SHIM_POLICY], dev->generation, .type = DRBD_SHIM_EV_POLICY_CLOSED, .device = dev->id);
 	spin_unlock_irqrestore(&dev->lock, flags);
 }
 

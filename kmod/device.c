@@ -135,9 +135,10 @@ free:
 	return rc;
 }
 
-/* The engine of `generation` is gone. */
+/* The engine of `generation` is gone: what it has in flight is late from now on. */
 void shim_devices_orphan(u32 generation)
 {
+	struct shim_backing **b;
 	struct shim_device *dev;
 	unsigned long id;
 
@@ -145,7 +146,13 @@ void shim_devices_orphan(u32 generation)
 		guard(spinlock_irq)(&dev->lock);
 		dev->started = dev->closing = false;
 		dev->policy = dev->policy_closing = 0;
-		shim_lower_orphan(dev, generation);
+		for (b = dev->backing; b < dev->backing + DRBD_SHIM_ROLES; b++) {
+			if (!*b)
+				continue;
+			(*b)->late += (*b)->flying;
+			(*b)->flying = 0;
+			(*b)->late_generation = generation;
+		}
 		wake_up_all(&dev->wait);
 	}
 }

@@ -75,7 +75,7 @@ static void lower_end(struct bio *bio)
 	struct drbd_shim_event e = {
 		.type = DRBD_SHIM_EV_LOWER_DONE, .op = l->op.role, .device = l->op.device, .tag = l->op.cookie,
 		.error = -blk_status_to_errno(bio->bi_status), .flags = bdev_write_cache(b->bdev) ? 0 : DRBD_SHIM_STABLE,
-	}, quiet = { .type = DRBD_SHIM_EV_BACKING_QUIET, .op = l->op.role, .device = l->op.device };
+	};
 
 	scoped_guard(spinlock_irqsave, &dev->lock) {
 		if (l->direct && bio->bi_status) {
@@ -87,28 +87,13 @@ static void lower_end(struct bio *bio)
 		if (l->generation > b->late_generation)
 			b->flying--;
 		else if (!--b->late)
-			shim_emit(&b->quiet, &quiet, 0);
+			shim_tell(&dev->events[SHIM_QUIET + b->role], 0, .type = DRBD_SHIM_EV_BACKING_QUIET,
+				  .op = b->role, .device = dev->id);
 	}
 	/* b and dev may be gone from here on */
 	if (l->arena)
 		shim_arena_put(l->arena);
-	shim_emit(&l->ev, &e, l->generation);
-}
-
-/* The engine is gone: what it has in flight is late from now on. device.lock */
-void shim_lower_orphan(struct shim_device *dev, u32 generation)
-{
-	struct shim_backing *b;
-	u32 i;
-
-	for (i = 0; i < DRBD_SHIM_ROLES; i++) {
-		b = dev->backing[i];
-		if (!b)
-			continue;
-		b->late += b->flying;
-		b->flying = 0;
-		b->late_generation = generation;
-	}
+	shim_emit(&l->ev, l->generation, &e);
 }
 
 static blk_opf_t lower_opf(const struct lower *l)

@@ -188,17 +188,15 @@ void shim_requests_orphan(void)
 /* A netlink socket was closed. Of requests that it doesn't have the engine knows nothing. */
 void shim_requests_gone(struct net *net, u32 port)
 {
-	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_REQUEST_GONE };
 	struct shim_request *req, *next;
 
 	guard(mutex)(&lock);
 	list_for_each_entry_safe(req, next, &requests, node) {
 		if (req->net != net || req->r.port != port)
 			continue;
-		e.id = req->r.id;
 		if (req->state != SHIM_HANDED)
 			shim_request_free(take_out(req));
-		else
-			shim_emit(&take_out(req)->gone, &e, 0);	/* frees it when told */
+		else	/* frees it when told */
+			shim_tell(&take_out(req)->gone, 0, .type = DRBD_SHIM_EV_REQUEST_GONE, .id = req->r.id);
 	}
 }

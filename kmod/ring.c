@@ -40,7 +40,7 @@ static void pump(void)
 }
 
 /* Gives an event to the engine of `generation` (0: to whichever is there). One that still waits for room is replaced. */
-void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation)
+void shim_emit(struct shim_event *ev, u32 generation, const struct drbd_shim_event *e)
 {
 	guard(spinlock_irqsave)(&chan.lock);
 	if (!chan.rings || (generation && generation != chan.generation))

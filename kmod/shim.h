@@ -76,7 +76,8 @@ static inline void shim_event_init(struct shim_event *ev, void (*told)(struct sh
 	ev->told = told;
 }
 
-void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation);
+void shim_emit(struct shim_event *ev, u32 generation, const struct drbd_shim_event *e);
+#define shim_tell(ev, generation, ...) shim_emit(ev, generation, &(const struct drbd_shim_event) { __VA_ARGS__ })
 void shim_event_cancel(struct shim_event *ev);
 void shim_channel_set(struct drbd_shim_rings *rings, u32 generation);
 __poll_t shim_channel_poll(struct file *file, poll_table *wait);
@@ -119,7 +120,7 @@ struct shim_slot {
 	struct shim_event ev;
 };
 
-enum { SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY };
+enum { SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY, SHIM_QUIET, SHIM_EVENTS = SHIM_QUIET + DRBD_SHIM_ROLES };
 
 struct shim_device {
 	u32 id, minor, max_tags;
@@ -145,7 +146,7 @@ struct shim_device {
 	bool writers;
 	struct list_head openers;
 	wait_queue_head_t wait;		/* openers, last close, copying */
-	struct shim_event events[3];	/* SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY */
+	struct shim_event events[SHIM_EVENTS];
 };
 
 extern u32 shim_devices;		/* that exist */
@@ -213,7 +214,6 @@ struct shim_backing {
 	struct list_head queue;		/* of struct lower, device.lock */
 	u32 flying, late, late_generation;	/* device.lock */
 	bool direct;			/* the doorbell may send to it */
-	struct shim_event quiet;
 };
 
 SHIM_CALL(shim_backing_claim);
@@ -226,7 +226,6 @@ void shim_bios_exit(void);
 bool shim_lower_direct(struct block_device *bdev);
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op);
 void shim_lower_work(struct work_struct *work);
-void shim_lower_orphan(struct shim_device *dev, u32 generation);
 
 /* genl.c */
 extern struct genl_family shim_family;

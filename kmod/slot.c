@@ -51,17 +51,14 @@ static u16 io_flags(struct bio *bio)
 static void tell(struct shim_device *dev, struct shim_slot *slot)
 {
 	struct bio *bio = slot->bio;
-	struct drbd_shim_event e = {
-		.type = DRBD_SHIM_EV_BIO, .device = dev->id, .tag = slot - dev->slots,
-		.local = slot->flying ? DRBD_SHIM_LOCAL_FLYING : slot->local,
-		.op = io_kind(bio), .flags = io_flags(bio),
-		.sector = bio->bi_iter.bi_size ? bio->bi_iter.bi_sector : 0, .bytes = bio->bi_iter.bi_size,
-		.offset = slot->room_pages ? slot->room : -1,
-	};
+	u32 local = slot->local;
 
-	if (slot->local == DRBD_SHIM_LOCAL_NEW)
+	if (local == DRBD_SHIM_LOCAL_NEW)
 		WRITE_ONCE(slot->local, DRBD_SHIM_LOCAL_NONE);
-	shim_emit(&slot->ev, &e, dev->generation);
+	shim_tell(&slot->ev, dev->generation, .type = DRBD_SHIM_EV_BIO, .device = dev->id, .tag = slot - dev->slots,
+		  .local = slot->flying ? DRBD_SHIM_LOCAL_FLYING : local, .op = io_kind(bio), .flags = io_flags(bio),
+		  .sector = bio->bi_iter.bi_size ? bio->bi_iter.bi_sector : 0, .bytes = bio->bi_iter.bi_size,
+		  .offset = slot->room_pages ? slot->room : -1);
 }
 
 static void copy_bio(struct bio *bio, char *data, bool out)
