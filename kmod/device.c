@@ -48,13 +48,10 @@ static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 	return 0;
 }
 
-static struct shim_device *device_make(const struct drbd_shim_device *arg)
+static int device_init(struct shim_device *dev, const struct drbd_shim_device *arg)
 {
-	struct shim_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	u32 i;
 
-	if (!dev)
-		return NULL;
 	dev->minor = arg->minor;
 	dev->max_tags = arg->max_tags;
 	dev->bio_pages = arg->bio_bytes >> PAGE_SHIFT;
@@ -65,19 +62,17 @@ static struct shim_device *device_make(const struct drbd_shim_device *arg)
 	INIT_LIST_HEAD(&dev->openers);
 	init_waitqueue_head(&dev->wait);
 	INIT_WORK(&dev->admit, shim_admit);
-	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
+	for (i = 0; i < SHIM_EVENTS; i++)
 		shim_event_init(&dev->events[i], NULL);
 	dev->room = bitmap_zalloc(dev->bio_pages, GFP_KERNEL);
 	dev->slots = kvcalloc(dev->max_tags, sizeof(*dev->slots), GFP_KERNEL);
-	if (!dev->room || !dev->slots) {
-		device_free(dev);
-		return NULL;
-	}
+	if (!dev->room || !dev->slots)
+		return -ENOMEM;
 	for (i = 0; i < dev->max_tags; i++) {
 		shim_event_init(&dev->slots[i].ev, NULL);
 		list_add_tail(&dev->slots[i].node, &dev->free);
 	}
-	return dev;
+	return 0;
 }
 
 static int disk_make(struct shim_device *dev)
@@ -114,25 +109,22 @@ SHIM_CALL(shim_device_create)
 	xa_for_each(&devices, id, dev)
 		if (dev->minor == arg->minor)
 			return -EEXIST;
-	dev = device_make(arg);
-	if (!dev)
-		return -ENOMEM;
-	rc = data_arena(dev, arg);
-	rc = rc ? : xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL);
-	if (rc)
-		goto free;
-	rc = disk_make(dev);
-	if (rc)
-		goto erase;
+	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	rc = dev ? xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL) : -ENOMEM;
+	if (rc) {
+		kfree(dev);
+		return rc;
+	}
+	rc = device_init(dev, arg) ? : data_arena(dev, arg) ? : disk_make(dev);
+	if (rc) {
+		xa_erase(&devices, dev->id);
+		drop_arenas(dev);
+		device_free(dev);
+		return rc;
+	}
 	shim_devices++;
 	arg->device = dev->id;
 	return 0;
-erase:
-	xa_erase(&devices, dev->id);
-free:
-	drop_arenas(dev);
-	device_free(dev);
-	return rc;
 }
 
 /* The engine of `generation` is gone: what it has in flight is late from now on. */
@@ -155,18 +147,6 @@ void shim_devices_orphan(u32 generation)
 		}
 		wake_up_all(&dev->wait);
 	}
-}
-
-/* No engine has come for too long: bios fail, until one comes. */
-void shim_devices_fail(bool on)
-{
-	struct shim_device *dev;
-	unsigned long id;
-
-	WRITE_ONCE(shim_io_lost, on);
-	if (on)
-		xa_for_each(&devices, id, dev)
-			shim_bios_fail(dev);
 }
 
 /* Rooms keep their places in the new arena; writes' data move with them. */
@@ -234,7 +214,7 @@ SHIM_CALL(shim_device_destroy)
 	del_gendisk(disk);
 	shim_bios_fail(dev);	/* what came in between */
 	cancel_work_sync(&dev->admit);
-	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
+	for (i = 0; i < SHIM_EVENTS; i++)
 		shim_event_cancel(&dev->events[i]);
 	for (i = 0; i < dev->max_tags; i++)
 		shim_event_cancel(&dev->slots[i].ev);

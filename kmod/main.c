@@ -2,10 +2,6 @@
 /* Module `drbd`: loading, parameters, /proc/drbd. */
 #include "shim.h"
 
-static char engine[256] = "/usr/sbin/drbdd";
-module_param_string(engine, engine, sizeof(engine), 0644);
-MODULE_PARM_DESC(engine, "program that is started when an engine is needed; none: somebody else does it");
-
 #define SECONDS(name, start, what) \
 	uint shim_##name = start; module_param_named(name, shim_##name, uint, 0644); MODULE_PARM_DESC(name, "seconds " what)
 SECONDS(engine_wait, 10, "that a request waits for an engine");
@@ -26,17 +22,6 @@ module_param(allow_oos, bool, 0644);
 
 struct workqueue_struct *shim_wq;
 u64 shim_instance;
-bool shim_io_lost;
-
-char *shim_engine_path(void)
-{
-	char *path;
-
-	kernel_param_lock(THIS_MODULE);
-	path = kstrdup(strim(engine), GFP_KERNEL);
-	kernel_param_unlock(THIS_MODULE);
-	return path;
-}
 
 static int proc_show(struct seq_file *m, void *unused)
 {

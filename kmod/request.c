@@ -7,7 +7,7 @@ static LIST_HEAD(requests);
 static u32 all_requests;
 u32 shim_requests;
 
-void shim_request_free(struct shim_request *req)
+static void request_free(struct shim_request *req)
 {
 	put_net(req->net);
 	kfree_skb(req->answer);
@@ -17,7 +17,7 @@ void shim_request_free(struct shim_request *req)
 
 static void gone_told(struct shim_event *ev)
 {
-	shim_request_free(container_of(ev, struct shim_request, gone));
+	request_free(container_of(ev, struct shim_request, gone));
 }
 
 static void set_state(struct shim_request *req, int state)
@@ -56,7 +56,7 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 		req->message = kmemdup(nlh, nlh->nlmsg_len, GFP_NOIO);
 	scoped_guard(mutex, &lock) {
 		if (!req->message || all_requests >= DRBD_SHIM_MAX_REQUESTS) {
-			shim_request_free(req);
+			request_free(req);
 			return -ENOBUFS;
 		}
 		all_requests++;
@@ -68,13 +68,13 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 	return 0;
 }
 
-/* id 0: the oldest one */
+/* One that the engine has: by its id; else the oldest. */
 static struct shim_request *find(int state, u64 id)
 {
 	struct shim_request *req;
 
 	list_for_each_entry(req, &requests, node)
-		if (req->state == state && (!id || req->r.id == id))
+		if (req->state == state && (state != SHIM_HANDED || req->r.id == id))
 			return req;
 	return NULL;
 }
@@ -97,16 +97,6 @@ ssize_t shim_request_read(struct file *file, char __user *buf, size_t size, loff
 	return sizeof(req->r) + req->r.bytes;
 }
 
-/* A dump that the engine has becomes the caller's; NULL if there is none of this id. */
-struct shim_request *shim_request_take_dump(u64 id)
-{
-	struct shim_request *req;
-
-	guard(mutex)(&lock);
-	req = id ? find(SHIM_HANDED, id) : NULL;
-	return req && req->r.flags & DRBD_SHIM_REQ_DUMP ? take_out(req) : NULL;
-}
-
 SHIM_CALL(shim_reply)
 {
 	const struct drbd_shim_reply *arg = data;
@@ -120,7 +110,7 @@ SHIM_CALL(shim_reply)
 	if (IS_ERR(skb))
 		return PTR_ERR(skb);
 	guard(mutex)(&lock);
-	req = arg->id ? find(SHIM_HANDED, arg->id) : NULL;
+	req = find(SHIM_HANDED, arg->id);
 	if (!req) {
 		nlmsg_free(skb);
 		return -ENOENT;
@@ -132,7 +122,109 @@ SHIM_CALL(shim_reply)
 	}
 	rc = genlmsg_unicast(req->net, skb, req->r.port);
 	if (rc || !(arg->flags & DRBD_SHIM_REPLY_MORE))
-		shim_request_free(take_out(req));
+		request_free(take_out(req));
+	return rc;
+}
+
+/*
+ * A dump's answer. The kernel's own dump is started only when the engine's whole answer is there: nobody waits under a
+ * lock of netlink, and how fast the client reads is between the kernel and it.
+ */
+struct answer {
+	u32 bytes, at;
+	char data[];
+};
+
+/* The kernel takes the answer, and gives it to dump_done(), maybe at once. */
+static int dump_start(struct netlink_callback *cb)
+{
+	struct answer **a = cb->data;
+
+	cb->data = *a;
+	*a = NULL;
+	return 0;
+}
+
+/* One message a datagram, as genuine DRBD. */
+static int dump_fill(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct answer *a = cb->data;
+	const struct nlmsghdr *nlh = (void *)a->data + a->at;
+	u32 step;
+
+	if (a->at == a->bytes)
+		return 0;
+	step = NLMSG_ALIGN(nlh->nlmsg_len);
+	if (skb_tailroom(skb) < step)
+		return -EMSGSIZE;
+	skb_put_data(skb, nlh, step);
+	a->at += step;
+	return skb->len;
+}
+
+static int dump_done(struct netlink_callback *cb)
+{
+	kvfree(cb->data);
+	return 0;
+}
+
+/* An empty answer is not a dump: the first fill, made here, would race with the client's reading of the end. */
+static int send_done(struct shim_request *req)
+{
+	struct sk_buff *skb = nlmsg_new(sizeof(int), GFP_KERNEL);
+	struct nlmsghdr *nlh;
+
+	if (!skb)
+		return -ENOMEM;
+	nlh = nlmsg_put(skb, req->r.port, req->r.seq, NLMSG_DONE, sizeof(int), NLM_F_MULTI);
+	*(int *)nlmsg_data(nlh) = 0;
+	return genlmsg_unicast(req->net, skb, req->r.port);
+}
+
+/* *a is NULL afterwards if the kernel has it. */
+static int start_dump(struct shim_request *req, struct answer **a)
+{
+	struct netlink_dump_control control = {
+		.start = dump_start, .dump = dump_fill, .done = dump_done, .data = a, .module = THIS_MODULE,
+		.min_dump_alloc = DRBD_SHIM_MAX_DUMP_MESSAGE,
+	};
+	struct sk_buff *skb = alloc_skb(req->r.bytes, GFP_KERNEL);
+	int rc;
+
+	if (!skb)
+		return -ENOMEM;
+	skb_put_data(skb, req->message, req->r.bytes);
+	NETLINK_CB(skb).portid = req->r.port;
+	NETLINK_CB(skb).sk = req->net->genl_sock;
+	rc = netlink_dump_start(req->net->genl_sock, skb, nlmsg_hdr(skb), &control);
+	kfree_skb(skb);
+	return rc == -EINTR ? 0 : rc;
+}
+
+SHIM_CALL(shim_dump_answer)
+{
+	const struct drbd_shim_reply *arg = data;
+	struct shim_request *req;
+	struct answer *a;
+	int rc;
+
+	if (arg->flags || arg->bytes > DRBD_SHIM_MAX_DUMP)
+		return -EINVAL;
+	a = kvzalloc(struct_size(a, data, arg->bytes), GFP_KERNEL);
+	if (!a)
+		return -ENOMEM;
+	a->bytes = arg->bytes;
+	rc = shim_messages_get(arg->data, arg->bytes, DRBD_SHIM_MAX_DUMP_MESSAGE, a->data);
+	if (!rc) {
+		scoped_guard(mutex, &lock) {
+			req = find(SHIM_HANDED, arg->id);
+			req = req && req->r.flags & DRBD_SHIM_REQ_DUMP ? take_out(req) : NULL;
+		}
+		rc = !req ? -ENOENT : arg->bytes ? start_dump(req, &a) : send_done(req);
+		if (req)
+			request_free(req);
+	}
+	kvfree(a);
 	return rc;
 }
 
@@ -144,27 +236,17 @@ static void finish(struct shim_request *req, const char *text)
 	req->answer = NULL;
 	if (skb)
 		genlmsg_unicast(req->net, skb, req->r.port);
-	shim_request_free(take_out(req));
+	request_free(take_out(req));
 }
 
-/* With the engine gone and the module's use count down: the sender may unload the module at once. */
-void shim_replies_at_close(void)
-{
-	struct shim_request *req;
-
-	guard(mutex)(&lock);
-	while ((req = find(SHIM_CLOSING, 0)))
-		finish(req, NULL);
-}
-
-/* Answers those that have waited for an engine for `older` jiffies. */
-void shim_requests_fail(const char *text, unsigned long older)
+/* Answers those in `state` that have waited for an engine for `older` jiffies. */
+void shim_requests_end(int state, const char *text, unsigned long older)
 {
 	struct shim_request *req, *next;
 
 	guard(mutex)(&lock);
 	list_for_each_entry_safe(req, next, &requests, node)
-		if (req->state == SHIM_WAITING && time_after_eq(jiffies, req->since + older))
+		if (req->state == state && time_after_eq(jiffies, req->since + older))
 			finish(req, text);
 }
 
@@ -195,7 +277,7 @@ void shim_requests_gone(struct net *net, u32 port)
 		if (req->net != net || req->r.port != port)
 			continue;
 		if (req->state != SHIM_HANDED)
-			shim_request_free(take_out(req));
+			request_free(take_out(req));
 		else	/* frees it when told */
 			shim_tell(&take_out(req)->gone, 0, .type = DRBD_SHIM_EV_REQUEST_GONE, .id = req->r.id);
 	}

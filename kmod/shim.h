@@ -48,8 +48,6 @@
 extern uint shim_engine_wait, shim_open_wait, shim_close_wait, shim_io_wait;
 extern struct workqueue_struct *shim_wq;	/* slow work that needs no order */
 extern u64 shim_instance;
-extern bool shim_io_lost;			/* no engine came for too long: bios fail at once */
-char *shim_engine_path(void);			/* a copy, for kfree() */
 
 /* ring.c */
 struct shim_event {
@@ -153,7 +151,6 @@ extern u32 shim_devices;		/* that exist */
 extern struct xarray shim_device_table;
 static inline struct shim_device *shim_device(u32 id) { return xa_load(&shim_device_table, id); }
 void shim_devices_orphan(u32 generation);
-void shim_devices_fail(bool on);
 SHIM_CALL(shim_device_create);
 SHIM_CALL(shim_device_adopt);
 SHIM_CALL(shim_device_start);
@@ -236,7 +233,7 @@ int shim_messages_get(u64 addr, u32 bytes, u32 max_message, void *to);
 struct sk_buff *shim_messages_skb(u64 addr, u32 bytes);
 SHIM_CALL(shim_multicast);
 
-/* request.c, dump.c */
+/* request.c */
 struct shim_request {
 	struct list_head node;		/* in order of arrival */
 	enum { SHIM_WAITING, SHIM_HANDED, SHIM_CLOSING } state;	/* CLOSING: `answer` goes when the engine is gone */
@@ -252,16 +249,14 @@ extern u32 shim_requests;		/* that wait for an engine */
 int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u32 flags);
 ssize_t shim_request_read(struct file *file, char __user *buf, size_t size, loff_t *pos);
 void shim_requests_orphan(void);
-void shim_requests_fail(const char *text, unsigned long older);
+void shim_requests_end(int state, const char *text, unsigned long older);
 void shim_requests_gone(struct net *net, u32 port);
-void shim_replies_at_close(void);
 SHIM_CALL(shim_reply);
-struct shim_request *shim_request_take_dump(u64 id);
-void shim_request_free(struct shim_request *req);
 SHIM_CALL(shim_dump_answer);
 
 /* engine.c */
 extern bool shim_pinned;
+extern bool shim_io_lost;			/* no engine came for too long: bios fail at once */
 bool shim_engine_answers_dumps(void);
 void shim_engine_want(void);
 int shim_engine_attach(struct drbd_shim_rings *rings);
