@@ -88,18 +88,8 @@ void shim_submit_bio(struct bio *bio)
 	bio = bio_split_to_limits(bio);
 	if (!bio)
 		return;
-	switch (bio_op(bio)) {
-	case REQ_OP_READ:
-		if (bypass(dev, bio))
-			return;
-		break;
-	case REQ_OP_WRITE: case REQ_OP_FLUSH: case REQ_OP_DISCARD: case REQ_OP_WRITE_ZEROES:
-		break;
-	default:
-		bio->bi_status = BLK_STS_NOTSUPP;
-		bio_endio(bio);
+	if (bio_op(bio) == REQ_OP_READ && bypass(dev, bio))
 		return;
-	}
 	scoped_guard(spinlock_irq, &dev->lock) {
 		refuse = dev->dead || READ_ONCE(shim_io_lost);
 		if (!refuse)

@@ -1,33 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* /dev/drbd-control: the engine's side of everything. private_data of its file is the arena of the rings. */
+/* /dev/drbd-control: the engine's side of everything. */
 #include "shim.h"
-
-static int control_open(struct inode *inode, struct file *file)
-{
-	struct shim_arena *rings;
-	int rc;
-
-	if (!capable(CAP_SYS_ADMIN))
-		return -EPERM;
-	rings = shim_arena_make(DRBD_SHIM_RINGS_BYTES, SHIM_RINGS_KEY);
-	if (IS_ERR(rings))
-		return PTR_ERR(rings);
-	rc = shim_engine_attach((void *)rings->addr);
-	if (rc) {
-		shim_arena_drop(rings);
-		return rc;
-	}
-	shim_channel_requests();
-	file->private_data = rings;
-	file->f_mode |= FMODE_NOWAIT;	/* io_uring may ring the doorbell inline */
-	return stream_open(inode, file);
-}
-
-static int control_release(struct inode *inode, struct file *file)
-{
-	shim_engine_detach(file->private_data);
-	return 0;
-}
 
 /* The doorbell. What is written says nothing. */
 static ssize_t control_write(struct kiocb *iocb, struct iov_iter *from)
@@ -37,12 +10,8 @@ static ssize_t control_write(struct kiocb *iocb, struct iov_iter *from)
 
 	if (!size || size > sizeof(u64))
 		return -EINVAL;
-	if (!mutex_trylock(&shim_channel.calls)) {
-		if (iocb->ki_flags & IOCB_NOWAIT)
-			return -EAGAIN;
-		if (mutex_lock_killable(&shim_channel.calls))
-			return -EINTR;
-	}
+	if (iocb->ki_flags & IOCB_NOWAIT ? !mutex_trylock(&shim_channel.calls) : mutex_lock_killable(&shim_channel.calls))
+		return iocb->ki_flags & IOCB_NOWAIT ? -EAGAIN : -EINTR;
 	rc = shim_channel.greeted ? shim_doorbell() : -EPERM;
 	mutex_unlock(&shim_channel.calls);
 	if (rc)
@@ -90,20 +59,22 @@ static SHIM_CALL(log_line)
 	return 0;
 }
 
-/* Calls about a device get it from its id, which lies in their structure. */
+/* A call is a function, about a device whose id lies in the structure or not, or sets a word. */
 #define CALL(cmd, function) [_IOC_NR(cmd)] = { cmd, function, -1 }
 #define DEVICE_CALL(cmd, type, function) [_IOC_NR(cmd)] = { cmd, function, offsetof(struct type, device) }
+#define SWITCH(cmd, word) [_IOC_NR(cmd)] = { cmd, NULL, -1, &(word) }
 static const struct {
 	u32 cmd;
 	int (*function)(struct shim_device *dev, void *data);
 	int device_at;
+	bool *word;
 } calls[] = {
 	CALL(DRBD_SHIM_HELLO, hello),
 	CALL(DRBD_SHIM_REPLY, shim_reply),
 	CALL(DRBD_SHIM_DUMP, shim_dump_answer),
 	CALL(DRBD_SHIM_MULTICAST, shim_multicast),
-	CALL(DRBD_SHIM_PIN, shim_pin),
-	CALL(DRBD_SHIM_LEAVING, shim_leaving),
+	SWITCH(DRBD_SHIM_PIN, shim_pinned),
+	SWITCH(DRBD_SHIM_LEAVING, shim_leaving),
 	CALL(DRBD_SHIM_LOG, log_line),
 	CALL(DRBD_SHIM_TRANSPORT, shim_transport),
 	CALL(DRBD_SHIM_DEVICE_CREATE, shim_device_create),
@@ -121,12 +92,18 @@ static const struct {
 
 static int call(u32 nr, void *data)
 {
+	const struct drbd_shim_switch *arg = data;
 	int at = calls[nr].device_at;
 	struct shim_device *dev = at < 0 ? NULL : shim_device(*(u32 *)(data + at));
 
 	if (!shim_channel.greeted && calls[nr].function != hello)
 		return -EPERM;
-	return at < 0 || dev ? calls[nr].function(dev, data) : -ENODEV;
+	if (calls[nr].function)
+		return at < 0 || dev ? calls[nr].function(dev, data) : -ENODEV;
+	if (arg->on > 1 || arg->reserved)
+		return -EINVAL;
+	WRITE_ONCE(*calls[nr].word, arg->on);
+	return 0;
 }
 
 /* The caller's structure may be of another size than ours: see the header. */
@@ -152,7 +129,7 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long add
 }
 
 static const struct file_operations control_fops = {
-	.owner = THIS_MODULE, .open = control_open, .release = control_release,
+	.owner = THIS_MODULE, .open = shim_engine_open, .release = shim_engine_release,
 	.read = shim_request_read, .write_iter = control_write, .poll = shim_channel_poll, .mmap = shim_arena_mmap,
 	.unlocked_ioctl = control_ioctl, .compat_ioctl = compat_ptr_ioctl,
 };

@@ -6,16 +6,12 @@ DEFINE_XARRAY_ALLOC(shim_device_table);
 #define devices shim_device_table
 u32 shim_devices;
 
-static void drop_arenas(struct shim_device *dev)
+static void device_free(struct shim_device *dev)
 {
 	u32 i;
 
 	for (i = 0; i < DRBD_SHIM_ARENAS; i++)
 		shim_arena_drop(dev->arenas[i]);
-}
-
-static void device_free(struct shim_device *dev)
-{
 	bitmap_free(dev->room);
 	kvfree(dev->slots);
 	kfree(dev);
@@ -118,7 +114,6 @@ SHIM_CALL(shim_device_create)
 	rc = device_init(dev, arg) ? : data_arena(dev, arg) ? : disk_make(dev);
 	if (rc) {
 		xa_erase(&devices, dev->id);
-		drop_arenas(dev);
 		device_free(dev);
 		return rc;
 	}
@@ -218,7 +213,6 @@ SHIM_CALL(shim_device_destroy)
 		shim_event_cancel(&dev->events[i]);
 	for (i = 0; i < dev->max_tags; i++)
 		shim_event_cancel(&dev->slots[i].ev);
-	drop_arenas(dev);
 	put_disk(disk);
 	return 0;
 }

@@ -12,12 +12,12 @@ MODULE_PARM_DESC(engine, "program that is started when an engine is needed; none
 static void watch(struct work_struct *work);
 static DEFINE_MUTEX(lock);
 static DECLARE_DELAYED_WORK(watch_work, watch);
-static bool here, leaving;
+static bool here;
 static bool holding;			/* the module, for pin and devices, while no engine's open file does it */
 static u32 generations, deaths;		/* deaths in a row */
 static unsigned long changed, next_start;	/* jiffies: engine came or went; when one may be started */
 static int count_at_close;		/* the module's use count while the file was still open */
-bool shim_pinned, shim_io_lost;
+bool shim_pinned, shim_leaving, shim_io_lost;
 
 /* Only when the use count has fallen, or `rmmod` right after the answer could still find the module in use. */
 static void answer_at_close(struct work_struct *work)
@@ -32,25 +32,7 @@ static DECLARE_WORK(close_work, answer_at_close);
 
 bool shim_engine_answers_dumps(void)
 {
-	return (READ_ONCE(here) && !READ_ONCE(leaving)) || READ_ONCE(shim_pinned) || READ_ONCE(shim_devices);
-}
-
-static int flip(bool *word, const struct drbd_shim_switch *arg)
-{
-	if (arg->on > 1 || arg->reserved)
-		return -EINVAL;
-	WRITE_ONCE(*word, arg->on);
-	return 0;
-}
-
-SHIM_CALL(shim_leaving)
-{
-	return flip(&leaving, data);
-}
-
-SHIM_CALL(shim_pin)
-{
-	return flip(&shim_pinned, data);
+	return (READ_ONCE(here) && !READ_ONCE(shim_leaving)) || READ_ONCE(shim_pinned) || READ_ONCE(shim_devices);
 }
 
 static bool wanted(void)
@@ -63,8 +45,6 @@ static int prepare(struct subprocess_info *info, struct cred *new)
 {
 	current->flags |= PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE;
 	current->signal->oom_score_adj = OOM_SCORE_ADJ_MIN;
-	current->signal->rlim[RLIMIT_NOFILE] = (struct rlimit) { 65536, 65536 };
-	current->signal->rlim[RLIMIT_MEMLOCK] = (struct rlimit) { RLIM_INFINITY, RLIM_INFINITY };
 	return 0;
 }
 
@@ -130,45 +110,55 @@ void shim_engine_want(void)
 		mod_delayed_work(shim_wq, &watch_work, 0);
 }
 
-int shim_engine_attach(struct drbd_shim_rings *rings)
+/* open(2) of the control file: an engine is here. Another one would find the key of its rings in use. */
+int shim_engine_open(struct inode *inode, struct file *file)
 {
-	guard(mutex)(&shim_channel.calls);
-	guard(mutex)(&lock);
-	if (here)
-		return -EBUSY;
-	here = true;
-	leaving = false;
-	changed = jiffies;
-	WRITE_ONCE(shim_io_lost, false);
-	shim_channel_set(rings, ++generations);
-	if (holding)
-		module_put(THIS_MODULE);
-	holding = false;
-	return 0;
+	struct shim_arena *rings;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	rings = shim_arena_make(DRBD_SHIM_RINGS_BYTES, SHIM_RINGS_KEY);
+	if (IS_ERR(rings))
+		return PTR_ERR(rings);
+	scoped_guard(mutex, &shim_channel.calls) {
+		guard(mutex)(&lock);
+		here = true;
+		shim_leaving = shim_io_lost = false;
+		changed = jiffies;
+		shim_channel_set((void *)rings->addr, ++generations);
+		if (holding)
+			module_put(THIS_MODULE);
+		holding = false;
+	}
+	shim_channel_requests();
+	file->private_data = rings;
+	file->f_mode |= FMODE_NOWAIT;	/* io_uring may ring the doorbell inline */
+	return stream_open(inode, file);
 }
 
-/* In release() of the control file, so its reference to the module still counts. */
-void shim_engine_detach(struct shim_arena *rings)
+/* The reference of its file to the module still counts. */
+int shim_engine_release(struct inode *inode, struct file *file)
 {
 	scoped_guard(mutex, &shim_channel.calls) {
 		shim_channel_set(NULL, 0);
 		shim_devices_orphan(generations);
 	}
-	shim_arena_drop(rings);		/* before another engine may come, for it takes the same key */
 	shim_requests_orphan();
 	guard(mutex)(&lock);
 	here = false;
 	holding = shim_pinned || shim_devices;
 	if (holding)
 		__module_get(THIS_MODULE);
-	deaths = leaving || time_after(jiffies, changed + STEADY) ? 0 : deaths + 1;
+	deaths = shim_leaving || time_after(jiffies, changed + STEADY) ? 0 : deaths + 1;
 	changed = jiffies;
 	next_start = jiffies + (deaths < 2 ? 0 : min(1 << min(deaths - 2, 8u), MAX_BACKOFF)) * HZ;
 	count_at_close = module_refcount(THIS_MODULE);
 	if (wanted())
 		pr_warn("the engine is gone, starting another one\n");
+	shim_arena_drop(file->private_data);
 	queue_work(shim_wq, &close_work);
 	mod_delayed_work(shim_wq, &watch_work, next_start - jiffies);
+	return 0;
 }
 
 /* No request can come any more; those that wait get an answer. */

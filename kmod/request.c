@@ -4,14 +4,12 @@
 
 static DEFINE_MUTEX(lock);
 static LIST_HEAD(requests);
-static u32 all_requests;
 u32 shim_requests;
 
 static void request_free(struct shim_request *req)
 {
 	put_net(req->net);
 	kfree_skb(req->answer);
-	kfree(req->message);
 	kfree(req);
 }
 
@@ -31,7 +29,6 @@ static struct shim_request *take_out(struct shim_request *req)
 {
 	set_state(req, SHIM_HANDED);
 	list_del(&req->node);
-	all_requests--;
 	return req;
 }
 
@@ -40,10 +37,11 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 {
 	static u64 last_id;
 	/* NOIO: for a dump the sender's socket is locked, and the engine may wait for it with the answer to an earlier one */
-	struct shim_request *req = kzalloc(sizeof(*req), GFP_NOIO);
+	struct shim_request *req = nlh->nlmsg_len > DRBD_SHIM_MAX_MESSAGE ? NULL :
+		kzalloc(struct_size(req, message, nlh->nlmsg_len), GFP_NOIO);
 
 	if (!req)
-		return -ENOMEM;
+		return -ENOBUFS;
 	req->net = get_net(net);
 	req->since = jiffies;
 	req->state = SHIM_HANDED;
@@ -51,15 +49,13 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 		.bytes = nlh->nlmsg_len, .flags = flags, .netns = net->ns.inum,
 		.port = port, .seq = nlh->nlmsg_seq, .tgid = current->tgid,
 	};
+	memcpy(req->message, nlh, nlh->nlmsg_len);
 	shim_event_init(&req->gone, gone_told);
-	if (nlh->nlmsg_len <= DRBD_SHIM_MAX_MESSAGE)
-		req->message = kmemdup(nlh, nlh->nlmsg_len, GFP_NOIO);
 	scoped_guard(mutex, &lock) {
-		if (!req->message || all_requests >= DRBD_SHIM_MAX_REQUESTS) {
+		if (list_count_nodes(&requests) >= DRBD_SHIM_MAX_REQUESTS) {
 			request_free(req);
 			return -ENOBUFS;
 		}
-		all_requests++;
 		req->r.id = ++last_id;
 		list_add_tail(&req->node, &requests);
 		set_state(req, SHIM_WAITING);
@@ -91,7 +87,7 @@ ssize_t shim_request_read(struct file *file, char __user *buf, size_t size, loff
 		return -EAGAIN;
 	if (size < sizeof(req->r) + req->r.bytes)
 		return -EINVAL;
-	if (copy_to_user(buf, &req->r, sizeof(req->r)) || copy_to_user(buf + sizeof(req->r), req->message, req->r.bytes))
+	if (copy_to_user(buf, &req->r, sizeof(req->r) + req->r.bytes))
 		return -EFAULT;
 	set_state(req, SHIM_HANDED);
 	return sizeof(req->r) + req->r.bytes;
@@ -231,7 +227,7 @@ SHIM_CALL(shim_dump_answer)
 /* Sends the last word to a requester: the answer given, or an error text. */
 static void finish(struct shim_request *req, const char *text)
 {
-	struct sk_buff *skb = req->answer ? : shim_genl_failure(&req->r, req->message, text);
+	struct sk_buff *skb = req->answer ? : shim_genl_failure(&req->r, text);
 
 	req->answer = NULL;
 	if (skb)
@@ -268,17 +264,23 @@ void shim_requests_orphan(void)
 }
 
 /* A netlink socket was closed. Of requests that it doesn't have the engine knows nothing. */
-void shim_requests_gone(struct net *net, u32 port)
+static int requester_gone(struct notifier_block *nb, unsigned long event, void *data)
 {
 	struct shim_request *req, *next;
+	struct netlink_notify *n = data;
 
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC)
+		return NOTIFY_DONE;
 	guard(mutex)(&lock);
 	list_for_each_entry_safe(req, next, &requests, node) {
-		if (req->net != net || req->r.port != port)
+		if (req->net != n->net || req->r.port != n->portid)
 			continue;
 		if (req->state != SHIM_HANDED)
 			request_free(take_out(req));
 		else	/* frees it when told */
 			shim_tell(&take_out(req)->gone, 0, .type = DRBD_SHIM_EV_REQUEST_GONE, .id = req->r.id);
 	}
+	return NOTIFY_DONE;
 }
+
+struct notifier_block shim_requester_notifier = { .notifier_call = requester_gone };

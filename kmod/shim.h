@@ -228,7 +228,7 @@ void shim_lower_work(struct work_struct *work);
 extern struct genl_family shim_family;
 int shim_genl_init(void);
 void shim_genl_exit(void);
-struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struct nlmsghdr *message, const char *text);
+struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const char *text);
 int shim_messages_get(u64 addr, u32 bytes, u32 max_message, void *to);
 struct sk_buff *shim_messages_skb(u64 addr, u32 bytes);
 SHIM_CALL(shim_multicast);
@@ -240,9 +240,9 @@ struct shim_request {
 	struct sk_buff *answer;
 	struct shim_event gone;
 	struct net *net;
-	struct nlmsghdr *message;
 	unsigned long since;		/* jiffies from which it waits for an engine */
 	struct drbd_shim_request r;
+	char message[];
 };
 
 extern u32 shim_requests;		/* that wait for an engine */
@@ -250,20 +250,18 @@ int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u3
 ssize_t shim_request_read(struct file *file, char __user *buf, size_t size, loff_t *pos);
 void shim_requests_orphan(void);
 void shim_requests_end(int state, const char *text, unsigned long older);
-void shim_requests_gone(struct net *net, u32 port);
+extern struct notifier_block shim_requester_notifier;
 SHIM_CALL(shim_reply);
 SHIM_CALL(shim_dump_answer);
 
 /* engine.c */
-extern bool shim_pinned;
+extern bool shim_pinned, shim_leaving;
 extern bool shim_io_lost;			/* no engine came for too long: bios fail at once */
 bool shim_engine_answers_dumps(void);
 void shim_engine_want(void);
-int shim_engine_attach(struct drbd_shim_rings *rings);
-void shim_engine_detach(struct shim_arena *rings);
+int shim_engine_open(struct inode *inode, struct file *file);
+int shim_engine_release(struct inode *inode, struct file *file);
 void shim_engine_exit(void);
-SHIM_CALL(shim_pin);
-SHIM_CALL(shim_leaving);
 SHIM_CALL(shim_transport);
 
 /* control.c */
