@@ -17,7 +17,7 @@ static void arena_free(struct work_struct *work)
 	for (i = 0; arena->pages && i < n && arena->pages[i]; i++)
 		put_page(arena->pages[i]);
 	kvfree(arena->pages);
-	if (arena->file)
+	if (!IS_ERR_OR_NULL(arena->file))
 		fput(arena->file);
 	atomic_long_sub(n, &all_pages);
 	kfree(arena);
@@ -25,7 +25,6 @@ static void arena_free(struct work_struct *work)
 
 static int arena_fill(struct shim_arena *arena, u32 n)
 {
-	struct file *file;
 	struct page *page;
 	u32 i;
 
@@ -33,14 +32,13 @@ static int arena_fill(struct shim_arena *arena, u32 n)
 		arena->pages = kvcalloc(n, sizeof(*arena->pages), GFP_KERNEL);
 	if (!arena->pages)
 		return -ENOMEM;
-	file = shmem_file_setup("drbd", arena->bytes, VM_NORESERVE);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	arena->file = file;
-	mapping_set_gfp_mask(file->f_mapping, GFP_KERNEL);
-	mapping_set_unevictable(file->f_mapping);
+	arena->file = shmem_file_setup("drbd", arena->bytes, VM_NORESERVE);
+	if (IS_ERR(arena->file))
+		return PTR_ERR(arena->file);
+	mapping_set_gfp_mask(arena->file->f_mapping, GFP_KERNEL);
+	mapping_set_unevictable(arena->file->f_mapping);
 	for (i = 0; i < n; i++) {
-		page = shmem_read_mapping_page_gfp(file->f_mapping, i, GFP_KERNEL);
+		page = shmem_read_mapping_page_gfp(arena->file->f_mapping, i, GFP_KERNEL);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 		set_page_dirty(page);

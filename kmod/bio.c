@@ -53,7 +53,7 @@ static bool bypass(struct shim_device *dev, struct bio *bio)
 		bypass_put(dev);
 		return false;
 	}
-	clone = bio_alloc_clone(dev->backing[DRBD_SHIM_DATA]->bdev, bio, GFP_NOIO, &shim_bypass_set);
+	clone = bio_alloc_clone(dev->backing[DRBD_SHIM_DATA].bdev, bio, GFP_NOIO, &shim_bypass_set);
 	b = container_of(clone, struct shim_bypass, clone);
 	b->dev = dev;
 	b->orig = bio;
@@ -67,7 +67,7 @@ int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op)
 {
 	if (op->flags & ~DRBD_SHIM_READ_BYPASS)
 		return -EINVAL;
-	if (op->flags && !dev->backing[DRBD_SHIM_DATA])
+	if (op->flags && !dev->backing[DRBD_SHIM_DATA].bdev)
 		return -ENXIO;
 	WRITE_ONCE(dev->policy, op->flags);
 	if (op->flags)

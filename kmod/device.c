@@ -125,7 +125,7 @@ SHIM_CALL(shim_device_create)
 /* The engine of `generation` is gone: what it has in flight is late from now on. */
 void shim_devices_orphan(u32 generation)
 {
-	struct shim_backing **b;
+	struct shim_backing *b;
 	struct shim_device *dev;
 	unsigned long id;
 
@@ -134,11 +134,9 @@ void shim_devices_orphan(u32 generation)
 		dev->started = dev->closing = false;
 		dev->policy = dev->policy_closing = 0;
 		for (b = dev->backing; b < dev->backing + DRBD_SHIM_ROLES; b++) {
-			if (!*b)
-				continue;
-			(*b)->late += (*b)->flying;
-			(*b)->flying = 0;
-			(*b)->late_generation = generation;
+			b->late += b->flying;
+			b->flying = 0;
+			b->late_generation = generation;
 		}
 		wake_up_all(&dev->wait);
 	}
@@ -171,30 +169,12 @@ SHIM_CALL(shim_device_adopt)
 	return 0;
 }
 
-SHIM_CALL(shim_device_start)
-{
-	const struct drbd_shim_device_id *arg = data;
-
-	if (arg->reserved || dev->adopted != shim_channel.generation)
-		return -EINVAL;
-	if (dev->started)
-		return -EBUSY;
-	scoped_guard(spinlock_irq, &dev->lock) {
-		dev->generation = shim_channel.generation;
-		dev->started = true;
-		shim_openers_retell(dev);
-		shim_bios_retell(dev);
-	}
-	shim_admit(&dev->admit);
-	return 0;
-}
-
 SHIM_CALL(shim_device_destroy)
 {
 	struct gendisk *disk = dev->disk;
 	u32 i;
 
-	if (dev->backing[DRBD_SHIM_DATA] || dev->backing[DRBD_SHIM_META_DISK])
+	if (dev->backing[DRBD_SHIM_DATA].bdev || dev->backing[DRBD_SHIM_META_DISK].bdev)
 		return -EBUSY;
 	xa_erase(&devices, dev->id);
 	shim_devices--;
@@ -236,11 +216,9 @@ SHIM_CALL(shim_device_info)
 		.flags = (dev->writers ? DRBD_SHIM_DEV_WRITERS : 0) | (dev->started ? DRBD_SHIM_DEV_STARTED : 0),
 	};
 	for (i = 0; i < DRBD_SHIM_ROLES; i++) {
-		if (!dev->backing[i])
-			continue;
-		arg->flags |= i ? DRBD_SHIM_DEV_META : DRBD_SHIM_DEV_DATA;
-		arg->lowers[i] = dev->backing[i]->flying;
-		arg->late[i] = dev->backing[i]->late;
+		arg->flags |= !dev->backing[i].bdev ? 0 : i ? DRBD_SHIM_DEV_META : DRBD_SHIM_DEV_DATA;
+		arg->lowers[i] = dev->backing[i].flying;
+		arg->late[i] = dev->backing[i].late;
 	}
 	for (i = 1; i < DRBD_SHIM_ARENAS; i++)
 		arg->state_bytes[i] = dev->arenas[i] ? dev->arenas[i]->bytes : 0;

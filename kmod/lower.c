@@ -11,11 +11,11 @@
 #define RESERVE 256
 
 struct lower {
-	struct list_head node;		/* in backing.queue */
+	struct llist_node node;		/* in backing.queue */
 	struct shim_backing *b;
 	struct shim_arena *arena;	/* NULL: no data */
 	struct drbd_shim_op op;
-	u32 seq;			/* of the slot that op.tag names */
+	struct shim_slot *slot;		/* NULL: of no bio */
 	u32 generation;
 	bool dropped, direct;		/* direct: sent by the doorbell */
 	struct shim_event ev;
@@ -43,27 +43,11 @@ static void lower_told(struct shim_event *ev)
 	bio_put(&container_of(ev, struct lower, ev)->bio);
 }
 
-/* device.lock; true if bios that wait may go on */
-static bool end_slot(struct shim_device *dev, struct lower *l)
-{
-	struct shim_slot *slot = &dev->slots[l->op.tag];
-
-	if (slot->seq != l->seq)
-		return false;
-	slot->flying--;
-	if (l->bio.bi_status)
-		slot->local = DRBD_SHIM_LOCAL_FAILED;
-	else if (l->dropped && slot->local == DRBD_SHIM_LOCAL_DONE)
-		slot->local = DRBD_SHIM_LOCAL_NONE;
-	return shim_slot_put(dev, slot);
-}
-
-/* device.lock */
 static void lower_queue(struct lower *l)
 {
 	l->direct = false;
-	list_add_tail(&l->node, &l->b->queue);
-	queue_work(l->b->wq, &l->b->work);
+	if (llist_add(&l->node, &l->b->queue))
+		queue_work(l->b->wq, &l->b->work);
 }
 
 /* Any context. */
@@ -73,24 +57,32 @@ static void lower_end(struct bio *bio)
 	struct shim_backing *b = l->b;
 	struct shim_device *dev = b->dev;
 	struct drbd_shim_event e = {
-		.type = DRBD_SHIM_EV_LOWER_DONE, .op = l->op.role, .device = l->op.device, .tag = l->op.cookie,
+		.type = DRBD_SHIM_EV_LOWER_DONE, .op = b->role, .device = dev->id, .tag = l->op.cookie,
 		.error = -blk_status_to_errno(bio->bi_status), .flags = bdev_write_cache(b->bdev) ? 0 : DRBD_SHIM_STABLE,
 	};
 
+	if (l->direct && bio->bi_status) {
+		if (bio->bi_status != BLK_STS_AGAIN)
+			WRITE_ONCE(b->direct, false);
+		return lower_queue(l);
+	}
 	scoped_guard(spinlock_irqsave, &dev->lock) {
-		if (l->direct && bio->bi_status) {
-			b->direct &= bio->bi_status == BLK_STS_AGAIN;
-			return lower_queue(l);
+		if (l->slot) {
+			l->slot->flying--;
+			if (bio->bi_status)
+				l->slot->local = DRBD_SHIM_LOCAL_FAILED;
+			else if (l->dropped && l->slot->local == DRBD_SHIM_LOCAL_DONE)
+				l->slot->local = DRBD_SHIM_LOCAL_NONE;
+			if (shim_slot_put(dev, l->slot))
+				queue_work(shim_wq, &dev->admit);
 		}
-		if (l->op.tag >= 0 && end_slot(dev, l))
-			queue_work(shim_wq, &dev->admit);
 		if (l->generation > b->late_generation)
 			b->flying--;
 		else if (!--b->late)
 			shim_tell(&dev->events[SHIM_QUIET + b->role], 0, .type = DRBD_SHIM_EV_BACKING_QUIET,
 				  .op = b->role, .device = dev->id);
 	}
-	/* b and dev may be gone from here on */
+	/* the device may be gone from here on */
 	if (l->arena)
 		shim_arena_put(l->arena);
 	shim_emit(&l->ev, l->generation, &e);
@@ -154,12 +146,9 @@ void shim_lower_work(struct work_struct *work)
 	struct shim_backing *b = container_of(work, struct shim_backing, work);
 	struct lower *l, *next;
 	struct blk_plug plug;
-	LIST_HEAD(list);
 
-	scoped_guard(spinlock_irq, &b->dev->lock)
-		list_splice_init(&b->queue, &list);
 	blk_start_plug(&plug);
-	list_for_each_entry_safe(l, next, &list, node)
+	llist_for_each_entry_safe(l, next, llist_reverse_order(llist_del_all(&b->queue)), node)
 		lower_send(l);
 	blk_finish_plug(&plug);
 }
@@ -208,7 +197,7 @@ bool shim_lower_direct(struct block_device *bdev)
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 {
 	u64 pages = op->op <= DRBD_SHIM_WRITE ? DIV_ROUND_UP(offset_in_page(op->offset) + (u64)op->bytes, PAGE_SIZE) : 0;
-	struct shim_backing *b = op->role < DRBD_SHIM_ROLES ? dev->backing[op->role] : NULL;
+	struct shim_backing *b = shim_claimed(dev, op->role);
 	unsigned long slept = current->nvcsw;
 	struct shim_slot *slot = NULL;
 	struct lower *l;
@@ -239,7 +228,7 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	l->b = b;
 	l->op = *op;
 	l->generation = shim_channel.generation;
-	l->seq = slot ? slot->seq : 0;
+	l->slot = slot;
 	l->direct = b->direct && (op->op == DRBD_SHIM_READ || (op->op == DRBD_SHIM_WRITE && op->flags & DRBD_SHIM_SYNC));
 	l->arena = pages ? dev->arenas[op->arena] : NULL;
 	if (l->arena)
@@ -248,12 +237,11 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	if (slot && !slot->flying++)
 		slot->local = DRBD_SHIM_LOCAL_DONE;	/* until one ends otherwise */
 	b->flying++;
+	spin_unlock_irq(&dev->lock);
 	if (!l->direct) {
 		lower_queue(l);
-		spin_unlock_irq(&dev->lock);
 		return 0;
 	}
-	spin_unlock_irq(&dev->lock);
 	lower_send(l);
 	if (current->nvcsw != slept)	/* it slept all the same: not tried again */
 		WRITE_ONCE(b->direct, false);

@@ -6,16 +6,14 @@ static DEFINE_MUTEX(lock);
 static LIST_HEAD(requests);
 u32 shim_requests;
 
-static void request_free(struct shim_request *req)
+/* When its sender is gone: once the engine was told. */
+static void request_free(struct shim_event *gone)
 {
+	struct shim_request *req = container_of(gone, struct shim_request, gone);
+
 	put_net(req->net);
 	kfree_skb(req->answer);
 	kfree(req);
-}
-
-static void gone_told(struct shim_event *ev)
-{
-	request_free(container_of(ev, struct shim_request, gone));
 }
 
 static void set_state(struct shim_request *req, int state)
@@ -25,41 +23,36 @@ static void set_state(struct shim_request *req, int state)
 	shim_channel_requests();
 }
 
-static struct shim_request *take_out(struct shim_request *req)
+static struct shim_event *take_out(struct shim_request *req)
 {
 	set_state(req, SHIM_HANDED);
 	list_del(&req->node);
-	return req;
+	return &req->gone;
 }
 
 /* In the sender's context, never waits for anybody. */
 int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u32 flags)
 {
 	static u64 last_id;
-	/* NOIO: for a dump the sender's socket is locked, and the engine may wait for it with the answer to an earlier one */
-	struct shim_request *req = nlh->nlmsg_len > DRBD_SHIM_MAX_MESSAGE ? NULL :
-		kzalloc(struct_size(req, message, nlh->nlmsg_len), GFP_NOIO);
+	struct shim_request *req;
 
-	if (!req)
+	guard(mutex)(&lock);
+	if (nlh->nlmsg_len > DRBD_SHIM_MAX_MESSAGE || list_count_nodes(&requests) >= DRBD_SHIM_MAX_REQUESTS)
 		return -ENOBUFS;
+	/* NOIO: for a dump the sender's socket is locked, and the engine may wait for it with the answer to an earlier one */
+	req = kzalloc(struct_size(req, message, nlh->nlmsg_len), GFP_NOIO);
+	if (!req)
+		return -ENOMEM;
 	req->net = get_net(net);
 	req->since = jiffies;
-	req->state = SHIM_HANDED;
 	req->r = (struct drbd_shim_request) {
-		.bytes = nlh->nlmsg_len, .flags = flags, .netns = net->ns.inum,
+		.id = ++last_id, .bytes = nlh->nlmsg_len, .flags = flags, .netns = net->ns.inum,
 		.port = port, .seq = nlh->nlmsg_seq, .tgid = current->tgid,
 	};
 	memcpy(req->message, nlh, nlh->nlmsg_len);
-	shim_event_init(&req->gone, gone_told);
-	scoped_guard(mutex, &lock) {
-		if (list_count_nodes(&requests) >= DRBD_SHIM_MAX_REQUESTS) {
-			request_free(req);
-			return -ENOBUFS;
-		}
-		req->r.id = ++last_id;
-		list_add_tail(&req->node, &requests);
-		set_state(req, SHIM_WAITING);
-	}
+	shim_event_init(&req->gone, request_free);
+	list_add_tail(&req->node, &requests);
+	set_state(req, SHIM_WAITING);
 	shim_engine_want();
 	return 0;
 }
@@ -102,15 +95,13 @@ SHIM_CALL(shim_reply)
 
 	if (arg->flags > DRBD_SHIM_REPLY_AT_CLOSE)
 		return -EINVAL;
+	guard(mutex)(&lock);
+	req = find(SHIM_HANDED, arg->id);
+	if (!req)
+		return -ENOENT;
 	skb = shim_messages_skb(arg->data, arg->bytes);
 	if (IS_ERR(skb))
 		return PTR_ERR(skb);
-	guard(mutex)(&lock);
-	req = find(SHIM_HANDED, arg->id);
-	if (!req) {
-		nlmsg_free(skb);
-		return -ENOENT;
-	}
 	if (arg->flags & DRBD_SHIM_REPLY_AT_CLOSE) {
 		req->answer = skb;
 		set_state(req, SHIM_CLOSING);
@@ -214,11 +205,14 @@ SHIM_CALL(shim_dump_answer)
 	if (!rc) {
 		scoped_guard(mutex, &lock) {
 			req = find(SHIM_HANDED, arg->id);
-			req = req && req->r.flags & DRBD_SHIM_REQ_DUMP ? take_out(req) : NULL;
+			rc = req && req->r.flags & DRBD_SHIM_REQ_DUMP ? 0 : -ENOENT;
+			if (!rc)
+				take_out(req);
 		}
-		rc = !req ? -ENOENT : arg->bytes ? start_dump(req, &a) : send_done(req);
-		if (req)
-			request_free(req);
+	}
+	if (!rc) {
+		rc = arg->bytes ? start_dump(req, &a) : send_done(req);
+		request_free(&req->gone);
 	}
 	kvfree(a);
 	return rc;
@@ -278,7 +272,7 @@ static int requester_gone(struct notifier_block *nb, unsigned long event, void *
 		if (req->state != SHIM_HANDED)
 			request_free(take_out(req));
 		else	/* frees it when told */
-			shim_tell(&take_out(req)->gone, 0, .type = DRBD_SHIM_EV_REQUEST_GONE, .id = req->r.id);
+			shim_tell(take_out(req), 0, .type = DRBD_SHIM_EV_REQUEST_GONE, .id = req->r.id);
 	}
 	return NOTIFY_DONE;
 }

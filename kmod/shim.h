@@ -9,6 +9,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kobject.h>
+#include <linux/llist.h>
 #include <linux/mempool.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -110,12 +111,24 @@ struct shim_slot {
 	struct list_head node;		/* device.busy in order of arrival, or device.free */
 	struct bio *bio;		/* NULL: ended, or free */
 	unsigned long start;		/* of its accounting */
-	u32 seq;			/* counts its uses, so that a late LOWER can't hit a later bio */
 	u64 room;			/* offset in the data arena */
 	u32 room_pages;
-	u32 flying;			/* LOWERs that name it */
+	u32 flying;			/* LOWERs that name it: it is not free before they have ended */
 	u32 local;			/* how those LOWERs have ended; LOCAL_NEW: no engine was told of the bio */
 	struct shim_event ev;
+};
+
+struct shim_backing {
+	struct shim_device *dev;
+	u32 role;
+	struct block_device *bdev;	/* NULL: not claimed */
+	void *handle;
+	struct kobject *holder_dir;	/* of bdev, where our link is; NULL: no link */
+	struct workqueue_struct *wq;
+	struct work_struct work;
+	struct llist_head queue;	/* of struct lower */
+	u32 flying, late, late_generation;	/* device.lock */
+	bool direct;			/* the doorbell may send to it */
 };
 
 enum { SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY, SHIM_QUIET, SHIM_EVENTS = SHIM_QUIET + DRBD_SHIM_ROLES };
@@ -135,7 +148,7 @@ struct shim_device {
 	u32 bio_pages, room_hint;
 	unsigned long *room;		/* pages of the shim's part in use */
 	struct shim_arena *arenas[DRBD_SHIM_ARENAS];
-	struct shim_backing *backing[DRBD_SHIM_ROLES];
+	struct shim_backing backing[DRBD_SHIM_ROLES];
 	unsigned long policy;		/* DRBD_SHIM_READ_BYPASS */
 	unsigned long policy_closing;	/* bit 0: POLICY_CLOSED is owed */
 	atomic_t bypassing;		/* reads on their way below, and looks at the policy */
@@ -179,7 +192,6 @@ static inline bool shim_slot_written(const struct shim_slot *slot)
 }
 
 void shim_admit(struct work_struct *work);
-void shim_bios_retell(struct shim_device *dev);
 void shim_bios_fail(struct shim_device *dev);
 static inline void shim_wait_copying(struct shim_device *dev)
 {
@@ -200,19 +212,7 @@ void shim_submit_bio(struct bio *bio);
 int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
 
 /* backing.c */
-struct shim_backing {
-	struct shim_device *dev;
-	u32 role;
-	struct block_device *bdev;
-	void *handle;
-	struct kobject *holder_dir;	/* of bdev, where our link is; NULL: no link */
-	struct workqueue_struct *wq;
-	struct work_struct work;
-	struct list_head queue;		/* of struct lower, device.lock */
-	u32 flying, late, late_generation;	/* device.lock */
-	bool direct;			/* the doorbell may send to it */
-};
-
+struct shim_backing *shim_claimed(struct shim_device *dev, u32 role);
 SHIM_CALL(shim_backing_claim);
 SHIM_CALL(shim_backing_info);
 SHIM_CALL(shim_backing_release);
@@ -236,7 +236,7 @@ SHIM_CALL(shim_multicast);
 /* request.c */
 struct shim_request {
 	struct list_head node;		/* in order of arrival */
-	enum { SHIM_WAITING, SHIM_HANDED, SHIM_CLOSING } state;	/* CLOSING: `answer` goes when the engine is gone */
+	enum { SHIM_HANDED, SHIM_WAITING, SHIM_CLOSING } state;	/* CLOSING: `answer` goes when the engine is gone */
 	struct sk_buff *answer;
 	struct shim_event gone;
 	struct net *net;

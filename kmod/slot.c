@@ -88,7 +88,6 @@ static struct shim_slot *admit_one(struct shim_device *dev)
 	if (pages && !room_take(dev, slot, pages))
 		return NULL;
 	slot->bio = bio_list_pop(&dev->waiting);
-	slot->seq++;
 	slot->room_pages = pages;
 	slot->start = bio_start_io_acct(bio);
 	list_move_tail(&slot->node, &dev->busy);
@@ -147,14 +146,26 @@ int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 	return 0;
 }
 
-/* Tells a new engine of everything that is not ended, in order of arrival. device.lock */
-void shim_bios_retell(struct shim_device *dev)
+/* Tells a new engine of everything that is not ended, in order of arrival. */
+SHIM_CALL(shim_device_start)
 {
+	const struct drbd_shim_device_id *arg = data;
 	struct shim_slot *slot;
 
-	list_for_each_entry(slot, &dev->busy, node)
-		if (slot->bio)
-			tell(dev, slot);
+	if (arg->reserved || dev->adopted != shim_channel.generation)
+		return -EINVAL;
+	if (dev->started)
+		return -EBUSY;
+	scoped_guard(spinlock_irq, &dev->lock) {
+		dev->generation = shim_channel.generation;
+		dev->started = true;
+		shim_openers_retell(dev);
+		list_for_each_entry(slot, &dev->busy, node)
+			if (slot->bio)
+				tell(dev, slot);
+	}
+	shim_admit(&dev->admit);
+	return 0;
 }
 
 /* Ends all bios with EIO. The device must not be started. */
