@@ -88,18 +88,6 @@ static void lower_end(struct bio *bio)
 	shim_emit(&l->ev, l->generation, &e);
 }
 
-static blk_opf_t lower_opf(const struct lower *l)
-{
-	u16 f = l->op.flags;
-
-	if (l->op.op == DRBD_SHIM_FLUSH)
-		return REQ_OP_WRITE | REQ_PREFLUSH;
-	return (l->op.op == DRBD_SHIM_READ ? REQ_OP_READ : REQ_OP_WRITE) |
-		(f & DRBD_SHIM_PREFLUSH ? REQ_PREFLUSH : 0) | (f & DRBD_SHIM_FUA ? REQ_FUA : 0) |
-		(f & DRBD_SHIM_SYNC ? REQ_SYNC : 0) | (f & DRBD_SHIM_META ? REQ_META | REQ_PRIO : 0) |
-		(f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0) | (l->direct ? REQ_NOWAIT | REQ_IDLE : 0);
-}
-
 /* Discard and zeroes: the block layer makes the bios, ours waits for them. */
 static void send_range(struct lower *l)
 {
@@ -125,8 +113,13 @@ static void lower_send(struct lower *l)
 {
 	u32 left = l->arena ? l->op.bytes : 0, len;
 	u64 at = l->op.offset;
+	u16 f = l->op.op == DRBD_SHIM_FLUSH ? DRBD_SHIM_PREFLUSH : l->op.flags;
 
-	bio_reset(&l->bio, l->b->bdev, lower_opf(l));
+	bio_reset(&l->bio, l->b->bdev, (l->op.op == DRBD_SHIM_READ ? REQ_OP_READ : REQ_OP_WRITE) |
+		  (f & DRBD_SHIM_PREFLUSH ? REQ_PREFLUSH : 0) | (f & DRBD_SHIM_FUA ? REQ_FUA : 0) |
+		  (f & DRBD_SHIM_SYNC ? REQ_SYNC : 0) |
+		  (f & DRBD_SHIM_META ? REQ_META | REQ_PRIO : 0) | (f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0) |
+		  (l->direct ? REQ_NOWAIT | REQ_IDLE : 0));
 	l->bio.bi_iter.bi_sector = l->op.sector;
 	l->bio.bi_end_io = lower_end;
 	l->dropped = l->generation != READ_ONCE(shim_channel.generation);

@@ -155,19 +155,6 @@ static int dump_done(struct netlink_callback *cb)
 	return 0;
 }
 
-/* An empty answer is not a dump: the first fill, made here, would race with the client's reading of the end. */
-static int send_done(struct shim_request *req)
-{
-	struct sk_buff *skb = nlmsg_new(sizeof(int), GFP_KERNEL);
-	struct nlmsghdr *nlh;
-
-	if (!skb)
-		return -ENOMEM;
-	nlh = nlmsg_put(skb, req->r.port, req->r.seq, NLMSG_DONE, sizeof(int), NLM_F_MULTI);
-	*(int *)nlmsg_data(nlh) = 0;
-	return genlmsg_unicast(req->net, skb, req->r.port);
-}
-
 /* *a is NULL afterwards if the kernel has it. */
 static int start_dump(struct shim_request *req, struct answer **a)
 {
@@ -195,7 +182,7 @@ SHIM_CALL(shim_dump_answer)
 	struct answer *a;
 	int rc;
 
-	if (arg->flags || arg->bytes > DRBD_SHIM_MAX_DUMP)
+	if (arg->flags || !arg->bytes || arg->bytes > DRBD_SHIM_MAX_DUMP)
 		return -EINVAL;
 	a = kvzalloc(struct_size(a, data, arg->bytes), GFP_KERNEL);
 	if (!a)
@@ -211,7 +198,7 @@ SHIM_CALL(shim_dump_answer)
 		}
 	}
 	if (!rc) {
-		rc = arg->bytes ? start_dump(req, &a) : send_done(req);
+		rc = start_dump(req, &a);
 		request_free(&req->gone);
 	}
 	kvfree(a);

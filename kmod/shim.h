@@ -50,7 +50,7 @@ extern uint shim_engine_wait, shim_open_wait, shim_close_wait, shim_io_wait;
 extern struct workqueue_struct *shim_wq;	/* slow work that needs no order */
 extern u64 shim_instance;
 
-/* ring.c */
+/* channel.c */
 struct shim_event {
 	struct list_head node;			/* in channel.pending while the ring is full */
 	struct drbd_shim_event e;
@@ -79,9 +79,8 @@ void shim_emit(struct shim_event *ev, u32 generation, const struct drbd_shim_eve
 #define shim_tell(ev, generation, ...) shim_emit(ev, generation, &(const struct drbd_shim_event) { __VA_ARGS__ })
 void shim_event_cancel(struct shim_event *ev);
 void shim_channel_set(struct drbd_shim_rings *rings, u32 generation);
-__poll_t shim_channel_poll(struct file *file, poll_table *wait);
 void shim_channel_requests(void);
-int shim_doorbell(void);
+extern struct miscdevice shim_control;
 
 /* arena.c */
 struct shim_arena {
@@ -145,7 +144,7 @@ struct shim_device {
 	struct bio_list waiting;	/* not yet in a slot */
 	u32 n_copying;
 	struct work_struct admit;
-	u32 bio_pages, room_hint;
+	u32 bio_pages;
 	unsigned long *room;		/* pages of the shim's part in use */
 	struct shim_arena *arenas[DRBD_SHIM_ARENAS];
 	struct shim_backing backing[DRBD_SHIM_ROLES];
@@ -180,10 +179,7 @@ void shim_openers_retell(struct shim_device *dev);
 int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op);
 int shim_drained(struct shim_device *dev);
 
-/* Mark in bi_opf of a bio that failed when it bypassed the engine. */
-#define SHIM_BYPASS_FAILED REQ_DRV
-
-/* slot.c */
+/* bio.c */
 bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot);
 /* A write with data: they are in its room. */
 static inline bool shim_slot_written(const struct shim_slot *slot)
@@ -199,8 +195,9 @@ static inline void shim_wait_copying(struct shim_device *dev)
 }
 
 int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op);
+int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
+void shim_submit_bio(struct bio *bio);
 
-/* bio.c */
 struct shim_bypass {
 	struct shim_device *dev;
 	struct bio *orig;
@@ -208,8 +205,6 @@ struct shim_bypass {
 	struct bio clone;		/* last: its vectors follow */
 };
 extern struct bio_set shim_bypass_set;
-void shim_submit_bio(struct bio *bio);
-int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
 
 /* backing.c */
 struct shim_backing *shim_claimed(struct shim_device *dev, u32 role);
@@ -264,7 +259,5 @@ int shim_engine_release(struct inode *inode, struct file *file);
 void shim_engine_exit(void);
 SHIM_CALL(shim_transport);
 
-/* control.c */
-extern struct miscdevice shim_control;
 
 #endif

@@ -27,7 +27,7 @@
 /* misc device, mode 0600. open(2): EPERM without CAP_SYS_ADMIN in the initial user namespace, EBUSY while it is open. */
 #define DRBD_SHIM_PATH		"/dev/drbd-control"
 /* Raised when an old engine could not work any more; everything else is a feature bit. */
-#define DRBD_SHIM_ABI		1
+#define DRBD_SHIM_ABI		2
 
 /* ---- limits ------------------------------------------------------------------------------------------------ */
 
@@ -288,7 +288,7 @@ struct drbd_shim_request {
 };
 DRBD_SHIM_SIZE(drbd_shim_request, 40);
 
-#define DRBD_SHIM_REQ_DUMP	(1u << 0)	/* answered by DUMP, or by REPLY for an error */
+#define DRBD_SHIM_REQ_DUMP	(1u << 0)	/* answered by DUMP, or by REPLY: an error, NLMSG_DONE */
 #define DRBD_SHIM_REQ_CAPABLE	(1u << 1)	/* the sender has CAP_SYS_ADMIN; always set for do requests */
 #define DRBD_SHIM_REQ_ACK	(1u << 2)	/* NLM_F_ACK: add an NLMSG_ERROR 0 after the reply, as the core would */
 
@@ -340,7 +340,8 @@ DRBD_SHIM_SIZE(drbd_shim_reply, 24);
 
 /*
  * The whole answer of a dump: messages one after another, each padded to 4 and at most DRBD_SHIM_MAX_DUMP_MESSAGE long,
- * without NLMSG_DONE, which the kernel adds; one message goes into one datagram. flags must be 0. bytes may be 0.
+ * without NLMSG_DONE, which the kernel adds; one message goes into one datagram. flags must be 0. bytes must not be 0: the
+ * kernel would say the end while its dump still counts as running; an empty answer is a REPLY with NLMSG_DONE.
  * Ends the request. Errors as REPLY; EBUSY: the sender has another dump running (the request ends).
  */
 /* struct drbd_shim_reply as well */

@@ -2,7 +2,7 @@
 // kmod/uapi/drbd_shim.h in numbers: structures with the offsets of their fields, ioctls, ring entries.
 
 export const shimPath = '/dev/drbd-control';
-export const shimAbi = 1;
+export const shimAbi = 2;
 
 /** Places in the mapped rings, in bytes; entries are 64 bytes. */
 export const Ring = {
