@@ -39,7 +39,6 @@ static void backing_free(struct shim_backing *b)
 	b->bdev = NULL;
 }
 
-/* NULL: not claimed */
 struct shim_backing *shim_claimed(struct shim_device *dev, u32 role)
 {
 	return role < DRBD_SHIM_ROLES && dev->backing[role].bdev ? &dev->backing[role] : NULL;

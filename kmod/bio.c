@@ -204,8 +204,8 @@ static void bypass_put(struct shim_device *dev)
 static void bypass_end(struct bio *clone)
 {
 	struct shim_bypass *b = container_of(clone, struct shim_bypass, clone);
-	struct shim_device *dev = b->dev;
 	struct bio *orig = b->orig;
+	struct shim_device *dev = orig->bi_bdev->bd_disk->private_data;
 
 	bio_end_io_acct(orig, b->start);
 	if (!clone->bi_status || orig->bi_opf & REQ_RAHEAD) {
@@ -240,7 +240,6 @@ static bool bypass(struct shim_device *dev, struct bio *bio)
 	}
 	clone = bio_alloc_clone(dev->backing[DRBD_SHIM_DATA].bdev, bio, GFP_NOIO, &shim_bypass_set);
 	b = container_of(clone, struct shim_bypass, clone);
-	b->dev = dev;
 	b->orig = bio;
 	b->start = bio_start_io_acct(bio);
 	clone->bi_end_io = bypass_end;

@@ -165,13 +165,12 @@ static SHIM_CALL(hello)
 		return -EALREADY;
 	if (arg->abi != DRBD_SHIM_ABI)
 		return -EPROTO;
-	if (arg->owner)
+	if (arg->owner || arg->reserved)
 		return -EINVAL;
 	arg->features &= DRBD_SHIM_F_STATE_ARENA | DRBD_SHIM_F_TRANSPORT;
 	arg->instance = shim_instance;
 	arg->generation = chan.generation;
 	arg->flags = shim_pinned ? DRBD_SHIM_HELLO_PINNED : 0;
-	arg->devices = shim_devices;
 	arg->family = shim_family.id;
 	WRITE_ONCE(chan.greeted, true);
 	return 0;

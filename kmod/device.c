@@ -4,7 +4,6 @@
 
 DEFINE_XARRAY_ALLOC(shim_device_table);
 #define devices shim_device_table
-u32 shim_devices;
 
 static void device_free(struct shim_device *dev)
 {
@@ -117,7 +116,6 @@ SHIM_CALL(shim_device_create)
 		device_free(dev);
 		return rc;
 	}
-	shim_devices++;
 	arg->device = dev->id;
 	return 0;
 }
@@ -177,7 +175,6 @@ SHIM_CALL(shim_device_destroy)
 	if (dev->backing[DRBD_SHIM_DATA].bdev || dev->backing[DRBD_SHIM_META_DISK].bdev)
 		return -EBUSY;
 	xa_erase(&devices, dev->id);
-	shim_devices--;
 	__module_get(THIS_MODULE);	/* until free_disk, which files that are open delay */
 	scoped_guard(spinlock_irq, &dev->lock) {
 		dev->dead = true;

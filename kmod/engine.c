@@ -32,12 +32,12 @@ static DECLARE_WORK(close_work, answer_at_close);
 
 bool shim_engine_answers_dumps(void)
 {
-	return (READ_ONCE(here) && !READ_ONCE(shim_leaving)) || READ_ONCE(shim_pinned) || READ_ONCE(shim_devices);
+	return (READ_ONCE(here) && !READ_ONCE(shim_leaving)) || READ_ONCE(shim_pinned) || shim_any_device();
 }
 
 static bool wanted(void)
 {
-	return READ_ONCE(shim_requests) || shim_pinned || shim_devices;
+	return READ_ONCE(shim_requests) || shim_pinned || shim_any_device();
 }
 
 /* Runs in the new process before exec: what a process in the write-back path needs, inherited by all its threads. */
@@ -83,7 +83,7 @@ static void watch(struct work_struct *work)
 		if (here)
 			break;
 		start = wanted() && strcmp(path, "none") && time_after_eq(jiffies, next_start);
-		lost = shim_devices && shim_io_wait && !shim_io_lost && time_after(jiffies, changed + shim_io_wait * HZ);
+		lost = shim_any_device() && shim_io_wait && !shim_io_lost && time_after(jiffies, changed + shim_io_wait * HZ);
 		if (start)
 			next_start = jiffies + shim_engine_wait * HZ;
 		shim_requests_end(SHIM_WAITING, "no engine came within the time allowed", shim_engine_wait * HZ);
@@ -146,7 +146,7 @@ int shim_engine_release(struct inode *inode, struct file *file)
 	shim_requests_orphan();
 	guard(mutex)(&lock);
 	here = false;
-	holding = shim_pinned || shim_devices;
+	holding = shim_pinned || shim_any_device();
 	if (holding)
 		__module_get(THIS_MODULE);
 	deaths = shim_leaving || time_after(jiffies, changed + STEADY) ? 0 : deaths + 1;

@@ -17,12 +17,10 @@ struct drbd_genlmsghdr {
 
 static int relay_do(struct sk_buff *skb, struct genl_info *info)
 {
-	u32 flags = DRBD_SHIM_REQ_CAPABLE | (info->nlhdr->nlmsg_flags & NLM_F_ACK ? DRBD_SHIM_REQ_ACK : 0);
-
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	/* -EINTR: the core sends nothing, the answer comes later */
-	return shim_request_queue(genl_info_net(info), info->snd_portid, info->nlhdr, flags) ? : -EINTR;
+	return shim_request_queue(genl_info_net(info), info->snd_portid, info->nlhdr, DRBD_SHIM_REQ_CAPABLE) ? : -EINTR;
 }
 
 static int relay_dump(struct netlink_callback *cb)

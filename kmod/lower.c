@@ -154,8 +154,7 @@ static int lower_check(struct shim_device *dev, const struct shim_backing *b, co
 	u64 size = bdev_nr_sectors(b->bdev);
 
 	if (op->op > DRBD_SHIM_WRITE_ZEROES || (op->tag != -1 && !slot) ||
-	    op->flags & ~(DRBD_SHIM_PREFLUSH | DRBD_SHIM_FUA | DRBD_SHIM_SYNC | DRBD_SHIM_META | DRBD_SHIM_UNMAP |
-			  DRBD_SHIM_RAHEAD))
+	    op->flags >= DRBD_SHIM_BYPASS_FAILED)	/* this one, and higher ones, only events have */
 		return -EINVAL;
 	if (b->flying >= DRBD_SHIM_MAX_LOWER || (b->late && op->op != DRBD_SHIM_READ))
 		return -EBUSY;

@@ -122,7 +122,7 @@ struct answer {
 	char data[];
 };
 
-/* The kernel takes the answer, and gives it to dump_done(), maybe at once. */
+/* The kernel takes the answer, so that start_dump() leaves NULL, and gives it to dump_done(), maybe at once. */
 static int dump_start(struct netlink_callback *cb)
 {
 	struct answer **a = cb->data;
@@ -155,7 +155,6 @@ static int dump_done(struct netlink_callback *cb)
 	return 0;
 }
 
-/* *a is NULL afterwards if the kernel has it. */
 static int start_dump(struct shim_request *req, struct answer **a)
 {
 	struct netlink_dump_control control = {

@@ -159,9 +159,9 @@ struct shim_device {
 	struct shim_event events[SHIM_EVENTS];
 };
 
-extern u32 shim_devices;		/* that exist */
 extern struct xarray shim_device_table;
 static inline struct shim_device *shim_device(u32 id) { return xa_load(&shim_device_table, id); }
+static inline bool shim_any_device(void) { return !xa_empty(&shim_device_table); }
 void shim_devices_orphan(u32 generation);
 SHIM_CALL(shim_device_create);
 SHIM_CALL(shim_device_adopt);
@@ -199,7 +199,6 @@ int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
 void shim_submit_bio(struct bio *bio);
 
 struct shim_bypass {
-	struct shim_device *dev;
 	struct bio *orig;
 	unsigned long start;
 	struct bio clone;		/* last: its vectors follow */

@@ -274,6 +274,7 @@ DRBD_SHIM_AT(drbd_shim_op, role, 40);
  * its length is nlmsg_len). EAGAIN when there is none (it never waits), EINVAL when the buffer is too small (nothing is
  * lost; header + DRBD_SHIM_MAX_MESSAGE always suffices). The request then is the engine's until REPLY (without MORE),
  * DUMP or event REQUEST_GONE. If the engine dies it is queued again for the next one, before newer ones.
+ * With NLM_F_ACK in the message the reply ends with an NLMSG_ERROR 0, as the core would add it.
  */
 struct drbd_shim_request {
 	__u64 id;		/* never used twice during one load of the module */
@@ -290,7 +291,6 @@ DRBD_SHIM_SIZE(drbd_shim_request, 40);
 
 #define DRBD_SHIM_REQ_DUMP	(1u << 0)	/* answered by DUMP, or by REPLY: an error, NLMSG_DONE */
 #define DRBD_SHIM_REQ_CAPABLE	(1u << 1)	/* the sender has CAP_SYS_ADMIN; always set for do requests */
-#define DRBD_SHIM_REQ_ACK	(1u << 2)	/* NLM_F_ACK: add an NLMSG_ERROR 0 after the reply, as the core would */
 
 /* ---- ioctls ------------------------------------------------------------------------------------------------- */
 
@@ -313,7 +313,7 @@ struct drbd_shim_hello {
 	__u64 instance;		/* out: random number of this load of the module; the journal is bound to it */
 	__u32 generation;	/* out: counts engines, from 1 */
 	__u32 flags;		/* out: DRBD_SHIM_HELLO_* */
-	__u32 devices;		/* out: devices that exist: DEVICE_INFO and ADOPT them */
+	__u32 reserved;
 	__u32 family;		/* out: nlmsg_type of the family, for multicasts */
 };
 DRBD_SHIM_SIZE(drbd_shim_hello, 40);

@@ -488,8 +488,8 @@ int main(void)
 	call(DRBD_SHIM_HELLO, &hello, "hello");
 	family = hello.family;
 	pinned = hello.flags & DRBD_SHIM_HELLO_PINNED;
-	say("engine %d: generation %u, features %llx, instance %llx, devices %u, pinned %d", getpid(), hello.generation,
-	    hello.features, hello.instance, hello.devices, pinned);
+	say("engine %d: generation %u, features %llx, instance %llx, pinned %d", getpid(), hello.generation,
+	    hello.features, hello.instance, pinned);
 	rings = mmap(NULL, DRBD_SHIM_RINGS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, control, 0);
 	need(rings != MAP_FAILED, "mmap of the rings");
 	events = (void *)rings + DRBD_SHIM_EVENTS_AT;
