@@ -43,6 +43,7 @@ static void lower_told(struct shim_event *ev)
 	bio_put(&container_of(ev, struct lower, ev)->bio);
 }
 
+/* device.lock, without which the LOWER could end before the worker is queued, and the claim with it. */
 static void lower_queue(struct lower *l)
 {
 	l->direct = false;
@@ -61,12 +62,11 @@ static void lower_end(struct bio *bio)
 		.error = -blk_status_to_errno(bio->bi_status), .flags = bdev_write_cache(b->bdev) ? 0 : DRBD_SHIM_STABLE,
 	};
 
-	if (l->direct && bio->bi_status) {
-		if (bio->bi_status != BLK_STS_AGAIN)
-			WRITE_ONCE(b->direct, false);
-		return lower_queue(l);
-	}
 	scoped_guard(spinlock_irqsave, &dev->lock) {
+		if (l->direct && bio->bi_status) {
+			b->direct &= bio->bi_status == BLK_STS_AGAIN;
+			return lower_queue(l);
+		}
 		if (l->slot) {
 			l->slot->flying--;
 			if (bio->bi_status)
@@ -194,6 +194,7 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	struct shim_slot *slot = NULL;
 	struct lower *l;
 	struct bio *bio;
+	bool direct;
 	int rc;
 
 	if (!b)
@@ -221,7 +222,7 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	l->op = *op;
 	l->generation = shim_channel.generation;
 	l->slot = slot;
-	l->direct = b->direct && (op->op == DRBD_SHIM_READ || (op->op == DRBD_SHIM_WRITE && op->flags & DRBD_SHIM_SYNC));
+	l->direct = direct = b->direct && (op->op == DRBD_SHIM_READ || (op->op == DRBD_SHIM_WRITE && op->flags & DRBD_SHIM_SYNC));
 	l->arena = pages ? dev->arenas[op->arena] : NULL;
 	if (l->arena)
 		refcount_inc(&l->arena->ref);
@@ -229,13 +230,12 @@ int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 	if (slot && !slot->flying++)
 		slot->local = DRBD_SHIM_LOCAL_DONE;	/* until one ends otherwise */
 	b->flying++;
-	spin_unlock_irq(&dev->lock);
-	if (!l->direct) {
+	if (!direct)
 		lower_queue(l);
-		return 0;
-	}
-	lower_send(l);
-	if (current->nvcsw != slept)	/* it slept all the same: not tried again */
+	spin_unlock_irq(&dev->lock);
+	if (direct)
+		lower_send(l);
+	if (direct && current->nvcsw != slept)	/* it slept all the same: not tried again */
 		WRITE_ONCE(b->direct, false);
 	return 0;
 }
