@@ -5,7 +5,7 @@
  */
 #include "shim.h"
 
-static DEFINE_XARRAY_ALLOC1(offered);
+static DEFINE_XARRAY_ALLOC(offered);	/* for mmap, by key */
 static atomic_long_t all_pages;
 
 static void arena_free(struct work_struct *work)
@@ -17,7 +17,7 @@ static void arena_free(struct work_struct *work)
 	for (i = 0; arena->pages && i < n && arena->pages[i]; i++)
 		put_page(arena->pages[i]);
 	kvfree(arena->pages);
-	if (arena->file)
+	if (!IS_ERR_OR_NULL(arena->file))
 		fput(arena->file);
 	atomic_long_sub(n, &all_pages);
 	kfree(arena);
@@ -25,7 +25,6 @@ static void arena_free(struct work_struct *work)
 
 static int arena_fill(struct shim_arena *arena, u32 n)
 {
-	struct file *file;
 	struct page *page;
 	u32 i;
 
@@ -33,14 +32,13 @@ static int arena_fill(struct shim_arena *arena, u32 n)
 		arena->pages = kvcalloc(n, sizeof(*arena->pages), GFP_KERNEL);
 	if (!arena->pages)
 		return -ENOMEM;
-	file = shmem_file_setup("drbd", arena->bytes, VM_NORESERVE);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	arena->file = file;
-	mapping_set_gfp_mask(file->f_mapping, GFP_KERNEL);
-	mapping_set_unevictable(file->f_mapping);
+	arena->file = shmem_file_setup("drbd", arena->bytes, VM_NORESERVE);
+	if (IS_ERR(arena->file))
+		return PTR_ERR(arena->file);
+	mapping_set_gfp_mask(arena->file->f_mapping, GFP_KERNEL);
+	mapping_set_unevictable(arena->file->f_mapping);
 	for (i = 0; i < n; i++) {
-		page = shmem_read_mapping_page_gfp(file->f_mapping, i, GFP_KERNEL);
+		page = shmem_read_mapping_page_gfp(arena->file->f_mapping, i, GFP_KERNEL);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 		set_page_dirty(page);
@@ -51,8 +49,8 @@ static int arena_fill(struct shim_arena *arena, u32 n)
 	return arena->addr ? 0 : -ENOMEM;
 }
 
-/* Known under *mmap_offset until shim_arena_drop(); without mmap_offset it isn't. */
-struct shim_arena *shim_arena_make(u64 bytes, u64 *mmap_offset)
+/* Known to mmap under a free key, until shim_arena_drop(). */
+struct shim_arena *shim_arena_make(u64 bytes, struct xa_limit keys)
 {
 	struct shim_arena *arena;
 	int rc;
@@ -62,58 +60,55 @@ struct shim_arena *shim_arena_make(u64 bytes, u64 *mmap_offset)
 	arena = kzalloc(sizeof(*arena), GFP_KERNEL);
 	if (!arena)
 		return ERR_PTR(-ENOMEM);
-	kref_init(&arena->ref);
+	refcount_set(&arena->ref, 1);
 	INIT_WORK(&arena->free_work, arena_free);
 	arena->bytes = bytes;
 	rc = arena_fill(arena, bytes >> PAGE_SHIFT);
-	if (!rc && mmap_offset) {
-		rc = xa_alloc(&offered, &arena->key, arena, XA_LIMIT(1, INT_MAX / 2), GFP_KERNEL);
-		*mmap_offset = shim_arena_offset(arena);
-	}
+	rc = rc ? : xa_alloc(&offered, &arena->key, arena, keys, GFP_KERNEL);
 	if (!rc)
 		return arena;
 	shim_arena_put(arena);
 	return ERR_PTR(rc);
 }
 
-static void arena_release(struct kref *ref)
-{
-	queue_work(shim_wq, &container_of(ref, struct shim_arena, ref)->free_work);
-}
-
 /* Any context: LOWERs in flight hold references. */
 void shim_arena_put(struct shim_arena *arena)
 {
-	kref_put(&arena->ref, arena_release);
+	if (refcount_dec_and_test(&arena->ref))
+		queue_work(shim_wq, &arena->free_work);
 }
 
 /* Gives up the owner's reference and the mmap offset. */
 void shim_arena_drop(struct shim_arena *arena)
 {
-	if (arena->key)
-		xa_erase(&offered, arena->key);
+	if (!arena)
+		return;
+	xa_erase(&offered, arena->key);
 	shim_arena_put(arena);
 }
 
-/* With a reference, or NULL. Not under channel.calls: mmap holds the lock that user copies take inside of it. */
-struct shim_arena *shim_arena_find(u64 mmap_offset)
+/*
+ * mmap(2) of the control file. Not under channel.calls: it holds the lock that user copies take inside of that one.
+ * The mapping becomes one of the shmem file: it does not keep the control file, and so the module, in use.
+ */
+int shim_arena_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	struct shim_arena *arena;
+	int rc = -EINVAL;
 
 	xa_lock(&offered);
-	arena = lower_32_bits(mmap_offset) ? NULL : xa_load(&offered, upper_32_bits(mmap_offset));
+	arena = lower_32_bits(offset) ? NULL : xa_load(&offered, upper_32_bits(offset));
 	if (arena)
-		kref_get(&arena->ref);
+		refcount_inc(&arena->ref);
 	xa_unlock(&offered);
-	return arena;
-}
-
-/* The mapping becomes one of the shmem file: it does not keep the control file, and so the module, in use. */
-int shim_arena_mmap(struct shim_arena *arena, struct vm_area_struct *vma)
-{
-	if (!(vma->vm_flags & VM_SHARED) || vma->vm_end - vma->vm_start > arena->bytes)
-		return -EINVAL;
-	vma_set_file(vma, arena->file);
-	vma->vm_pgoff = 0;
-	return call_mmap(arena->file, vma);
+	if (!arena)
+		return -ENXIO;
+	if (vma->vm_flags & VM_SHARED && vma->vm_end - vma->vm_start <= arena->bytes) {
+		vma_set_file(vma, arena->file);
+		vma->vm_pgoff = 0;
+		rc = call_mmap(arena->file, vma);
+	}
+	shim_arena_put(arena);
+	return rc;
 }

@@ -16,27 +16,38 @@ static void link_holder(struct shim_backing *b)
 		dir = kobject_get(b->bdev->bd_holder_dir);
 	mutex_unlock(&lower->open_mutex);
 	if (dir && !sysfs_create_link_nowarn(dir, &disk_to_dev(disk)->kobj, disk->disk_name)) {
+		b->holder_dir = dir;
 		if (sysfs_create_link_nowarn(disk->slave_dir, bdev, kobject_name(bdev)))
 			pr_warn("drbd%u: no link to its backing device in sysfs\n", b->dev->minor);
-		b->holder_dir = dir;
 	} else {
 		kobject_put(dir);
 	}
 }
 
-static void unlink_holder(struct shim_backing *b)
+/* Also after a claim that failed on its way. */
+static void backing_free(struct shim_backing *b)
 {
-	if (!b->holder_dir)
-		return;
-	sysfs_remove_link(b->dev->disk->slave_dir, kobject_name(bdev_kobj(b->bdev)));
-	sysfs_remove_link(b->holder_dir, b->dev->disk->disk_name);
-	kobject_put(b->holder_dir);
+	if (b->holder_dir) {
+		sysfs_remove_link(b->dev->disk->slave_dir, kobject_name(bdev_kobj(b->bdev)));
+		sysfs_remove_link(b->holder_dir, b->dev->disk->disk_name);
+		kobject_put(b->holder_dir);
+	}
+	if (b->wq)
+		destroy_workqueue(b->wq);
+	if (!IS_ERR_OR_NULL(b->bdev))
+		shim_bdev_close(b->handle);
+	b->bdev = NULL;
 }
 
-SHIM_DEVICE_CALL(shim_backing_info)
+struct shim_backing *shim_claimed(struct shim_device *dev, u32 role)
+{
+	return role < DRBD_SHIM_ROLES && dev->backing[role].bdev ? &dev->backing[role] : NULL;
+}
+
+SHIM_CALL(shim_backing_info)
 {
 	struct drbd_shim_backing *arg = data;
-	struct shim_backing *b = arg->role < DRBD_SHIM_ROLES ? dev->backing[arg->role] : NULL;
+	struct shim_backing *b = shim_claimed(dev, arg->role);
 
 	if (!b)
 		return -ENODEV;
@@ -44,70 +55,51 @@ SHIM_DEVICE_CALL(shim_backing_info)
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_backing_claim)
+SHIM_CALL(shim_backing_claim)
 {
 	struct drbd_shim_backing *arg = data;
 	struct file *file __free(fput) = fget(arg->fd);
 	struct shim_backing *b;
-	int rc = -ENOMEM;
+	int rc;
 
 	if (arg->role >= DRBD_SHIM_ROLES)
 		return -EINVAL;
-	if (dev->backing[arg->role])
+	b = &dev->backing[arg->role];
+	if (b->bdev)
 		return -EBUSY;
 	if (!file || !S_ISBLK(file_inode(file)->i_mode))
 		return file ? -ENOTBLK : -EBADF;
 	/* its open would wait for the engine, which is here */
 	if (imajor(file_inode(file)) == dev->disk->major)
 		return -ELOOP;
-	b = kzalloc(sizeof(*b), GFP_KERNEL);
-	if (!b)
-		return rc;
-	b->dev = dev;
-	b->role = arg->role;
-	INIT_LIST_HEAD(&b->queue);
+	*b = (struct shim_backing) { .dev = dev, .role = arg->role };
 	INIT_WORK(&b->work, shim_lower_work);
-	shim_event_init(&b->quiet, NULL);
 	b->wq = alloc_ordered_workqueue("drbd%u_lower%u", WQ_MEM_RECLAIM | WQ_HIGHPRI, dev->minor, b->role);
-	if (!b->wq)
-		goto free;
-	b->bdev = shim_bdev_open(file_inode(file)->i_rdev, dev, &b->handle);
+	b->bdev = b->wq ? shim_bdev_open(file_inode(file)->i_rdev, dev, &b->handle) : ERR_PTR(-ENOMEM);
 	rc = PTR_ERR_OR_ZERO(b->bdev);
-	if (rc)
-		goto wq;
-	rc = bdev_read_only(b->bdev) ? -EROFS : sync_blockdev(b->bdev);
-	if (rc)
-		goto close;
+	if (!rc)
+		rc = bdev_read_only(b->bdev) ? -EROFS : sync_blockdev(b->bdev);
+	if (rc) {
+		backing_free(b);
+		return rc;
+	}
 	invalidate_bdev(b->bdev);
 	b->direct = shim_lower_direct(b->bdev);
 	link_holder(b);
-	dev->backing[b->role] = b;
 	return shim_backing_info(dev, arg);
-close:
-	shim_bdev_close(b->handle);
-wq:
-	destroy_workqueue(b->wq);
-free:
-	kfree(b);
-	return rc;
 }
 
-SHIM_DEVICE_CALL(shim_backing_release)
+SHIM_CALL(shim_backing_release)
 {
 	const struct drbd_shim_backing *arg = data;
-	struct shim_backing *b = arg->role < DRBD_SHIM_ROLES ? dev->backing[arg->role] : NULL;
+	struct shim_backing *b = shim_claimed(dev, arg->role);
 
 	if (!b)
 		return -ENODEV;
-	scoped_guard(spinlock_irq, &dev->lock) {
+	scoped_guard(spinlock_irq, &dev->lock)
 		if (b->flying || b->late || (!b->role && (dev->policy || atomic_read(&dev->bypassing))))
 			return -EBUSY;
-		dev->backing[b->role] = NULL;
-	}
-	unlink_holder(b);
-	destroy_workqueue(b->wq);
-	shim_event_cancel(&b->quiet);
-	shim_bdev_close(b->handle);
-	kfree(b);
+	shim_event_cancel(&dev->events[SHIM_QUIET + b->role]);
+	backing_free(b);
 	return 0;
 }

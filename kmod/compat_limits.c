@@ -85,7 +85,7 @@ struct gendisk *shim_alloc_disk(void)
 }
 #endif
 
-SHIM_DEVICE_CALL(shim_device_limits)
+SHIM_CALL(shim_device_limits)
 {
 	const struct drbd_shim_limits *l = data;
 	u32 unit = l->logical_bytes - 1, max = UINT_MAX >> SECTOR_SHIFT;

@@ -2,23 +2,15 @@
 /* /dev/drbdN: made, changed and removed on the engine's order. Callers hold channel.calls. */
 #include "shim.h"
 
-#define DRBD_MAJOR 147
-
 DEFINE_XARRAY_ALLOC(shim_device_table);
 #define devices shim_device_table
-u32 shim_devices;
 
-static void drop_arenas(struct shim_device *dev)
+static void device_free(struct shim_device *dev)
 {
 	u32 i;
 
 	for (i = 0; i < DRBD_SHIM_ARENAS; i++)
-		if (dev->arenas[i])
-			shim_arena_drop(dev->arenas[i]);
-}
-
-static void device_free(struct shim_device *dev)
-{
+		shim_arena_drop(dev->arenas[i]);
 	bitmap_free(dev->room);
 	kvfree(dev->slots);
 	kfree(dev);
@@ -35,24 +27,6 @@ static const struct block_device_operations disk_ops = {
 	.free_disk = disk_freed,
 };
 
-void shim_devices_exit(void)
-{
-	bioset_exit(&shim_bypass_set);
-	unregister_blkdev(DRBD_MAJOR, "drbd");
-}
-
-int shim_devices_init(void)
-{
-	int rc = register_blkdev(DRBD_MAJOR, "drbd");
-
-	if (rc)
-		return rc;
-	rc = bioset_init(&shim_bypass_set, BIO_POOL_SIZE, offsetof(struct shim_bypass, clone), 0);
-	if (rc)
-		unregister_blkdev(DRBD_MAJOR, "drbd");
-	return rc;
-}
-
 static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 {
 	struct shim_arena *arena;
@@ -60,21 +34,19 @@ static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 	arg->bio_bytes = (u64)dev->bio_pages << PAGE_SHIFT;
 	if (arg->engine_bytes > DRBD_SHIM_MAX_ARENA)
 		return -EINVAL;
-	arena = shim_arena_make(arg->bio_bytes + arg->engine_bytes, &arg->mmap_offset);
+	arena = shim_arena_make(arg->bio_bytes + arg->engine_bytes, SHIM_ARENA_KEYS);
 	if (IS_ERR(arena))
 		return PTR_ERR(arena);
+	arg->mmap_offset = shim_arena_offset(arena);
 	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
 	dev->adopted = shim_channel.generation;
 	return 0;
 }
 
-static struct shim_device *device_make(const struct drbd_shim_device *arg)
+static int device_init(struct shim_device *dev, const struct drbd_shim_device *arg)
 {
-	struct shim_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	u32 i;
 
-	if (!dev)
-		return NULL;
 	dev->minor = arg->minor;
 	dev->max_tags = arg->max_tags;
 	dev->bio_pages = arg->bio_bytes >> PAGE_SHIFT;
@@ -84,20 +56,18 @@ static struct shim_device *device_make(const struct drbd_shim_device *arg)
 	INIT_LIST_HEAD(&dev->busy);
 	INIT_LIST_HEAD(&dev->openers);
 	init_waitqueue_head(&dev->wait);
-	INIT_WORK(&dev->admit_work, shim_admit_work);
-	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
+	INIT_WORK(&dev->admit, shim_admit);
+	for (i = 0; i < SHIM_EVENTS; i++)
 		shim_event_init(&dev->events[i], NULL);
 	dev->room = bitmap_zalloc(dev->bio_pages, GFP_KERNEL);
 	dev->slots = kvcalloc(dev->max_tags, sizeof(*dev->slots), GFP_KERNEL);
-	if (!dev->room || !dev->slots) {
-		device_free(dev);
-		return NULL;
-	}
+	if (!dev->room || !dev->slots)
+		return -ENOMEM;
 	for (i = 0; i < dev->max_tags; i++) {
 		shim_event_init(&dev->slots[i].ev, NULL);
 		list_add_tail(&dev->slots[i].node, &dev->free);
 	}
-	return dev;
+	return 0;
 }
 
 static int disk_make(struct shim_device *dev)
@@ -125,7 +95,6 @@ static int disk_make(struct shim_device *dev)
 SHIM_CALL(shim_device_create)
 {
 	struct drbd_shim_device *arg = data;
-	struct shim_device *dev;
 	unsigned long id;
 	int rc;
 
@@ -135,30 +104,26 @@ SHIM_CALL(shim_device_create)
 	xa_for_each(&devices, id, dev)
 		if (dev->minor == arg->minor)
 			return -EEXIST;
-	dev = device_make(arg);
-	if (!dev)
-		return -ENOMEM;
-	rc = data_arena(dev, arg);
-	rc = rc ? : xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL);
-	if (rc)
-		goto free;
-	rc = disk_make(dev);
-	if (rc)
-		goto erase;
-	shim_devices++;
+	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	rc = dev ? xa_alloc(&devices, &dev->id, dev, XA_LIMIT(0, DRBD_SHIM_MAX_DEVICES - 1), GFP_KERNEL) : -ENOMEM;
+	if (rc) {
+		kfree(dev);
+		return rc;
+	}
+	rc = device_init(dev, arg) ? : data_arena(dev, arg) ? : disk_make(dev);
+	if (rc) {
+		xa_erase(&devices, dev->id);
+		device_free(dev);
+		return rc;
+	}
 	arg->device = dev->id;
 	return 0;
-erase:
-	xa_erase(&devices, dev->id);
-free:
-	drop_arenas(dev);
-	device_free(dev);
-	return rc;
 }
 
-/* The engine of `generation` is gone. */
+/* The engine of `generation` is gone: what it has in flight is late from now on. */
 void shim_devices_orphan(u32 generation)
 {
+	struct shim_backing *b;
 	struct shim_device *dev;
 	unsigned long id;
 
@@ -166,25 +131,17 @@ void shim_devices_orphan(u32 generation)
 		guard(spinlock_irq)(&dev->lock);
 		dev->started = dev->closing = false;
 		dev->policy = dev->policy_closing = 0;
-		shim_lower_orphan(dev, generation);
+		for (b = dev->backing; b < dev->backing + DRBD_SHIM_ROLES; b++) {
+			b->late += b->flying;
+			b->flying = 0;
+			b->late_generation = generation;
+		}
 		wake_up_all(&dev->wait);
 	}
 }
 
-/* No engine has come for too long: bios fail, until one comes. */
-void shim_devices_fail(bool on)
-{
-	struct shim_device *dev;
-	unsigned long id;
-
-	WRITE_ONCE(shim_io_lost, on);
-	if (on)
-		xa_for_each(&devices, id, dev)
-			shim_bios_fail(dev);
-}
-
 /* Rooms keep their places in the new arena; writes' data move with them. */
-SHIM_DEVICE_CALL(shim_device_adopt)
+SHIM_CALL(shim_device_adopt)
 {
 	struct drbd_shim_device *arg = data;
 	struct shim_arena *old = dev->arenas[DRBD_SHIM_DATA_ARENA];
@@ -200,45 +157,24 @@ SHIM_DEVICE_CALL(shim_device_adopt)
 	if (rc)
 		return rc;
 	/* no lock: while the device isn't started nobody ends a bio or gives it room */
-	for (slot = dev->slots; slot < dev->slots + dev->max_tags; slot++) {
-		u64 at = (u64)slot->room_page << PAGE_SHIFT;
-
-		if (slot->bio && slot->room_pages && op_is_write(bio_op(slot->bio)))
-			memcpy(dev->arenas[DRBD_SHIM_DATA_ARENA]->addr + at, old->addr + at, slot->bio->bi_iter.bi_size);
-	}
+	for (slot = dev->slots; slot < dev->slots + dev->max_tags; slot++)
+		if (slot->bio && shim_slot_written(slot))
+			memcpy(dev->arenas[DRBD_SHIM_DATA_ARENA]->addr + slot->room, old->addr + slot->room,
+			       slot->bio->bi_iter.bi_size);
 	shim_arena_drop(old);
 	arg->minor = dev->minor;
 	arg->max_tags = dev->max_tags;
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_device_start)
-{
-	const struct drbd_shim_device_id *arg = data;
-
-	if (arg->reserved || dev->adopted != shim_channel.generation)
-		return -EINVAL;
-	if (dev->started)
-		return -EBUSY;
-	scoped_guard(spinlock_irq, &dev->lock) {
-		dev->generation = shim_channel.generation;
-		dev->started = true;
-		shim_openers_retell(dev);
-		shim_bios_retell(dev);
-	}
-	shim_admit(dev);
-	return 0;
-}
-
-SHIM_DEVICE_CALL(shim_device_destroy)
+SHIM_CALL(shim_device_destroy)
 {
 	struct gendisk *disk = dev->disk;
 	u32 i;
 
-	if (dev->backing[DRBD_SHIM_DATA] || dev->backing[DRBD_SHIM_META_DISK])
+	if (dev->backing[DRBD_SHIM_DATA].bdev || dev->backing[DRBD_SHIM_META_DISK].bdev)
 		return -EBUSY;
 	xa_erase(&devices, dev->id);
-	shim_devices--;
 	__module_get(THIS_MODULE);	/* until free_disk, which files that are open delay */
 	scoped_guard(spinlock_irq, &dev->lock) {
 		dev->dead = true;
@@ -249,12 +185,11 @@ SHIM_DEVICE_CALL(shim_device_destroy)
 	shim_bios_fail(dev);	/* before: del_gendisk() waits for them */
 	del_gendisk(disk);
 	shim_bios_fail(dev);	/* what came in between */
-	cancel_work_sync(&dev->admit_work);
-	for (i = 0; i < ARRAY_SIZE(dev->events); i++)
+	cancel_work_sync(&dev->admit);
+	for (i = 0; i < SHIM_EVENTS; i++)
 		shim_event_cancel(&dev->events[i]);
 	for (i = 0; i < dev->max_tags; i++)
 		shim_event_cancel(&dev->slots[i].ev);
-	drop_arenas(dev);
 	put_disk(disk);
 	return 0;
 }
@@ -263,9 +198,9 @@ SHIM_CALL(shim_device_info)
 {
 	struct drbd_shim_device_info *arg = data;
 	unsigned long id = arg->device;
-	struct shim_device *dev = xa_find(&devices, &id, DRBD_SHIM_MAX_DEVICES - 1, XA_PRESENT);
 	u32 i;
 
+	dev = xa_find(&devices, &id, DRBD_SHIM_MAX_DEVICES - 1, XA_PRESENT);
 	if (!dev)
 		return -ENOENT;
 	guard(spinlock_irq)(&dev->lock);
@@ -274,22 +209,20 @@ SHIM_CALL(shim_device_info)
 		.policy = dev->policy, .sectors = get_capacity(dev->disk),
 		.bypassed_reads = atomic64_read(&dev->bypassed_reads),
 		.bypassed_sectors = atomic64_read(&dev->bypassed_sectors),
-		.tags_used = dev->n_busy, .waiting = dev->n_waiting,
+		.tags_used = list_count_nodes(&dev->busy), .waiting = bio_list_size(&dev->waiting),
 		.flags = (dev->writers ? DRBD_SHIM_DEV_WRITERS : 0) | (dev->started ? DRBD_SHIM_DEV_STARTED : 0),
 	};
 	for (i = 0; i < DRBD_SHIM_ROLES; i++) {
-		if (!dev->backing[i])
-			continue;
-		arg->flags |= i ? DRBD_SHIM_DEV_META : DRBD_SHIM_DEV_DATA;
-		arg->lowers[i] = dev->backing[i]->flying;
-		arg->late[i] = dev->backing[i]->late;
+		arg->flags |= !dev->backing[i].bdev ? 0 : i ? DRBD_SHIM_DEV_META : DRBD_SHIM_DEV_DATA;
+		arg->lowers[i] = dev->backing[i].flying;
+		arg->late[i] = dev->backing[i].late;
 	}
 	for (i = 1; i < DRBD_SHIM_ARENAS; i++)
 		arg->state_bytes[i] = dev->arenas[i] ? dev->arenas[i]->bytes : 0;
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_device_capacity)
+SHIM_CALL(shim_device_capacity)
 {
 	const struct drbd_shim_capacity *arg = data;
 
@@ -301,25 +234,22 @@ SHIM_DEVICE_CALL(shim_device_capacity)
 	return 0;
 }
 
-SHIM_DEVICE_CALL(shim_device_state_arena)
+SHIM_CALL(shim_device_state_arena)
 {
 	struct drbd_shim_state_arena *arg = data;
-	struct shim_arena *arena = NULL, *old;
+	struct shim_arena *old, *arena;
 
 	if (arg->reserved || !arg->kind || arg->kind >= DRBD_SHIM_ARENAS)
 		return -EINVAL;
-	old = dev->arenas[arg->kind];
+	old = arena = dev->arenas[arg->kind];
 	arg->fresh = !old || old->bytes != arg->bytes;
-	if (!arg->fresh) {
-		arg->mmap_offset = shim_arena_offset(old);
-		return 0;
-	}
-	if (arg->bytes)
-		arena = shim_arena_make(arg->bytes, &arg->mmap_offset);
-	if (IS_ERR(arena))
-		return PTR_ERR(arena);
-	dev->arenas[arg->kind] = arena;
-	if (old)
+	if (arg->fresh) {
+		arena = arg->bytes ? shim_arena_make(arg->bytes, SHIM_ARENA_KEYS) : NULL;
+		if (IS_ERR(arena))
+			return PTR_ERR(arena);
+		dev->arenas[arg->kind] = arena;
 		shim_arena_drop(old);
+	}
+	arg->mmap_offset = arena ? shim_arena_offset(arena) : 0;
 	return 0;
 }

@@ -17,12 +17,10 @@ struct drbd_genlmsghdr {
 
 static int relay_do(struct sk_buff *skb, struct genl_info *info)
 {
-	u32 flags = DRBD_SHIM_REQ_CAPABLE | (info->nlhdr->nlmsg_flags & NLM_F_ACK ? DRBD_SHIM_REQ_ACK : 0);
-
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	/* -EINTR: the core sends nothing, the answer comes later */
-	return shim_request_queue(genl_info_net(info), info->snd_portid, info->nlhdr, flags) ? : -EINTR;
+	return shim_request_queue(genl_info_net(info), info->snd_portid, info->nlhdr, DRBD_SHIM_REQ_CAPABLE) ? : -EINTR;
 }
 
 static int relay_dump(struct netlink_callback *cb)
@@ -44,13 +42,11 @@ static int empty_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	if (request->cmd != CMD_GET_INITIAL_STATE || cb->args[0]++)
 		return 0;
 	header = genlmsg_put(skb, 0, cb->nlh->nlmsg_seq, &shim_family, 0, CMD_INITIAL_STATE_DONE);
-	if (!header)
+	nest = header ? nla_nest_start(skb, NLA_NOTIFICATION_HEADER) : NULL;
+	if (!nest || nla_put_u32(skb, NH_TYPE, NH_EXISTS))
 		return -EMSGSIZE;
 	header->minor = -1;
 	header->ret_code = NO_ERROR;
-	nest = nla_nest_start(skb, NLA_NOTIFICATION_HEADER);
-	if (!nest || nla_put_u32(skb, NH_TYPE, NH_EXISTS))
-		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	genlmsg_end(skb, header);
 	return skb->len;
@@ -78,10 +74,10 @@ struct genl_family shim_family __ro_after_init = {
 	.ops = ops, .n_ops = ARRAY_SIZE(ops), .mcgrps = groups, .n_mcgrps = ARRAY_SIZE(groups), .module = THIS_MODULE,
 };
 
-/* A reply with an error text. Readers of a dump stop at it as well. */
-struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struct nlmsghdr *message, const char *text)
+/* A reply with an error text. Readers of a dump stop at it as well. The request's message follows `r`. */
+struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const char *text)
 {
-	const struct genlmsghdr *request = nlmsg_data(message);
+	const struct genlmsghdr *request = nlmsg_data((void *)(r + 1));
 	const struct drbd_genlmsghdr *from = (void *)(request + 1);
 	struct sk_buff *skb = genlmsg_new(512, GFP_KERNEL);
 	struct drbd_genlmsghdr *header;
@@ -136,8 +132,7 @@ SHIM_CALL(shim_multicast)
 {
 	const struct drbd_shim_multicast *arg = data;
 	static u32 last_seq = 2;	/* genuine's first one has 3; listeners count what they missed by it */
-	struct sk_buff *skb, *copy;
-	struct net *net;
+	struct sk_buff *skb;
 
 	if (arg->reserved)
 		return -EINVAL;
@@ -145,39 +140,21 @@ SHIM_CALL(shim_multicast)
 	if (IS_ERR(skb))
 		return PTR_ERR(skb);
 	nlmsg_hdr(skb)->nlmsg_seq = ++last_seq;
-	rcu_read_lock();
-	for_each_net_rcu(net) {
-		copy = genl_has_listeners(&shim_family, net, 0) ? skb_copy(skb, GFP_ATOMIC) : NULL;
-		if (copy)	/* nobody there any more is no error; who has no room sees ENOBUFS himself */
-			genlmsg_multicast_netns(&shim_family, net, copy, 0, 0, GFP_ATOMIC);
-	}
-	rcu_read_unlock();
-	nlmsg_free(skb);
+	genlmsg_multicast_allns(&shim_family, skb, 0, 0);	/* nobody there is no error */
 	return 0;
 }
 
-static int requester_gone(struct notifier_block *nb, unsigned long event, void *data)
-{
-	struct netlink_notify *n = data;
-
-	if (event == NETLINK_URELEASE && n->protocol == NETLINK_GENERIC)
-		shim_requests_gone(n->net, n->portid);
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block notifier = { .notifier_call = requester_gone };
-
 int shim_genl_init(void)
 {
-	int rc = netlink_register_notifier(&notifier) ? : genl_register_family(&shim_family);
+	int rc = netlink_register_notifier(&shim_requester_notifier) ? : genl_register_family(&shim_family);
 
 	if (rc)
-		netlink_unregister_notifier(&notifier);
+		netlink_unregister_notifier(&shim_requester_notifier);
 	return rc;
 }
 
 void shim_genl_exit(void)
 {
 	genl_unregister_family(&shim_family);
-	netlink_unregister_notifier(&notifier);
+	netlink_unregister_notifier(&shim_requester_notifier);
 }

@@ -11,163 +11,84 @@
 #define RESERVE 256
 
 struct lower {
-	struct list_head node;		/* in backing.queue */
+	struct llist_node node;		/* in backing.queue */
 	struct shim_backing *b;
 	struct shim_arena *arena;	/* NULL: no data */
 	struct drbd_shim_op op;
-	u32 seq;			/* of the slot that op.tag names */
+	struct shim_slot *slot;		/* NULL: of no bio */
 	u32 generation;
-	atomic_t pending;		/* its bios, and one for the sender */
-	blk_status_t status;
 	bool dropped, direct;		/* direct: sent by the doorbell */
 	struct shim_event ev;
+	struct bio bio;			/* last: its vectors follow */
 };
 
-static struct kmem_cache *cache;
-static mempool_t pool;
 static struct bio_set lower_set;
 
-void shim_lower_exit(void)
+int shim_bios_init(void)
+{
+	int rc = bioset_init(&shim_bypass_set, BIO_POOL_SIZE, offsetof(struct shim_bypass, clone), 0);
+
+	return rc ? : bioset_init(&lower_set, RESERVE, offsetof(struct lower, bio), BIOSET_NEED_BVECS);
+}
+
+/* Also after a failure of the other one. */
+void shim_bios_exit(void)
 {
 	bioset_exit(&lower_set);
-	mempool_exit(&pool);
-	kmem_cache_destroy(cache);
+	bioset_exit(&shim_bypass_set);
 }
-
-int shim_lower_init(void)
-{
-	int rc;
-
-	cache = KMEM_CACHE(lower, 0);
-	rc = cache ? mempool_init_slab_pool(&pool, RESERVE, cache) : -ENOMEM;
-	rc = rc ? : bioset_init(&lower_set, RESERVE, 0, BIOSET_NEED_BVECS);
-	if (rc)
-		shim_lower_exit();
-	return rc;
-}
-
-/* ---- the end ---- */
 
 static void lower_told(struct shim_event *ev)
 {
-	mempool_free(container_of(ev, struct lower, ev), &pool);
+	bio_put(&container_of(ev, struct lower, ev)->bio);
 }
 
-/* device.lock; true if bios that wait may go on */
-static bool end_slot(struct shim_device *dev, struct lower *l)
-{
-	struct shim_slot *slot = &dev->slots[l->op.tag];
-
-	if (slot->seq != l->seq)
-		return false;
-	slot->flying--;
-	slot->dropped |= l->dropped;
-	slot->failed |= l->status != BLK_STS_OK;
-	slot->done |= !l->dropped;
-	return shim_slot_put(dev, slot);
-}
-
-/* device.lock */
+/* device.lock, without which the LOWER could end before the worker is queued, and the claim with it. */
 static void lower_queue(struct lower *l)
 {
 	l->direct = false;
-	l->status = BLK_STS_OK;
-	list_add_tail(&l->node, &l->b->queue);
-	queue_work(l->b->wq, &l->b->work);
+	if (llist_add(&l->node, &l->b->queue))
+		queue_work(l->b->wq, &l->b->work);
 }
 
 /* Any context. */
-static void lower_put(struct lower *l)
+static void lower_end(struct bio *bio)
 {
+	struct lower *l = container_of(bio, struct lower, bio);
 	struct shim_backing *b = l->b;
 	struct shim_device *dev = b->dev;
 	struct drbd_shim_event e = {
-		.type = DRBD_SHIM_EV_LOWER_DONE, .op = l->op.role, .device = l->op.device, .tag = l->op.cookie,
-	}, quiet = { .type = DRBD_SHIM_EV_BACKING_QUIET, .op = l->op.role, .device = l->op.device };
+		.type = DRBD_SHIM_EV_LOWER_DONE, .op = b->role, .device = dev->id, .tag = l->op.cookie,
+		.error = -blk_status_to_errno(bio->bi_status), .flags = bdev_write_cache(b->bdev) ? 0 : DRBD_SHIM_STABLE,
+	};
 
-	if (!atomic_dec_and_test(&l->pending))
-		return;
-	if (l->direct && l->status) {
-		guard(spinlock_irqsave)(&dev->lock);
-		b->direct &= l->status == BLK_STS_AGAIN;
-		return lower_queue(l);
-	}
-	e.flags = bdev_write_cache(b->bdev) ? 0 : DRBD_SHIM_STABLE;
-	e.error = -blk_status_to_errno(l->status);
 	scoped_guard(spinlock_irqsave, &dev->lock) {
-		if (l->op.tag >= 0 && end_slot(dev, l))
-			queue_work(shim_wq, &dev->admit_work);
+		if (l->direct && bio->bi_status) {
+			b->direct &= bio->bi_status == BLK_STS_AGAIN;
+			return lower_queue(l);
+		}
+		if (l->slot) {
+			l->slot->flying--;
+			if (bio->bi_status)
+				l->slot->local = DRBD_SHIM_LOCAL_FAILED;
+			else if (l->dropped && l->slot->local == DRBD_SHIM_LOCAL_DONE)
+				l->slot->local = DRBD_SHIM_LOCAL_NONE;
+			if (shim_slot_put(dev, l->slot))
+				queue_work(shim_wq, &dev->admit);
+		}
 		if (l->generation > b->late_generation)
 			b->flying--;
 		else if (!--b->late)
-			shim_emit(&b->quiet, &quiet, 0);
+			shim_tell(&dev->events[SHIM_QUIET + b->role], 0, .type = DRBD_SHIM_EV_BACKING_QUIET,
+				  .op = b->role, .device = dev->id);
 	}
-	/* b and dev may be gone from here on */
+	/* the device may be gone from here on */
 	if (l->arena)
 		shim_arena_put(l->arena);
-	shim_emit(&l->ev, &e, l->generation);
+	shim_emit(&l->ev, l->generation, &e);
 }
 
-static void lower_bio_end(struct bio *bio)
-{
-	struct lower *l = bio->bi_private;
-
-	if (bio->bi_status)
-		WRITE_ONCE(l->status, bio->bi_status);
-	bio_put(bio);
-	lower_put(l);
-}
-
-/* The engine is gone: what it has in flight is late from now on. device.lock */
-void shim_lower_orphan(struct shim_device *dev, u32 generation)
-{
-	struct shim_backing *b;
-	u32 i;
-
-	for (i = 0; i < DRBD_SHIM_ROLES; i++) {
-		b = dev->backing[i];
-		if (!b)
-			continue;
-		b->late += b->flying;
-		b->flying = 0;
-		b->late_generation = generation;
-	}
-}
-
-/* ---- sending: in the backing device's worker, or in the doorbell ---- */
-
-static void send_bio(struct lower *l, struct bio *bio)
-{
-	bio->bi_private = l;
-	bio->bi_end_io = lower_bio_end;
-	atomic_inc(&l->pending);
-	submit_bio_noacct(bio);
-}
-
-static void send_pages(struct lower *l, blk_opf_t opf)
-{
-	u32 left = l->op.bytes, len;
-	u64 at = l->op.offset;
-	sector_t sector = l->op.sector;
-	struct bio *bio;
-
-	while (left) {
-		bio = bio_alloc_bioset(l->b->bdev, bio_max_segs(DIV_ROUND_UP(offset_in_page(at) + left, PAGE_SIZE)),
-				       opf, l->direct ? GFP_NOWAIT | __GFP_NOWARN : GFP_NOIO, &lower_set);
-		if (!bio) {
-			WRITE_ONCE(l->status, BLK_STS_AGAIN);
-			return;
-		}
-		bio->bi_iter.bi_sector = sector;
-		for (; left; left -= len, at += len, sector += len >> SECTOR_SHIFT) {
-			len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
-			if (bio_add_page(bio, l->arena->pages[at >> PAGE_SHIFT], len, offset_in_page(at)) != len)
-				break;
-		}
-		send_bio(l, bio);
-	}
-}
-
+/* Discard and zeroes: the block layer makes the bios, ours waits for them. */
 static void send_range(struct lower *l)
 {
 	sector_t sector = l->op.sector, sectors = l->op.bytes >> SECTOR_SHIFT;
@@ -179,31 +100,38 @@ static void send_range(struct lower *l)
 	else
 		rc = __blkdev_issue_zeroout(l->b->bdev, sector, sectors, GFP_NOIO, &bio,
 					    l->op.flags & DRBD_SHIM_UNMAP ? 0 : BLKDEV_ZERO_NOUNMAP);
-	if (rc)
-		WRITE_ONCE(l->status, errno_to_blk_status(rc));
-	if (bio)
-		send_bio(l, bio);
+	l->bio.bi_status = errno_to_blk_status(rc);
+	if (bio) {
+		bio_chain(bio, &l->bio);
+		submit_bio_noacct(bio);
+	}
+	bio_endio(&l->bio);
 }
 
+/* In the backing device's worker, or in the doorbell. */
 static void lower_send(struct lower *l)
 {
-	u16 f = l->op.flags;
-	blk_opf_t opf = (f & DRBD_SHIM_PREFLUSH ? REQ_PREFLUSH : 0) | (f & DRBD_SHIM_FUA ? REQ_FUA : 0) |
-		(f & DRBD_SHIM_SYNC ? REQ_SYNC : 0) | (f & DRBD_SHIM_META ? REQ_META | REQ_PRIO : 0) |
-		(f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0) | (l->direct ? REQ_NOWAIT | REQ_IDLE : 0);
+	u32 left = l->arena ? l->op.bytes : 0, len;
+	u64 at = l->op.offset;
+	u16 f = l->op.op == DRBD_SHIM_FLUSH ? DRBD_SHIM_PREFLUSH : l->op.flags;
 
-	atomic_set(&l->pending, 1);
-	if (l->generation != READ_ONCE(shim_channel.generation))
-		l->dropped = true;
-	else if (l->op.op == DRBD_SHIM_READ)
-		send_pages(l, REQ_OP_READ | opf);
-	else if (l->op.op == DRBD_SHIM_WRITE)
-		send_pages(l, REQ_OP_WRITE | opf);
-	else if (l->op.op == DRBD_SHIM_FLUSH)
-		send_bio(l, bio_alloc_bioset(l->b->bdev, 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO, &lower_set));
-	else
-		send_range(l);
-	lower_put(l);
+	bio_reset(&l->bio, l->b->bdev, (l->op.op == DRBD_SHIM_READ ? REQ_OP_READ : REQ_OP_WRITE) |
+		  (f & DRBD_SHIM_PREFLUSH ? REQ_PREFLUSH : 0) | (f & DRBD_SHIM_FUA ? REQ_FUA : 0) |
+		  (f & DRBD_SHIM_SYNC ? REQ_SYNC : 0) |
+		  (f & DRBD_SHIM_META ? REQ_META | REQ_PRIO : 0) | (f & DRBD_SHIM_RAHEAD ? REQ_RAHEAD : 0) |
+		  (l->direct ? REQ_NOWAIT | REQ_IDLE : 0));
+	l->bio.bi_iter.bi_sector = l->op.sector;
+	l->bio.bi_end_io = lower_end;
+	l->dropped = l->generation != READ_ONCE(shim_channel.generation);
+	if (l->dropped)
+		return bio_endio(&l->bio);
+	if (l->op.op > DRBD_SHIM_FLUSH)
+		return send_range(l);
+	for (; left; left -= len, at += len) {
+		len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
+		__bio_add_page(&l->bio, l->arena->pages[at >> PAGE_SHIFT], len, offset_in_page(at));
+	}
+	submit_bio_noacct(&l->bio);
 }
 
 void shim_lower_work(struct work_struct *work)
@@ -211,45 +139,22 @@ void shim_lower_work(struct work_struct *work)
 	struct shim_backing *b = container_of(work, struct shim_backing, work);
 	struct lower *l, *next;
 	struct blk_plug plug;
-	LIST_HEAD(list);
 
-	scoped_guard(spinlock_irq, &b->dev->lock)
-		list_splice_init(&b->queue, &list);
 	blk_start_plug(&plug);
-	list_for_each_entry_safe(l, next, &list, node)
+	llist_for_each_entry_safe(l, next, llist_reverse_order(llist_del_all(&b->queue)), node)
 		lower_send(l);
 	blk_finish_plug(&plug);
 }
 
-/* ---- the engine's order ---- */
-
-/* device.lock */
-static int check_memory(struct shim_device *dev, const struct shim_backing *b, const struct drbd_shim_op *op,
-			const struct shim_slot *slot)
-{
-	const struct shim_arena *arena = op->arena < DRBD_SHIM_ARENAS ? dev->arenas[op->arena] : NULL;
-	u64 room;
-
-	if (!arena || op->offset < 0 || op->offset & (bdev_dma_alignment(b->bdev) | (SECTOR_SIZE - 1)) ||
-	    op->offset > arena->bytes || op->bytes > arena->bytes - op->offset || op->bytes > DRBD_SHIM_MAX_IO)
-		return -EINVAL;
-	if (op->arena != DRBD_SHIM_DATA_ARENA || op->offset >= (u64)dev->bio_pages << PAGE_SHIFT)
-		return 0;
-	if (!slot)
-		return -EINVAL;
-	room = (u64)slot->room_page << PAGE_SHIFT;
-	return op->offset < room || op->offset + op->bytes > room + ((u64)slot->room_pages << PAGE_SHIFT) ? -EINVAL : 0;
-}
-
-/* device.lock */
+/* device.lock. Is this order right? */
 static int lower_check(struct shim_device *dev, const struct shim_backing *b, const struct drbd_shim_op *op,
 		       const struct shim_slot *slot)
 {
+	const struct shim_arena *arena = op->arena < DRBD_SHIM_ARENAS ? dev->arenas[op->arena] : NULL;
 	u64 size = bdev_nr_sectors(b->bdev);
 
 	if (op->op > DRBD_SHIM_WRITE_ZEROES || (op->tag != -1 && !slot) ||
-	    op->flags & ~(DRBD_SHIM_PREFLUSH | DRBD_SHIM_FUA | DRBD_SHIM_SYNC | DRBD_SHIM_META | DRBD_SHIM_UNMAP |
-			  DRBD_SHIM_RAHEAD))
+	    op->flags >= DRBD_SHIM_BYPASS_FAILED)	/* this one, and higher ones, only events have */
 		return -EINVAL;
 	if (b->flying >= DRBD_SHIM_MAX_LOWER || (b->late && op->op != DRBD_SHIM_READ))
 		return -EBUSY;
@@ -258,7 +163,15 @@ static int lower_check(struct shim_device *dev, const struct shim_backing *b, co
 	if (!op->bytes || (op->bytes | op->sector << SECTOR_SHIFT) & (bdev_logical_block_size(b->bdev) - 1) ||
 	    op->sector > size || op->bytes >> SECTOR_SHIFT > size - op->sector)
 		return -EINVAL;
-	return op->op <= DRBD_SHIM_WRITE ? check_memory(dev, b, op, slot) : 0;
+	if (op->op > DRBD_SHIM_WRITE)
+		return 0;
+	if (!arena || op->offset < 0 || op->offset & (bdev_dma_alignment(b->bdev) | (SECTOR_SIZE - 1)) ||
+	    op->offset > arena->bytes || op->bytes > arena->bytes - op->offset || op->bytes > DRBD_SHIM_MAX_IO)
+		return -EINVAL;
+	if (op->arena != DRBD_SHIM_DATA_ARENA || op->offset >= (u64)dev->bio_pages << PAGE_SHIFT)
+		return 0;
+	return !slot || op->offset < slot->room || op->offset + op->bytes > slot->room + ((u64)slot->room_pages << PAGE_SHIFT) ?
+		-EINVAL : 0;
 }
 
 /*
@@ -273,57 +186,56 @@ bool shim_lower_direct(struct block_device *bdev)
 	return bdev_nowait(bdev) && !(set && set->flags & BLK_MQ_F_BLOCKING) && !bdev_get_integrity(bdev);
 }
 
-/* One that slept all the same below us is not tried again. */
-static void send_directly(struct lower *l, struct shim_backing *b)
-{
-	unsigned long slept = current->nvcsw;
-
-	lower_send(l);
-	if (current->nvcsw != slept)
-		WRITE_ONCE(b->direct, false);
-}
-
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op)
 {
-	struct shim_backing *b = op->role < DRBD_SHIM_ROLES ? dev->backing[op->role] : NULL;
+	u64 pages = op->op <= DRBD_SHIM_WRITE ? DIV_ROUND_UP(offset_in_page(op->offset) + (u64)op->bytes, PAGE_SIZE) : 0;
+	struct shim_backing *b = shim_claimed(dev, op->role);
+	unsigned long slept = current->nvcsw;
 	struct shim_slot *slot = NULL;
 	struct lower *l;
+	struct bio *bio;
 	bool direct;
 	int rc;
 
 	if (!b)
 		return -ENXIO;
-	l = mempool_alloc(&pool, GFP_NOWAIT | __GFP_NOWARN);
-	if (!l)
+	if (pages > BIO_MAX_VECS)
+		return -EINVAL;
+	/* only for the largest size a reserve of vectors exists */
+	bio = bio_alloc_bioset(NULL, pages, 0, GFP_NOWAIT | __GFP_NOWARN, &lower_set) ? :
+	      bio_alloc_bioset(NULL, BIO_MAX_VECS, 0, GFP_NOWAIT | __GFP_NOWARN, &lower_set);
+	if (!bio)
 		return -EAGAIN;
+	l = container_of(bio, struct lower, bio);
 	spin_lock_irq(&dev->lock);
 	if (op->tag >= 0 && op->tag < dev->max_tags)
 		slot = &dev->slots[array_index_nospec(op->tag, dev->max_tags)];
-	if (slot && (!slot->told || !slot->bio))
+	if (slot && (slot->local == DRBD_SHIM_LOCAL_NEW || !slot->bio))
 		slot = NULL;
 	rc = lower_check(dev, b, op, slot);
 	if (rc) {
 		spin_unlock_irq(&dev->lock);
-		mempool_free(l, &pool);
+		bio_put(bio);
 		return rc;
 	}
-	direct = b->direct && (op->op == DRBD_SHIM_READ || (op->op == DRBD_SHIM_WRITE && op->flags & DRBD_SHIM_SYNC));
-	*l = (struct lower) {
-		.b = b, .op = *op, .generation = shim_channel.generation, .seq = slot ? slot->seq : 0,
-		.direct = direct,
-	};
+	l->b = b;
+	l->op = *op;
+	l->generation = shim_channel.generation;
+	l->slot = slot;
+	l->direct = direct = b->direct && (op->op == DRBD_SHIM_READ || (op->op == DRBD_SHIM_WRITE && op->flags & DRBD_SHIM_SYNC));
+	l->arena = pages ? dev->arenas[op->arena] : NULL;
+	if (l->arena)
+		refcount_inc(&l->arena->ref);
 	shim_event_init(&l->ev, lower_told);
-	if (op->op <= DRBD_SHIM_WRITE) {
-		l->arena = dev->arenas[op->arena];
-		kref_get(&l->arena->ref);
-	}
 	if (slot && !slot->flying++)
-		slot->failed = slot->done = slot->dropped = false;
+		slot->local = DRBD_SHIM_LOCAL_DONE;	/* until one ends otherwise */
 	b->flying++;
 	if (!direct)
 		lower_queue(l);
 	spin_unlock_irq(&dev->lock);
 	if (direct)
-		send_directly(l, b);
+		lower_send(l);
+	if (direct && current->nvcsw != slept)	/* it slept all the same: not tried again */
+		WRITE_ONCE(b->direct, false);
 	return 0;
 }

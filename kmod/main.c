@@ -2,10 +2,6 @@
 /* Module `drbd`: loading, parameters, /proc/drbd. */
 #include "shim.h"
 
-static char engine[256] = "/usr/sbin/drbdd";
-module_param_string(engine, engine, sizeof(engine), 0644);
-MODULE_PARM_DESC(engine, "program that is started when an engine is needed; none: somebody else does it");
-
 #define SECONDS(name, start, what) \
 	uint shim_##name = start; module_param_named(name, shim_##name, uint, 0644); MODULE_PARM_DESC(name, "seconds " what)
 SECONDS(engine_wait, 10, "that a request waits for an engine");
@@ -26,17 +22,6 @@ module_param(allow_oos, bool, 0644);
 
 struct workqueue_struct *shim_wq;
 u64 shim_instance;
-bool shim_io_lost;
-
-char *shim_engine_path(void)
-{
-	char *path;
-
-	kernel_param_lock(THIS_MODULE);
-	path = kstrdup(strim(engine), GFP_KERNEL);
-	kernel_param_unlock(THIS_MODULE);
-	return path;
-}
 
 static int proc_show(struct seq_file *m, void *unused)
 {
@@ -44,38 +29,29 @@ static int proc_show(struct seq_file *m, void *unused)
 	return 0;
 }
 
-static const struct {
-	int (*init)(void);
-	void (*exit)(void);
-} parts[] = {
-	{ shim_lower_init, shim_lower_exit }, { shim_devices_init, shim_devices_exit },
-	{ shim_control_init, shim_control_exit }, { NULL, shim_engine_exit }, { shim_genl_init, shim_genl_exit },
-};
-
-static void parts_exit(int n)
-{
-	while (n--)
-		parts[n].exit();
-}
-
 static int __init shim_init(void)
 {
-	int i, rc = -ENOMEM;
+	int rc = -ENOMEM;
 
 	shim_instance = get_random_u64();
 	shim_wq = alloc_workqueue("drbd", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!shim_wq)
 		return rc;
-	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		rc = parts[i].init ? parts[i].init() : 0;
-		if (rc)
-			goto undo;
-	}
-	if (proc_create_single("drbd", 0444, NULL, proc_show))
+	rc = shim_bios_init() ? : register_blkdev(DRBD_MAJOR, "drbd");
+	if (rc)
+		goto bios;
+	rc = misc_register(&shim_control);
+	if (rc)
+		goto major;
+	rc = proc_create_single("drbd", 0444, NULL, proc_show) ? shim_genl_init() : -ENOMEM;
+	if (!rc)
 		return 0;
-	rc = -ENOMEM;
-undo:
-	parts_exit(i);
+	remove_proc_subtree("drbd", NULL);
+	misc_deregister(&shim_control);
+major:
+	unregister_blkdev(DRBD_MAJOR, "drbd");
+bios:
+	shim_bios_exit();
 	destroy_workqueue(shim_wq);
 	return rc;
 }
@@ -83,8 +59,12 @@ undo:
 /* Nothing can be in use: no engine, pin or device. Requests may still wait, and arenas may be on their way out. */
 static void __exit shim_exit(void)
 {
+	shim_genl_exit();
+	shim_engine_exit();
 	remove_proc_entry("drbd", NULL);
-	parts_exit(ARRAY_SIZE(parts));
+	misc_deregister(&shim_control);
+	unregister_blkdev(DRBD_MAJOR, "drbd");
+	shim_bios_exit();
 	destroy_workqueue(shim_wq);
 }
 
@@ -94,5 +74,5 @@ MODULE_VERSION(DRBD_SHIM_VERSION);
 MODULE_DESCRIPTION("drbdd: kernel part of a DRBD whose engine is a process");
 MODULE_AUTHOR("The drbdd authors");
 MODULE_LICENSE("GPL");
-MODULE_ALIAS_BLOCKDEV_MAJOR(147);
+MODULE_ALIAS_BLOCKDEV_MAJOR(DRBD_MAJOR);
 MODULE_ALIAS_GENL_FAMILY("drbd");

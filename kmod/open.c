@@ -5,7 +5,6 @@
 struct opener {
 	struct list_head node;		/* in device.openers until it is answered */
 	struct shim_event ev;
-	struct drbd_shim_event e;
 	int rc;
 };
 
@@ -17,10 +16,8 @@ static void opener_free(struct shim_event *ev)
 /* device.lock */
 static void tell_count(struct shim_device *dev)
 {
-	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_OPEN_COUNT, .device = dev->id, .tag = dev->opens,
-		.flags = dev->writers };
-
-	shim_emit(&dev->events[SHIM_COUNT], &e, dev->generation);
+	shim_tell(&dev->events[SHIM_COUNT], dev->generation, .type = DRBD_SHIM_EV_OPEN_COUNT, .device = dev->id,
+		  .tag = dev->opens, .flags = dev->writers);
 }
 
 int shim_open(SHIM_OPEN_ARGS)
@@ -33,18 +30,18 @@ int shim_open(SHIM_OPEN_ARGS)
 	if (!o)
 		return -ENOMEM;
 	shim_event_init(&o->ev, NULL);
-	o->e = (struct drbd_shim_event) {
+	o->ev.e = (struct drbd_shim_event) {
 		.type = DRBD_SHIM_EV_OPEN, .device = dev->id, .bytes = current->tgid,
 		.id = atomic_inc_return(&ids) & INT_MAX,
 		.flags = (mode & SHIM_MODE_WRITE ? DRBD_SHIM_OPEN_WRITE : 0) |
 			(mode & SHIM_MODE_EXCL ? DRBD_SHIM_OPEN_EXCL : 0) |
 			(mode & SHIM_MODE_NDELAY ? DRBD_SHIM_OPEN_NDELAY : 0),
 	};
-	get_task_comm(o->e.comm, current);
+	get_task_comm(o->ev.e.comm, current);
 	scoped_guard(spinlock_irq, &dev->lock) {
 		list_add_tail(&o->node, &dev->openers);
 		if (dev->started)
-			shim_emit(&o->ev, &o->e, dev->generation);
+			shim_emit(&o->ev, dev->generation, &o->ev.e);
 	}
 	rc = wait_event_interruptible_timeout(dev->wait, list_empty_careful(&o->node) || READ_ONCE(dev->dead),
 					      shim_open_wait * HZ);
@@ -56,9 +53,9 @@ int shim_open(SHIM_OPEN_ARGS)
 		return rc;
 	}
 	list_del(&o->node);
-	o->e.type = DRBD_SHIM_EV_OPEN_GONE;
+	o->ev.e.type = DRBD_SHIM_EV_OPEN_GONE;
 	shim_event_init(&o->ev, opener_free);
-	shim_emit(&o->ev, &o->e, dev->generation);
+	shim_emit(&o->ev, dev->generation, &o->ev.e);
 	return dev->dead ? -ENODEV : rc < 0 ? -EINTR : -EAGAIN;
 }
 
@@ -71,11 +68,11 @@ int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op)
 		return -EINVAL;
 	guard(spinlock_irq)(&dev->lock);
 	list_for_each_entry(o, &dev->openers, node) {
-		if (o->e.id != op->tag)
+		if (o->ev.e.id != op->tag)
 			continue;
 		if (!op->error) {
 			dev->opens++;
-			dev->writers |= o->e.flags & DRBD_SHIM_OPEN_WRITE;
+			dev->writers |= o->ev.e.flags & DRBD_SHIM_OPEN_WRITE;
 			tell_count(dev);
 		}
 		o->rc = -op->error;
@@ -93,20 +90,20 @@ void shim_openers_retell(struct shim_device *dev)
 
 	tell_count(dev);
 	list_for_each_entry(o, &dev->openers, node)
-		shim_emit(&o->ev, &o->e, dev->generation);
+		shim_emit(&o->ev, dev->generation, &o->ev.e);
 }
 
 void shim_release(SHIM_RELEASE_ARGS)
 {
 	struct shim_device *dev = disk->private_data;
-	struct drbd_shim_event e = { .type = DRBD_SHIM_EV_LAST_CLOSE, .device = dev->id };
 
 	scoped_guard(spinlock_irq, &dev->lock) {
 		dev->opens--;
 		dev->closing = !dev->opens && dev->writers && dev->started;
 		dev->writers = dev->opens && dev->writers;
 		if (dev->closing)
-			shim_emit(&dev->events[SHIM_CLOSE], &e, dev->generation);
+			shim_tell(&dev->events[SHIM_CLOSE], dev->generation,
+				  .type = DRBD_SHIM_EV_LAST_CLOSE, .device = dev->id);
 		else
 			tell_count(dev);
 	}

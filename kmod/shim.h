@@ -9,7 +9,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kobject.h>
-#include <linux/kref.h>
+#include <linux/llist.h>
 #include <linux/mempool.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -22,6 +22,7 @@
 #include <linux/poll.h>
 #include <linux/proc_fs.h>
 #include <linux/random.h>
+#include <linux/refcount.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/shmem_fs.h>
@@ -41,18 +42,15 @@
 #undef pr_fmt
 #define pr_fmt(fmt) "drbd: " fmt
 
-/* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back. */
-#define SHIM_CALL(name) int name(void *data)
-#define SHIM_DEVICE_CALL(name) int name(struct shim_device *dev, void *data)
+/* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back; `dev` is NULL if it names none. */
+#define SHIM_CALL(name) int name(struct shim_device *dev, void *data)
 
 /* main.c */
 extern uint shim_engine_wait, shim_open_wait, shim_close_wait, shim_io_wait;
 extern struct workqueue_struct *shim_wq;	/* slow work that needs no order */
 extern u64 shim_instance;
-extern bool shim_io_lost;			/* no engine came for too long: bios fail at once */
-char *shim_engine_path(void);			/* a copy, for kfree() */
 
-/* ring.c */
+/* channel.c */
 struct shim_event {
 	struct list_head node;			/* in channel.pending while the ring is full */
 	struct drbd_shim_event e;
@@ -77,46 +75,62 @@ static inline void shim_event_init(struct shim_event *ev, void (*told)(struct sh
 	ev->told = told;
 }
 
-void shim_emit(struct shim_event *ev, const struct drbd_shim_event *e, u32 generation);
+void shim_emit(struct shim_event *ev, u32 generation, const struct drbd_shim_event *e);
+#define shim_tell(ev, generation, ...) shim_emit(ev, generation, &(const struct drbd_shim_event) { __VA_ARGS__ })
 void shim_event_cancel(struct shim_event *ev);
 void shim_channel_set(struct drbd_shim_rings *rings, u32 generation);
-bool shim_channel_readable(void);
 void shim_channel_requests(void);
-int shim_doorbell(void);
+extern struct miscdevice shim_control;
 
 /* arena.c */
 struct shim_arena {
-	struct kref ref;
+	refcount_t ref;
 	struct file *file;
 	struct page **pages;
 	char *addr;
 	u64 bytes;
-	u32 key;			/* names it in mmap offsets; 0: not offered */
+	u32 key;			/* names it in mmap offsets */
 	struct work_struct free_work;
 };
 
 /* mmap offset of an arena: its key in the upper half, so that an offset within it can't hit another one. */
 static inline u64 shim_arena_offset(const struct shim_arena *arena) { return (u64)arena->key << 32; }
-struct shim_arena *shim_arena_make(u64 bytes, u64 *mmap_offset);
+
+#define SHIM_RINGS_KEY XA_LIMIT(0, 0)
+#define SHIM_ARENA_KEYS XA_LIMIT(1, INT_MAX / 2)
+struct shim_arena *shim_arena_make(u64 bytes, struct xa_limit keys);
 void shim_arena_put(struct shim_arena *arena);
 void shim_arena_drop(struct shim_arena *arena);
-struct shim_arena *shim_arena_find(u64 mmap_offset);
-int shim_arena_mmap(struct shim_arena *arena, struct vm_area_struct *vma);
+int shim_arena_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* device.c */
+#define DRBD_MAJOR 147
+
 struct shim_slot {
 	struct list_head node;		/* device.busy in order of arrival, or device.free */
 	struct bio *bio;		/* NULL: ended, or free */
 	unsigned long start;		/* of its accounting */
-	u32 seq;			/* counts its uses, so that a late LOWER can't hit a later bio */
-	u32 room_page, room_pages;
-	u32 flying;			/* LOWERs that name it */
-	bool told, copying;
-	bool failed, done, dropped;	/* how those LOWERs have ended */
+	u64 room;			/* offset in the data arena */
+	u32 room_pages;
+	u32 flying;			/* LOWERs that name it: it is not free before they have ended */
+	u32 local;			/* how those LOWERs have ended; LOCAL_NEW: no engine was told of the bio */
 	struct shim_event ev;
 };
 
-enum { SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY };
+struct shim_backing {
+	struct shim_device *dev;
+	u32 role;
+	struct block_device *bdev;	/* NULL: not claimed */
+	void *handle;
+	struct kobject *holder_dir;	/* of bdev, where our link is; NULL: no link */
+	struct workqueue_struct *wq;
+	struct work_struct work;
+	struct llist_head queue;	/* of struct lower */
+	u32 flying, late, late_generation;	/* device.lock */
+	bool direct;			/* the doorbell may send to it */
+};
+
+enum { SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY, SHIM_QUIET, SHIM_EVENTS = SHIM_QUIET + DRBD_SHIM_ROLES };
 
 struct shim_device {
 	u32 id, minor, max_tags;
@@ -128,12 +142,12 @@ struct shim_device {
 	struct shim_slot *slots;
 	struct list_head free, busy;
 	struct bio_list waiting;	/* not yet in a slot */
-	u32 n_waiting, n_busy, n_copying;
-	struct work_struct admit_work;
-	u32 bio_pages, room_hint;
+	u32 n_copying;
+	struct work_struct admit;
+	u32 bio_pages;
 	unsigned long *room;		/* pages of the shim's part in use */
 	struct shim_arena *arenas[DRBD_SHIM_ARENAS];
-	struct shim_backing *backing[DRBD_SHIM_ROLES];
+	struct shim_backing backing[DRBD_SHIM_ROLES];
 	unsigned long policy;		/* DRBD_SHIM_READ_BYPASS */
 	unsigned long policy_closing;	/* bit 0: POLICY_CLOSED is owed */
 	atomic_t bypassing;		/* reads on their way below, and looks at the policy */
@@ -142,24 +156,21 @@ struct shim_device {
 	bool writers;
 	struct list_head openers;
 	wait_queue_head_t wait;		/* openers, last close, copying */
-	struct shim_event events[3];	/* SHIM_COUNT, SHIM_CLOSE, SHIM_POLICY */
+	struct shim_event events[SHIM_EVENTS];
 };
 
-extern u32 shim_devices;		/* that exist */
 extern struct xarray shim_device_table;
 static inline struct shim_device *shim_device(u32 id) { return xa_load(&shim_device_table, id); }
-int shim_devices_init(void);
-void shim_devices_exit(void);
+static inline bool shim_any_device(void) { return !xa_empty(&shim_device_table); }
 void shim_devices_orphan(u32 generation);
-void shim_devices_fail(bool on);
 SHIM_CALL(shim_device_create);
-SHIM_DEVICE_CALL(shim_device_adopt);
-SHIM_DEVICE_CALL(shim_device_start);
-SHIM_DEVICE_CALL(shim_device_destroy);
+SHIM_CALL(shim_device_adopt);
+SHIM_CALL(shim_device_start);
+SHIM_CALL(shim_device_destroy);
 SHIM_CALL(shim_device_info);
-SHIM_DEVICE_CALL(shim_device_capacity);
-SHIM_DEVICE_CALL(shim_device_limits);
-SHIM_DEVICE_CALL(shim_device_state_arena);
+SHIM_CALL(shim_device_capacity);
+SHIM_CALL(shim_device_limits);
+SHIM_CALL(shim_device_state_arena);
 
 /* open.c */
 int shim_open(SHIM_OPEN_ARGS);
@@ -168,14 +179,15 @@ void shim_openers_retell(struct shim_device *dev);
 int shim_open_answer(struct shim_device *dev, const struct drbd_shim_op *op);
 int shim_drained(struct shim_device *dev);
 
-/* Mark in bi_opf of a bio that failed when it bypassed the engine. */
-#define SHIM_BYPASS_FAILED REQ_DRV
-
-/* slot.c */
+/* bio.c */
 bool shim_slot_put(struct shim_device *dev, struct shim_slot *slot);
-void shim_admit(struct shim_device *dev);
-void shim_admit_work(struct work_struct *work);
-void shim_bios_retell(struct shim_device *dev);
+/* A write with data: they are in its room. */
+static inline bool shim_slot_written(const struct shim_slot *slot)
+{
+	return slot->room_pages && op_is_write(bio_op(slot->bio));
+}
+
+void shim_admit(struct work_struct *work);
 void shim_bios_fail(struct shim_device *dev);
 static inline void shim_wait_copying(struct shim_device *dev)
 {
@@ -183,91 +195,68 @@ static inline void shim_wait_copying(struct shim_device *dev)
 }
 
 int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op);
+int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
+void shim_submit_bio(struct bio *bio);
 
-/* bio.c */
 struct shim_bypass {
-	struct shim_device *dev;
 	struct bio *orig;
 	unsigned long start;
 	struct bio clone;		/* last: its vectors follow */
 };
 extern struct bio_set shim_bypass_set;
-void shim_submit_bio(struct bio *bio);
-int shim_policy(struct shim_device *dev, const struct drbd_shim_op *op);
 
 /* backing.c */
-struct shim_backing {
-	struct shim_device *dev;
-	u32 role;
-	struct block_device *bdev;
-	void *handle;
-	struct kobject *holder_dir;	/* of bdev, where our link is; NULL: no link */
-	struct workqueue_struct *wq;
-	struct work_struct work;
-	struct list_head queue;		/* of struct lower, device.lock */
-	u32 flying, late, late_generation;	/* device.lock */
-	bool direct;			/* the doorbell may send to it */
-	struct shim_event quiet;
-};
-
-SHIM_DEVICE_CALL(shim_backing_claim);
-SHIM_DEVICE_CALL(shim_backing_info);
-SHIM_DEVICE_CALL(shim_backing_release);
+struct shim_backing *shim_claimed(struct shim_device *dev, u32 role);
+SHIM_CALL(shim_backing_claim);
+SHIM_CALL(shim_backing_info);
+SHIM_CALL(shim_backing_release);
 
 /* lower.c */
-int shim_lower_init(void);
-void shim_lower_exit(void);
+int shim_bios_init(void);
+void shim_bios_exit(void);
 bool shim_lower_direct(struct block_device *bdev);
 int shim_lower(struct shim_device *dev, const struct drbd_shim_op *op);
 void shim_lower_work(struct work_struct *work);
-void shim_lower_orphan(struct shim_device *dev, u32 generation);
 
 /* genl.c */
 extern struct genl_family shim_family;
 int shim_genl_init(void);
 void shim_genl_exit(void);
-struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const struct nlmsghdr *message, const char *text);
+struct sk_buff *shim_genl_failure(const struct drbd_shim_request *r, const char *text);
 int shim_messages_get(u64 addr, u32 bytes, u32 max_message, void *to);
 struct sk_buff *shim_messages_skb(u64 addr, u32 bytes);
 SHIM_CALL(shim_multicast);
 
-/* request.c, dump.c */
+/* request.c */
 struct shim_request {
 	struct list_head node;		/* in order of arrival */
-	enum { SHIM_WAITING, SHIM_HANDED, SHIM_CLOSING } state;	/* CLOSING: `answer` goes when the engine is gone */
+	enum { SHIM_HANDED, SHIM_WAITING, SHIM_CLOSING } state;	/* CLOSING: `answer` goes when the engine is gone */
 	struct sk_buff *answer;
 	struct shim_event gone;
 	struct net *net;
-	struct nlmsghdr *message;
 	unsigned long since;		/* jiffies from which it waits for an engine */
 	struct drbd_shim_request r;
+	char message[];
 };
 
 extern u32 shim_requests;		/* that wait for an engine */
 int shim_request_queue(struct net *net, u32 port, const struct nlmsghdr *nlh, u32 flags);
-ssize_t shim_request_read(char __user *buf, size_t size);
+ssize_t shim_request_read(struct file *file, char __user *buf, size_t size, loff_t *pos);
 void shim_requests_orphan(void);
-void shim_requests_fail(const char *text, unsigned long older);
-void shim_requests_gone(struct net *net, u32 port);
-void shim_replies_at_close(void);
+void shim_requests_end(int state, const char *text, unsigned long older);
+extern struct notifier_block shim_requester_notifier;
 SHIM_CALL(shim_reply);
-struct shim_request *shim_request_take_dump(u64 id);
-void shim_request_free(struct shim_request *req);
 SHIM_CALL(shim_dump_answer);
 
 /* engine.c */
-extern bool shim_pinned;
+extern bool shim_pinned, shim_leaving;
+extern bool shim_io_lost;			/* no engine came for too long: bios fail at once */
 bool shim_engine_answers_dumps(void);
 void shim_engine_want(void);
-int shim_engine_attach(struct drbd_shim_rings *rings);
-void shim_engine_detach(void);
+int shim_engine_open(struct inode *inode, struct file *file);
+int shim_engine_release(struct inode *inode, struct file *file);
 void shim_engine_exit(void);
-SHIM_CALL(shim_pin);
-SHIM_CALL(shim_leaving);
 SHIM_CALL(shim_transport);
 
-/* control.c */
-int shim_control_init(void);
-void shim_control_exit(void);
 
 #endif

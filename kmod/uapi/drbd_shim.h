@@ -27,7 +27,7 @@
 /* misc device, mode 0600. open(2): EPERM without CAP_SYS_ADMIN in the initial user namespace, EBUSY while it is open. */
 #define DRBD_SHIM_PATH		"/dev/drbd-control"
 /* Raised when an old engine could not work any more; everything else is a feature bit. */
-#define DRBD_SHIM_ABI		1
+#define DRBD_SHIM_ABI		2
 
 /* ---- limits ------------------------------------------------------------------------------------------------ */
 
@@ -228,7 +228,8 @@ enum drbd_shim_op_type {
 	DRBD_SHIM_OP_COMPLETE		= 1,
 	/*
 	 * I/O to the backing device `role` of `device`: op, flags, sector, bytes, arena and offset (multiple of 512, on
-	 * the arena; not for flush, discard, write-zeroes), cookie, tag. sector * 512 + bytes must lie on the device.
+	 * the arena, in 256 pages at most; not for flush, discard, write-zeroes), cookie, tag. sector * 512 + bytes must
+	 * lie on the device.
 	 * `tag`: the bio whose local part this is, or -1; must be given if the range lies in the shim's part of the data
 	 * arena, and the range must then lie in that bio's room. Answered by LOWER_DONE. LOWERs in flight are not ordered
 	 * among each other. Refused with EBUSY unless it is a read while LOWERs of dead engines are in flight there.
@@ -273,6 +274,7 @@ DRBD_SHIM_AT(drbd_shim_op, role, 40);
  * its length is nlmsg_len). EAGAIN when there is none (it never waits), EINVAL when the buffer is too small (nothing is
  * lost; header + DRBD_SHIM_MAX_MESSAGE always suffices). The request then is the engine's until REPLY (without MORE),
  * DUMP or event REQUEST_GONE. If the engine dies it is queued again for the next one, before newer ones.
+ * With NLM_F_ACK in the message the reply ends with an NLMSG_ERROR 0, as the core would add it.
  */
 struct drbd_shim_request {
 	__u64 id;		/* never used twice during one load of the module */
@@ -287,9 +289,8 @@ struct drbd_shim_request {
 };
 DRBD_SHIM_SIZE(drbd_shim_request, 40);
 
-#define DRBD_SHIM_REQ_DUMP	(1u << 0)	/* answered by DUMP, or by REPLY for an error */
+#define DRBD_SHIM_REQ_DUMP	(1u << 0)	/* answered by DUMP, or by REPLY: an error, NLMSG_DONE */
 #define DRBD_SHIM_REQ_CAPABLE	(1u << 1)	/* the sender has CAP_SYS_ADMIN; always set for do requests */
-#define DRBD_SHIM_REQ_ACK	(1u << 2)	/* NLM_F_ACK: add an NLMSG_ERROR 0 after the reply, as the core would */
 
 /* ---- ioctls ------------------------------------------------------------------------------------------------- */
 
@@ -312,7 +313,7 @@ struct drbd_shim_hello {
 	__u64 instance;		/* out: random number of this load of the module; the journal is bound to it */
 	__u32 generation;	/* out: counts engines, from 1 */
 	__u32 flags;		/* out: DRBD_SHIM_HELLO_* */
-	__u32 devices;		/* out: devices that exist: DEVICE_INFO and ADOPT them */
+	__u32 reserved;
 	__u32 family;		/* out: nlmsg_type of the family, for multicasts */
 };
 DRBD_SHIM_SIZE(drbd_shim_hello, 40);
@@ -339,7 +340,8 @@ DRBD_SHIM_SIZE(drbd_shim_reply, 24);
 
 /*
  * The whole answer of a dump: messages one after another, each padded to 4 and at most DRBD_SHIM_MAX_DUMP_MESSAGE long,
- * without NLMSG_DONE, which the kernel adds; one message goes into one datagram. flags must be 0. bytes may be 0.
+ * without NLMSG_DONE, which the kernel adds; one message goes into one datagram. flags must be 0. bytes must not be 0: the
+ * kernel would say the end while its dump still counts as running; an empty answer is a REPLY with NLMSG_DONE.
  * Ends the request. Errors as REPLY; EBUSY: the sender has another dump running (the request ends).
  */
 /* struct drbd_shim_reply as well */

@@ -6,6 +6,9 @@ import { Ioctls, ReplyFlag, RequestFlag, shimMaxDump, shimMaxMessage } from './s
 import type { ShimChannel } from './shim.ts';
 
 const headerBytes = 40;
+/** nlmsghdr with the flag MULTI and the number 0. */
+const doneType = 3;
+const doneBytes = 20;
 
 /** Requests of drbdsetup as the shim relays them. */
 export class ShimAdmin implements Admin {
@@ -15,6 +18,8 @@ export class ShimAdmin implements Admin {
   private readonly buffer = new Uint8Array(headerBytes + shimMaxMessage);
   private readonly cleanUp: () => void;
   private handler: AdminHandler | null = null;
+  /** Dumps not yet answered, with the port and sequence number that they came with. */
+  private readonly dumps = new Map<number, readonly [port: number, seq: number]>();
 
   /** `cleanUp` runs when the engine leaves in order, before its last reply is given. */
   constructor(shim: ShimChannel, netns: ShimNetns, cleanUp: () => void) {
@@ -24,7 +29,10 @@ export class ShimAdmin implements Admin {
     this.family = shim.family;
     shim.requestSink = {
       requests: () => this.readAll(),
-      requestGone: (id) => this.handler?.requesterGone(id),
+      requestGone: (id) => {
+        this.dumps.delete(id);
+        this.handler?.requesterGone(id);
+      },
     };
   }
 
@@ -38,6 +46,12 @@ export class ShimAdmin implements Admin {
   answerDump(id: number, messages: readonly Uint8Array[]): void {
     const all = Buffer.concat(messages);
     assert(all.length <= shimMaxDump, 'a dump fits into the kernel');
+    const sender = this.dumps.get(id);
+    this.dumps.delete(id);
+    if (all.length === 0) {
+      if (sender !== undefined) this.send(id, done(...sender), 0);
+      return;
+    }
     // A requester that died or has another dump running is no concern of ours: the request has ended.
     this.shim.attempt(Ioctls.dump, (view) => {
       view.setBigUint64(0, BigInt(id), true);
@@ -69,6 +83,7 @@ export class ShimAdmin implements Admin {
 
   /** The requester may be gone or not read: then the request has ended all the same. */
   private send(id: number, messages: Uint8Array, flags: number): void {
+    this.dumps.delete(id);
     this.shim.attempt(Ioctls.reply, (view) => {
       view.setBigUint64(0, BigInt(id), true);
       view.setUint32(16, messages.length, true);
@@ -90,8 +105,10 @@ export class ShimAdmin implements Admin {
     assert(size === headerBytes + messageBytes, 'a request is as long as it says');
     const flags = view.getUint32(12, true);
     const pid = view.getUint32(28, true);
+    const id = Number(view.getBigUint64(0, true));
+    if ((flags & RequestFlag.dump) !== 0) this.dumps.set(id, [view.getUint32(20, true), view.getUint32(24, true)]);
     return {
-      id: Number(view.getBigUint64(0, true)),
+      id,
       netns: this.netns.learn(view.getUint32(16, true), pid),
       pid,
       port: view.getUint32(20, true),
@@ -100,4 +117,15 @@ export class ShimAdmin implements Admin {
       message: this.buffer.slice(headerBytes, size),
     };
   }
+}
+
+/** NLMSG_DONE: the end of a dump. */
+function done(port: number, seq: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(doneBytes));
+  view.setUint32(0, doneBytes, true);
+  view.setUint16(4, doneType, true);
+  view.setUint16(6, 2, true);
+  view.setUint32(8, seq, true);
+  view.setUint32(12, port, true);
+  return new Uint8Array(view.buffer);
 }

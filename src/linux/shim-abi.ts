@@ -2,7 +2,7 @@
 // kmod/uapi/drbd_shim.h in numbers: structures with the offsets of their fields, ioctls, ring entries.
 
 export const shimPath = '/dev/drbd-control';
-export const shimAbi = 1;
+export const shimAbi = 2;
 
 /** Places in the mapped rings, in bytes; entries are 64 bytes. */
 export const Ring = {
@@ -28,7 +28,7 @@ export const OpWord = { type: 0, device: 1, tag: 2, error: 3, sector: 4, offset:
 export const Policy = { readBypass: 1 } as const;
 export const LowerDoneFlag = { stable: 128 } as const;
 export const OpenFlag = { write: 1, excl: 2, ndelay: 4 } as const;
-export const RequestFlag = { dump: 1, capable: 2, ack: 4 } as const;
+export const RequestFlag = { dump: 1, capable: 2 } as const;
 export const ReplyFlag = { more: 1, atClose: 2 } as const;
 export const HelloFlag = { pinned: 1 } as const;
 export const DeviceFlag = { writers: 1, data: 2, meta: 4, started: 8 } as const;

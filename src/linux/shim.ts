@@ -32,7 +32,6 @@ export class ShimChannel implements ShimSink {
   readonly instance: string;
   readonly generation: number;
   readonly pinned: boolean;
-  readonly devicesBefore: number;
   /** nlmsg_type of the family. */
   readonly family: number;
   readonly features: bigint;
@@ -59,7 +58,6 @@ export class ShimChannel implements ShimSink {
     this.instance = hello.getBigUint64(16, true).toString(16).padStart(16, '0');
     this.generation = hello.getUint32(24, true);
     this.pinned = (hello.getUint32(28, true) & HelloFlag.pinned) !== 0;
-    this.devicesBefore = hello.getUint32(32, true);
     this.family = hello.getUint32(36, true);
     const rings = turn.native.shimMapRings();
     if (typeof rings === 'number') throw new ShimError('mmap of the rings', -rings);

@@ -269,7 +269,12 @@ static void dump(const struct drbd_shim_request *r, int cmd)
 		a.bytes = message(data, r, cmd, NLM_F_MULTI, -1, 101, resource_r0);
 	if (cmd == GET_INITIAL_STATE)
 		a.bytes = message(data, r, 41, 0, -1, 101, "0c0017800800010000000000");
-	if (ioctl(control, DRBD_SHIM_DUMP, &a))
+	if (!a.bytes) {
+		*(struct nlmsghdr *)data = (struct nlmsghdr) { .nlmsg_len = a.bytes = NLMSG_LENGTH(sizeof(int)),
+			.nlmsg_type = NLMSG_DONE, .nlmsg_flags = NLM_F_MULTI, .nlmsg_seq = r->seq, .nlmsg_pid = r->port };
+		*(int *)NLMSG_DATA((struct nlmsghdr *)data) = 0;
+		need(!ioctl(control, DRBD_SHIM_REPLY, &a), "end of a dump");
+	} else if (ioctl(control, DRBD_SHIM_DUMP, &a))
 		say("dump to %llu: %s", r->id, strerror(errno));
 }
 
@@ -483,8 +488,8 @@ int main(void)
 	call(DRBD_SHIM_HELLO, &hello, "hello");
 	family = hello.family;
 	pinned = hello.flags & DRBD_SHIM_HELLO_PINNED;
-	say("engine %d: generation %u, features %llx, instance %llx, devices %u, pinned %d", getpid(), hello.generation,
-	    hello.features, hello.instance, hello.devices, pinned);
+	say("engine %d: generation %u, features %llx, instance %llx, pinned %d", getpid(), hello.generation,
+	    hello.features, hello.instance, pinned);
 	rings = mmap(NULL, DRBD_SHIM_RINGS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, control, 0);
 	need(rings != MAP_FAILED, "mmap of the rings");
 	events = (void *)rings + DRBD_SHIM_EVENTS_AT;
