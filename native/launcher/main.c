@@ -36,15 +36,22 @@ static int write_file(const char *path, const char *text)
 	return n < 0 ? -1 : 0;
 }
 
-/* Started by the kernel there is no file open at all, and the first ones opened would become 0, 1 and 2. */
+/*
+ * Started by the kernel there is no file open at all, and the first ones opened would become 0, 1 and 2. The last words of
+ * the runtime and of the watchdog go to standard error: to the kernel log then, or nobody would know why an engine ended.
+ */
 static void open_standard_files(void)
 {
-	int fd = open("/dev/null", O_RDWR);
+	int fd = open("/dev/null", O_RDWR), log;
 
-	while (fd >= 0 && fd <= 2)
+	while (fd >= 0 && fd < STDERR_FILENO)
 		fd = dup(fd);
-	if (fd > 2)
+	if (fd > STDERR_FILENO)
 		close(fd);
+	if (fd != STDERR_FILENO || (log = open("/dev/kmsg", O_WRONLY)) < 0)
+		return;
+	dup2(log, STDERR_FILENO);
+	close(log);
 }
 
 /* To `value`, or as far as we may. */

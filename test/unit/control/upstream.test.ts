@@ -72,4 +72,20 @@ describe('as in the suite', { timeout: 60_000 }, () => {
     expect(a.resource.view.devices[0]!.disk).toBe(Disk.upToDate);
     await pair.ok(a.setup.down('r0'));
   });
+
+  it('protocol-a-io: what was confirmed before the peer had it is on the peer once the Primary is none any more', async () => {
+    const pair = new Pair(4, 1, 20_480, {}, { wireProtocol: 1 });
+    const { a } = pair;
+    await pair.upToDate();
+    let behind = 0;
+    for (let round = 1; round <= 5; round++) {
+      const writes = Array.from({ length: 4 * BLOCKS }, (_, i) => pair.submit(a, i, 1000 * round + i));
+      await pair.until('confirmed', () => writes.every(({ errno }) => errno === 0));
+      if (pair.difference() !== -1) behind++;
+      await pair.ok(a.setup.secondary('r0'));
+      expect(pair.difference()).toBe(-1);
+      await pair.ok(a.setup.primary('r0'));
+    }
+    expect(behind).toBeGreaterThan(0);
+  });
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,8 +25,17 @@ function mayRaiseLimits(): boolean {
   return (BigInt(`0x${capabilities}`) >> 24n & 1n) === 1n;
 }
 
-/** Runs a script the way the daemon is run; what it prints as JSON on descriptor 1. */
-function underLauncher(body: string): Promise<Record<string, unknown>> {
+function mayWriteKernelLog(): boolean {
+  try {
+    accessSync('/dev/kmsg', constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs a script the way the daemon is run; what it prints as JSON on descriptor 1. `closed`: without descriptors 0 and 2. */
+function underLauncher(body: string, closed = false): Promise<Record<string, unknown>> {
   const script = join(folder, 'engine.ts');
   writeFileSync(script, `
     import { readFileSync, readlinkSync } from 'node:fs';
@@ -39,7 +48,8 @@ function underLauncher(body: string): Promise<Record<string, unknown>> {
     process.stdout.write(JSON.stringify({ ...out, lines }));
     process.exit(0);
   `);
-  const child: ChildProcess = spawn(launcher, ['--no-cgroup', '--node', process.execPath, '--script', script, '--', 'argument'],
+  const command = closed ? ['bash', '-c', 'exec "$@" <&- 2>&-', 'start', launcher] : [launcher];
+  const child: ChildProcess = spawn(command[0]!, [...command.slice(1), '--no-cgroup', '--node', process.execPath, '--script', script, '--', 'argument'],
     { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   child.stdout!.on('data', (chunk) => { text += chunk; });
@@ -96,6 +106,11 @@ describe('the launcher and its spawner', () => {
       // PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE: an I/O flusher.
       expect((out['flags'] as number) & 0x00080000).not.toBe(0);
     }
+  });
+
+  it('leave no standard descriptor closed, and let last words reach the kernel log', async () => {
+    const out = await underLauncher('out.files = [0, 2].map((fd) => readlinkSync(`/proc/self/fd/${fd}`));', true);
+    expect(out['files']).toEqual(['/dev/null', mayWriteKernelLog() ? '/dev/kmsg' : '/dev/null']);
   });
 
   it('end helpers with an error when the spawner dies', async () => {
