@@ -51,7 +51,7 @@ $(OUT)/engine/drbdd.cache: $(ENGINE_SOURCES) $(ADDON) package.json node_modules/
 	  --banner:js="const bundleUrl = require('node:url').pathToFileURL(bundleFile).href;"
 	esbuild src/daemon/start.ts --outfile=$(OUT)/engine/start.cjs $(BUNDLE)
 	cp $(ADDON) $(OUT)/engine/drbdd.node
-	$(RUNTIME)/bin/node $(CURDIR)/$(OUT)/engine/start.cjs --write-cache
+	$(RUNTIME)/bin/node --no-memory-reducer $(CURDIR)/$(OUT)/engine/start.cjs --write-cache
 
 # One at a time: npm ci empties the folder first.
 node_modules/.package-lock.json: package-lock.json

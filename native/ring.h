@@ -29,6 +29,8 @@ class Ring {
   unsigned reap();
   /// Ends `op` with ECANCELED if it still can be; its completion is there when this returns.
   void cancel_now(RingOp *op);
+  /// Queued and not handed over.
+  unsigned unsubmitted() { return io_uring_sq_ready(&ring_); }
   bool has_completions() { return io_uring_cq_ready(&ring_) != 0; }
 
  private:

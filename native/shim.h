@@ -28,6 +28,8 @@ class Shim {
   /// Tells the shim that we wait; false when there is something to do already.
   bool may_sleep();
   void awake();
+  /// There are events that collect() has not taken.
+  bool has_events() const { return rings_ && event_tail() != events_seen_; }
   /// Copies the shim's indices into the turn's head. True when there is something for JavaScript.
   bool collect();
   /// The shim could not take all ops just now.
@@ -40,6 +42,7 @@ class Shim {
   struct Poll : RingOp {
     void complete(int, unsigned) override {}
   };
+  void ring_doorbell();
   uint32_t taken() const { return __atomic_load_n(&rings_->op_head, __ATOMIC_ACQUIRE); }
   uint32_t event_tail() const { return __atomic_load_n(&rings_->event_tail, __ATOMIC_ACQUIRE); }
   uint32_t requests() const { return __atomic_load_n(&rings_->requests, __ATOMIC_ACQUIRE); }

@@ -245,9 +245,9 @@ void Stream::compact() {
   head_ = kept;
 }
 
-void Stream::arm_receive() {
-  if (receive_.busy || fd_ < 0 || ended_ != Ended::no) return;
-  if (!closing_ && (!started_ || paused_ || stalled_)) return;
+bool Stream::arm_receive() {
+  if (receive_.busy || fd_ < 0 || ended_ != Ended::no) return false;
+  if (!closing_ && (!started_ || paused_ || stalled_)) return false;
   if (closing_) head_ = tail_ = 0;
   else compact();
   unsigned ranges = 0;
@@ -258,21 +258,22 @@ void Stream::arm_receive() {
   }
   uint32_t room = std::min(kInputBytes - tail_, bulk_ ? kBulkInputBytes : kInputBytes);
   if (room) receive_ranges_[ranges++] = {buffers_.input + tail_, room};
-  if (!ranges) return;
+  if (!ranges) return false;
   receive_header_.msg_iov = receive_ranges_;
   receive_header_.msg_iovlen = ranges;
   io_uring_sqe *sqe = turn_.ring().sqe(&receive_);
   io_uring_prep_recvmsg(sqe, fd_, &receive_header_, 0);
   Ring::bind(sqe, &receive_);
   if (poll_first_) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  return true;
 }
 
 // ---- sending
 
-void Stream::arm() {
-  if (fd_ < 0) return;
+bool Stream::arm() {
+  if (fd_ < 0) return false;
   arm_send();
-  arm_receive();
+  return arm_receive();
 }
 
 bool Stream::add_range(uint8_t *data, uint32_t bytes, uint32_t *skip, unsigned *count) {

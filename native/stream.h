@@ -43,8 +43,8 @@ class Stream {
   // Called by the turn.
   /// Cuts packets out of what has come, and reports progress and the end.
   void attend();
-  /// Queues the next receive and send where possible.
-  void arm();
+  /// Queues the next receive and send where possible; true: a receive.
+  bool arm();
   /// Closed by JavaScript; lingers at most until linger_until().
   bool closing() const { return closing_; }
 
@@ -91,7 +91,7 @@ class Stream {
   bool fill_payload();
   void emit_packet();
   void report();
-  void arm_receive();
+  bool arm_receive();
   void arm_send();
   unsigned gather();
   bool gather_segment(const int32_t *segment, uint32_t skip, unsigned *count);

@@ -159,7 +159,9 @@ bool Turn::pass() {
   bool leave = loop_has_work();
   double wait = leave ? 0 : wait_ms();
   bool sleeps = wait != 0 && (!shim_ || shim_->may_sleep());
-  ring_.enter(sleeps ? wait : 0);
+  // What the doorbell brought first, if nothing is kept waiting by it but receives: they are not left behind twice.
+  stayed_ = !stayed_ && shim_ && shim_->has_events() && ring_.unsubmitted() == receives_;
+  if (!stayed_) ring_.enter(sleeps ? wait : 0);
   if (sleeps && shim_) shim_->awake();
   collect();
   if (script_wanted()) call_script();
@@ -200,9 +202,10 @@ double Turn::wait_ms() {
 void Turn::flush() {
   work_off_ops();
   if (shim_) shim_->flush();
+  receives_ = 0;
   for (bool control : {true, false}) {
     for (Stream *stream : touched_) {
-      if (stream->control() == control) stream->arm();
+      if (stream->control() == control) receives_ += stream->arm();
     }
   }
   touched_.clear();

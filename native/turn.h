@@ -129,6 +129,9 @@ class Turn {
   LoopPoll loop_poll_;
   Watchdog watchdog_;
   bool running_ = false, inside_ = false;
+  /// The last turn went without the ring; receives that this one has queued there.
+  bool stayed_ = false;
+  unsigned receives_ = 0;
 
   uint32_t event_count_ = 0;
   std::vector<uint32_t> starts_;

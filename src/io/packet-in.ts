@@ -3,7 +3,7 @@
 import { MAX_BIO_BYTES, MAX_DISCARD_BYTES } from '../wire/limits.ts';
 import { DpFlag } from '../wire/packets/data.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
-import { VNR_NONE } from '../wire/header.ts';
+import { get32, VNR_NONE } from '../wire/header.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { Cmd, getU64 } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
@@ -46,8 +46,8 @@ export function packetIn(c: ConnectionIo, command: number, vnr: number, view: Da
 function blockPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, view: DataView, at: number, bytes: number,
   payload: number, payloadBytes: number): string {
   const sector = getU64(view, at);
-  const high = view.getUint32(at + 8);
-  const low = bytes >= 16 ? view.getUint32(at + 12) : 0;
+  const high = get32(view, at + 8);
+  const low = bytes >= 16 ? get32(view, at + 12) : 0;
   switch (command) {
     case Cmd.DATA:
     case Cmd.TRIM:
@@ -59,7 +59,7 @@ function blockPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, view:
       return error !== '' ? error : c.writes.outOfSync(peer, sector, high);
     }
     case Cmd.PEERS_IN_SYNC: {
-      const size = view.getUint32(at + 16);
+      const size = get32(view, at + 16);
       const error = checkRange(peer, sector, size, Infinity);
       if (error === '') peersInSync(peer, sector, size, low);
       return error;
@@ -70,9 +70,9 @@ function blockPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, view:
 
 function writePacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, sector: number, high: number, low: number,
   view: DataView, at: number, payload: number, payloadBytes: number): string {
-  const flags = view.getUint32(at + 20);
+  const flags = get32(view, at + 20);
   const data = command === Cmd.DATA;
-  const size = data ? payloadBytes : view.getUint32(at + 24);
+  const size = data ? payloadBytes : get32(view, at + 24);
   let error = checkRange(peer, sector, size, data ? MAX_BIO_BYTES : MAX_DISCARD_BYTES) || checkBlocks(peer, sector, size);
   if ((flags & DpFlag.wsame) !== 0) error = 'write same is not supported';
   if (error === '' && data && payload >= 0) error = checkDigest(c, peer, view, at + 24, payload, size);
@@ -81,7 +81,7 @@ function writePacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, secto
     if (payload >= 0) peer.device.arena.free(payload, payloadBytes);
     return error;
   }
-  return c.writes.write(peer, command, sector, size, high, low, view.getUint32(at + 16), flags, data ? payload : -1);
+  return c.writes.write(peer, command, sector, size, high, low, get32(view, at + 16), flags, data ? payload : -1);
 }
 
 function replyPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, sector: number, high: number, low: number,
@@ -99,12 +99,12 @@ function replyPacket(c: ConnectionIo, peer: PeerDeviceIo, command: number, secto
 /** The 24-byte layouts: size at 16, sequence number or pad at 20. */
 function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sector: number, high: number, low: number,
   view: DataView, at: number, bytes: number): string {
-  const size = view.getUint32(at + 16);
+  const size = get32(view, at + 16);
   const request = isRequest(command);
   const error = checkRange(peer, sector, size, request ? MAX_BIO_BYTES : MAX_DISCARD_BYTES)
     || (request ? checkBlocks(peer, sector, size) : '');
   if (error !== '') return error;
-  if (!request) peer.sawSeq(view.getUint32(at + 20));
+  if (!request) peer.sawSeq(get32(view, at + 20));
   switch (command) {
     case Cmd.RECV_ACK:
     case Cmd.WRITE_ACK:
@@ -134,7 +134,7 @@ function requestOrAck(c: ConnectionIo, peer: PeerDeviceIo, command: number, sect
     case Cmd.OV_DAGTAG_REQ:
     case Cmd.OV_DAGTAG_REPLY: return dagtagRequest(c, peer, command, sector, size, high, low, view, at, bytes);
     case Cmd.OV_RESULT: return high === 0 ? verifyResult(c, peer, sector, size, high, low, low - FIRST_RESULT_CODE) : 'verify result';
-    case Cmd.OV_RESULT_ID: return verifyResult(c, peer, sector, size, high, low, view.getUint32(at + 24));
+    case Cmd.OV_RESULT_ID: return verifyResult(c, peer, sector, size, high, low, get32(view, at + 24));
     default: return 'unexpected packet';
   }
 }
@@ -159,10 +159,10 @@ const verifyResult = (c: ConnectionIo, peer: PeerDeviceIo, sector: number, size:
 
 function connectionPacket(c: ConnectionIo, command: number, view: DataView, at: number): string {
   switch (command) {
-    case Cmd.BARRIER: return c.writes.barrier(view.getUint32(at));
-    case Cmd.BARRIER_ACK: return c.acks.barrierAck(view.getUint32(at), view.getUint32(at + 4));
-    case Cmd.CONFIRM_STABLE: return c.acks.confirmStable(view.getUint32(at), view.getUint32(at + 4),
-      view.getUint32(at + 8), view.getUint32(at + 12), view.getUint32(at + 16));
+    case Cmd.BARRIER: return c.writes.barrier(get32(view, at));
+    case Cmd.BARRIER_ACK: return c.acks.barrierAck(get32(view, at), get32(view, at + 4));
+    case Cmd.CONFIRM_STABLE: return c.acks.confirmStable(get32(view, at), get32(view, at + 4),
+      get32(view, at + 8), get32(view, at + 12), get32(view, at + 16));
     case Cmd.UNPLUG_REMOTE: return '';
     default: return numberPacket(c, command, getU64(view, at), view, at);
   }
@@ -177,8 +177,8 @@ function numberPacket(c: ConnectionIo, command: number, value: number, view: Dat
   switch (command) {
     case Cmd.DAGTAG: return c.writes.dagtag(value);
     case Cmd.FLUSH_REQUESTS: return c.resource.flushRequests.requested(c.nodeId, value);
-    case Cmd.FLUSH_FORWARD: return c.resource.flushRequests.forwarded(c.nodeId, value, view.getUint32(at + 8));
-    case Cmd.FLUSH_REQUESTS_ACK: return c.resource.flushRequests.answer(c.nodeId, value, view.getUint32(at + 8));
+    case Cmd.FLUSH_FORWARD: return c.resource.flushRequests.forwarded(c.nodeId, value, get32(view, at + 8));
+    case Cmd.FLUSH_REQUESTS_ACK: return c.resource.flushRequests.answer(c.nodeId, value, get32(view, at + 8));
     default: return 'unexpected packet';
   }
 }

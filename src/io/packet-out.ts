@@ -6,7 +6,7 @@
 import type { Arena } from '../host/arena.ts';
 import type { Crypto } from '../host/crypto.ts';
 import type { Stream } from '../host/net.ts';
-import { putHeader, volumeOfVnr, VNR_NONE } from '../wire/header.ts';
+import { get32, put32, putHeader, volumeOfVnr, VNR_NONE } from '../wire/header.ts';
 
 export const Cmd = {
   DATA: 0x00, DATA_REPLY: 0x01, RS_DATA_REPLY: 0x02, BARRIER: 0x03, BITMAP: 0x04, UNPLUG_REMOTE: 0x07,
@@ -26,14 +26,14 @@ const TWO32 = 4294967296;
 export const lastCommit = { position: 0 };
 
 export function putU64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / TWO32));
-  view.setUint32(at + 4, value % TWO32);
+  put32(view, at, Math.floor(value / TWO32));
+  put32(view, at + 4, value % TWO32);
 }
 
 /** Exact below 2^53; NaN above, so that every range check refuses it. */
 export function getU64(view: DataView, at: number): number {
-  const high = view.getUint32(at);
-  return high < 0x200000 ? high * TWO32 + view.getUint32(at + 4) : NaN;
+  const high = get32(view, at);
+  return high < 0x200000 ? high * TWO32 + get32(view, at + 4) : NaN;
 }
 
 /** P_DATA, P_DATA_REPLY, P_RS_DATA_REPLY: data from an arena. `digest`: algorithm or ''. */
@@ -61,7 +61,7 @@ export function sendTrim(s: Stream, cmd: number, vnr: number, sector: number, id
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', cmd, volumeOfVnr(vnr), 28);
   putBlockPart(s.output, at + HEADER, sector, idHigh, idLow, seq, dpFlags);
-  s.output.setUint32(at + HEADER + 24, size);
+  put32(s.output, at + HEADER + 24, size);
   lastCommit.position = s.commit(at, HEADER + 28, null, 0, 0);
   return true;
 }
@@ -84,8 +84,8 @@ export function sendVerifyResult(s: Stream, vnr: number, sector: number, idHigh:
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', Cmd.OV_RESULT_ID, volumeOfVnr(vnr), 32);
   putBlockPart(s.output, at + HEADER, sector, idHigh, idLow, size, seq);
-  s.output.setUint32(at + HEADER + 24, result);
-  s.output.setUint32(at + HEADER + 28, 0);
+  put32(s.output, at + HEADER + 24, result);
+  put32(s.output, at + HEADER + 28, 0);
   s.commit(at, HEADER + 32, null, 0, 0);
   return true;
 }
@@ -121,8 +121,8 @@ export function sendWords(s: Stream, cmd: number, a: number, b: number): boolean
   const at = s.reserve(HEADER + 8);
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', cmd, volumeOfVnr(VNR_NONE), 8);
-  s.output.setUint32(at + HEADER, a);
-  s.output.setUint32(at + HEADER + 4, b);
+  put32(s.output, at + HEADER, a);
+  put32(s.output, at + HEADER + 4, b);
   s.commit(at, HEADER + 8, null, 0, 0);
   return true;
 }
@@ -134,7 +134,7 @@ export function sendNumber(s: Stream, cmd: number, value: number, extra: number)
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', cmd, volumeOfVnr(VNR_NONE), bytes);
   putU64(s.output, at + HEADER, value);
-  if (extra >= 0) s.output.setUint32(at + HEADER + 8, extra);
+  if (extra >= 0) put32(s.output, at + HEADER + 8, extra);
   s.commit(at, HEADER + bytes, null, 0, 0);
   return true;
 }
@@ -144,8 +144,8 @@ export function sendPeerAck(s: Stream, mask: number, dagtag: number): boolean {
   const at = s.reserve(HEADER + 16);
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', Cmd.PEER_ACK, volumeOfVnr(VNR_NONE), 16);
-  s.output.setUint32(at + HEADER, 0);
-  s.output.setUint32(at + HEADER + 4, mask >>> 0);
+  put32(s.output, at + HEADER, 0);
+  put32(s.output, at + HEADER + 4, mask >>> 0);
   putU64(s.output, at + HEADER + 8, dagtag);
   s.commit(at, HEADER + 16, null, 0, 0);
   return true;
@@ -157,8 +157,8 @@ export function sendRange(s: Stream, cmd: number, vnr: number, sector: number, s
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', cmd, volumeOfVnr(vnr), 16);
   putU64(s.output, at + HEADER, sector);
-  s.output.setUint32(at + HEADER + 8, size);
-  s.output.setUint32(at + HEADER + 12, 0);
+  put32(s.output, at + HEADER + 8, size);
+  put32(s.output, at + HEADER + 12, 0);
   s.commit(at, HEADER + 16, null, 0, 0);
   return true;
 }
@@ -168,10 +168,10 @@ export function sendPeersInSync(s: Stream, vnr: number, sector: number, mask: nu
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', Cmd.PEERS_IN_SYNC, volumeOfVnr(vnr), 24);
   putU64(s.output, at + HEADER, sector);
-  s.output.setUint32(at + HEADER + 8, 0);
-  s.output.setUint32(at + HEADER + 12, mask >>> 0);
-  s.output.setUint32(at + HEADER + 16, size);
-  s.output.setUint32(at + HEADER + 20, 0);
+  put32(s.output, at + HEADER + 8, 0);
+  put32(s.output, at + HEADER + 12, mask >>> 0);
+  put32(s.output, at + HEADER + 16, size);
+  put32(s.output, at + HEADER + 20, 0);
   s.commit(at, HEADER + 24, null, 0, 0);
   return true;
 }
@@ -181,12 +181,12 @@ export function sendConfirmStable(s: Stream, oldHigh: number, oldLow: number, yo
   const at = s.reserve(HEADER + 24);
   if (at < 0) return false;
   putHeader(s.output, at, 'h100', Cmd.CONFIRM_STABLE, volumeOfVnr(VNR_NONE), 24);
-  s.output.setUint32(at + HEADER, oldHigh);
-  s.output.setUint32(at + HEADER + 4, oldLow);
-  s.output.setUint32(at + HEADER + 8, youngHigh);
-  s.output.setUint32(at + HEADER + 12, youngLow);
-  s.output.setUint32(at + HEADER + 16, setSize);
-  s.output.setUint32(at + HEADER + 20, 0);
+  put32(s.output, at + HEADER, oldHigh);
+  put32(s.output, at + HEADER + 4, oldLow);
+  put32(s.output, at + HEADER + 8, youngHigh);
+  put32(s.output, at + HEADER + 12, youngLow);
+  put32(s.output, at + HEADER + 16, setSize);
+  put32(s.output, at + HEADER + 20, 0);
   s.commit(at, HEADER + 24, null, 0, 0);
   return true;
 }
@@ -203,8 +203,8 @@ export function sendEmpty(s: Stream, cmd: number, vnr: number): boolean {
 function putBlockPart(v: DataView, at: number, sector: number, idHigh: number, idLow: number, c: number,
   d: number): void {
   putU64(v, at, sector);
-  v.setUint32(at + 8, idHigh);
-  v.setUint32(at + 12, idLow);
-  v.setUint32(at + 16, c);
-  v.setUint32(at + 20, d);
+  put32(v, at + 8, idHigh);
+  put32(v, at + 12, idLow);
+  put32(v, at + 16, c);
+  put32(v, at + 20, d);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { assert } from '../assert.ts';
+import type { Job } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
 import { LowerFlag, LowerOp } from '../host/lower.ts';
 import { Disk, Repl } from '../state/states.ts';
@@ -36,6 +37,8 @@ export class PeerWrites {
   active = 0;
   /** Of these, discards and write-zeroes. */
   private discards = 0;
+  /** Of these, on the disk now. */
+  private onDisk = 0;
   private readonly connection: ConnectionIo;
   private readonly epochs = new ReceiveEpochs();
   private hold: number = Hold.none;
@@ -48,6 +51,7 @@ export class PeerWrites {
   private flushMs = 0;
   private flushStarted = false;
   private drained: (() => void) | null = null;
+  private readonly epochJob: Job = { name: 'barrier acks', queued: false, run: () => this.onDisk === 0 && this.finishEpochs() };
 
   constructor(connection: ConnectionIo) {
     this.connection = connection;
@@ -120,7 +124,9 @@ export class PeerWrites {
     const stable = this.connection.resource.writeOrdering === Ordering.none || (this.active === 0 && !this.flushNeeded());
     if (stable && !epochs.full) {
       epochs.close(number, true);
-      this.finishEpochs();
+      // Behind it comes a write, mostly: one packet less if the acks of both go together. Of what waits for anything but
+      // the disk it must not wait: that may be for what the peer does when it has this ack.
+      this.connection.resource.env.clock.atTurnEnd(this.epochJob);
     } else {
       this.startHold(Hold.barrier);
       this.holdBarrier = number;
@@ -337,6 +343,7 @@ export class PeerWrites {
       device.bits.set(this.connection.peers[device.index], p.sector[slot], p.size[slot]);
     }
     p.flags[slot] |= PeerFlag.SUBMITTED;
+    this.onDisk++;
     p.submitMs[slot] = resource.env.clock.nowMs();
     device.lowerPending++;
     const cookie = slot * 4 + Owner.peer;
@@ -369,6 +376,7 @@ export class PeerWrites {
       this.ack(peer, failed ? Cmd.NEG_ACK : inSync ? this.inSyncAck() : Cmd.WRITE_ACK, slot);
     }
     if (wanted) peer.unacked = Math.max(0, peer.unacked - 1);
+    if ((p.flags[slot] & PeerFlag.SUBMITTED) !== 0) this.onDisk--;
     p.flags[slot] = (p.flags[slot] | PeerFlag.DONE) & ~PeerFlag.SUBMITTED;
     this.freePayload(slot);
     this.dropInterval(device, slot);
@@ -474,6 +482,7 @@ export class PeerWrites {
   }
 
   private confirm(held: number, count: number): void {
+    this.finishEpochs();
     const p = this.connection.resource.peerRequests;
     const youngest = p.prev[held];
     let oldest = youngest;

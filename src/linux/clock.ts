@@ -31,7 +31,9 @@ export class LinuxClock implements Clock {
   private readonly head: Float64Array;
   private readonly heap: LinuxTimer[] = [];
   private orders = 0;
-  private turnEnd: Job[] = [];
+  /** Longer than its count: cleared places are used again, for an array that shrinks and grows is made anew. */
+  private readonly turnEnd: (Job | null)[] = [];
+  private turnEndCount = 0;
   private soonJobs: Job[] = [];
   private spare: Job[] = [];
 
@@ -56,9 +58,14 @@ export class LinuxClock implements Clock {
     return timer;
   }
 
-  atTurnEnd(job: Job): void { this.queue(this.turnEnd, job); }
+  atTurnEnd(job: Job): void {
+    if (!this.queue(job)) return;
+    this.turnEnd[this.turnEndCount++] = job;
+  }
 
-  soon(job: Job): void { this.queue(this.soonJobs, job); }
+  soon(job: Job): void {
+    if (this.queue(job)) this.soonJobs.push(job);
+  }
 
   /** Names of timers and jobs that are waiting, the next one first. */
   waiting(): readonly string[] {
@@ -90,11 +97,11 @@ export class LinuxClock implements Clock {
     timer.at = -1;
   }
 
-  private queue(list: Job[], job: Job): void {
-    if (job.queued) return;
+  private queue(job: Job): boolean {
+    if (job.queued) return false;
     job.queued = true;
-    list.push(job);
     this.head[Head.deadlineMs] = 0;
+    return true;
   }
 
   private runSoon(): void {
@@ -115,12 +122,13 @@ export class LinuxClock implements Clock {
 
   /** Jobs may queue further ones: all of them still belong to this turn. */
   private runTurnEnd(): void {
-    for (let i = 0; i < this.turnEnd.length; i++) {
+    for (let i = 0; i < this.turnEndCount; i++) {
       const job = this.turnEnd[i]!;
+      this.turnEnd[i] = null;
       job.queued = false;
       job.run();
     }
-    this.turnEnd.length = 0;
+    this.turnEndCount = 0;
   }
 
   private up(timer: LinuxTimer): void {

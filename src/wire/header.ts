@@ -26,27 +26,35 @@ export function headerFormat(version: number, bodyBytes: number): HeaderFormat {
   return 'h80';
 }
 
+/*
+ * Unsigned numbers by DataView's signed methods: of these the runtime's quick compiler makes plain loads and stores, of the
+ * unsigned ones calls.
+ */
+export function put32(view: DataView, at: number, value: number): void { view.setInt32(at, value | 0); }
+export function get32(view: DataView, at: number): number { return view.getInt32(at) >>> 0; }
+function put16(view: DataView, at: number, value: number): void { view.setInt16(at, value << 16 >> 16); }
+
 /** Writes a header at `at`; returns its bytes. Body of h80 at most 65,535 bytes. */
 export function putHeader(
   view: DataView, at: number, format: HeaderFormat, command: number, volume: number, bodyBytes: number,
 ): number {
   switch (format) {
     case 'h100':
-      view.setUint32(at, Magic.h100);
-      view.setUint16(at + 4, volume);
-      view.setUint16(at + 6, command);
-      view.setUint32(at + 8, bodyBytes);
-      view.setUint32(at + 12, 0);
+      put32(view, at, Magic.h100);
+      put16(view, at + 4, volume);
+      put16(view, at + 6, command);
+      put32(view, at + 8, bodyBytes);
+      put32(view, at + 12, 0);
       return 16;
     case 'h95':
-      view.setUint16(at, Magic.h95);
-      view.setUint16(at + 2, command);
-      view.setUint32(at + 4, bodyBytes);
+      put16(view, at, Magic.h95);
+      put16(view, at + 2, command);
+      put32(view, at + 4, bodyBytes);
       return 8;
     case 'h80':
-      view.setUint32(at, Magic.h80);
-      view.setUint16(at + 4, command);
-      view.setUint16(at + 6, bodyBytes);
+      put32(view, at, Magic.h80);
+      put16(view, at + 4, command);
+      put16(view, at + 6, bodyBytes);
       return 8;
   }
 }

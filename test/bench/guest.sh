@@ -105,17 +105,18 @@ fio_cases() {
   fio_case "$1" randread_4k_qd1 randread 4k 1
 }
 
-# Instructions a request, by the part that spends them. Sampling costs a little, so these runs give no IOPS.
-HERTZ=997
+# Instructions a request, by the part that spends them; of the middle of a run, without fio's start and end. Sampling costs
+# a little, so these runs give no IOPS.
 profile_case() {
-  perf record -q -a -e cpu-clock -F $HERTZ -o /run/perf.data -- fio --name=bench --filename="$1" --ioengine=libaio --direct=1 \
+  perf record -q -a -e cpu-clock -F 997 -o /run/perf.data -- fio --name=bench --filename="$1" --ioengine=libaio --direct=1 \
     --rw="$3" --bs="$4" --iodepth="$5" --size=128m --time_based --runtime=3 --output-format=json --output=/run/fio.json > /dev/null 2>&1
-
-  perf script -i /run/perf.data -F comm,ip,sym,dso 2> /dev/null | python3 "$HERE/profile.py" "$2" $HERTZ
+  perf script -i /run/perf.data -F comm,pid,time,ip,sym,dso 2> /dev/null | python3 "$HERE/profile.py" "$2"
 }
 profile_cases() {
+  fio_case "$1" warm_up randwrite 4k 1 6 > /dev/null
   profile_case "$1" instructions_4k_qd1 randwrite 4k 1
   profile_case "$1" instructions_4k_qd32 randwrite 4k 32
+  profile_case "$1" instructions_128k_qd16 write 128k 16
 }
 
 [ -e /dev/ram0 ] || modprobe brd rd_nr=3 rd_size=$((513 * 1024))
