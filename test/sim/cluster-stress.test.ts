@@ -14,7 +14,7 @@ async function survives(wanted: Wanted): Promise<string> {
 }
 
 describe('three nodes', () => {
-  it.each([1, 5, 8])('seed %i', async (seed) => { await survives({ seed, nodes: 3, minutes: 0.5 }); }, TIME);
+  it.each([3, 5, 8])('seed %i', async (seed) => { await survives({ seed, nodes: 3, minutes: 0.5 }); }, TIME);
 });
 
 it('two nodes', async () => { await survives({ seed: 1, nodes: 2, minutes: 0.5 }); }, TIME);
