@@ -52,7 +52,6 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   }
   exposeNewer(pd);
   reachedOurUuid(pd);
-  equalToUpToDate(pd);
   markUnstable(pd);
   resource.engine.notifier.peerDeviceChanged(pd);
   compareAgain(pd, message.flags);
@@ -157,16 +156,6 @@ function reachedOurUuid(pd: PeerDevice): void {
   pd.log.info('Peer is on same UUID now');
   resource.dispatch({ kind: 'change', request: 0, tag: 'receive-uuids', flags: Cs.verbose,
     changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
-}
-
-/** Outdated, and the peer's UUIDs come after its disk state: both have the same data. docs/differences.md */
-function equalToUpToDate(pd: PeerDevice): void {
-  const { device: { resource, vnr } } = pd;
-  const { disk, currentUuid } = deviceRowOf(pd);
-  const { repl, pdsk, peerCurrentUuid, uuidFlags } = rowOf(pd);
-  if (disk !== Disk.outdated || repl !== Repl.established || pdsk !== Disk.upToDate || (uuidFlags & UuidFlag.stable) === 0
-    || !uuidEq(peerCurrentUuid, currentUuid) || pd.io.bitsOutOfSync > 0) return;
-  resource.dispatch({ kind: 'change', request: 0, tag: 'receive-uuids', flags: Cs.verbose, changes: [{ set: 'disk', vnr, disk: Disk.upToDate }] });
 }
 
 /** Item 11. */

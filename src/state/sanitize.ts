@@ -148,9 +148,6 @@ const clamp = (value: Disk, [least, most]: readonly [Disk, Disk]): Disk => {
 /** The end of the peer's attach, which stays Negotiating here until then. */
 const attachedEqual = (at: Cell): boolean => at.oldPd.pdsk === Disk.negotiating && at.oldPd.repl === Repl.established
   && at.pd.repl === Repl.established && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid);
-/** It was the target of a third node, and our own resync of it was paused: it does not tell us that it got stable. */
-const becameUpToDateAsEqual = (at: Cell): boolean => at.oldPd.pdsk < Disk.upToDate && at.pd.pdsk === Disk.upToDate
-  && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid) && at.draft.live.outOfSyncBits(at.pd.vnr, at.pd.nodeId) === 0;
 const becamePrimaryDiskless = (at: Cell): boolean =>
   at.oldConnection.peerRole === Role.unknown && at.connection.peerRole === Role.primary && at.pd.pdsk === Disk.diskless
   && at.device.disk >= Disk.negotiating;
@@ -194,7 +191,7 @@ export const secondPass: readonly Rule<Cell>[] = [
   { row: 'S26', when: (at) => at.pd.repl === Repl.established && at.device.disk === Disk.outdated
       && at.pd.pdsk >= Disk.consistent && at.pd.uuidsReceived && (at.pd.uuidFlags & UuidFlag.stable) !== 0
       && (at.oldPd.repl < Repl.established || (at.pd.uuidFlags & UuidFlag.gotStable) !== 0
-        || at.oldPd.pdsk === Disk.outdated || becameUpToDateAsEqual(at)),
+        || at.oldPd.pdsk === Disk.outdated),
     then: (at) => at.setDevice({ disk: at.pd.pdsk }) },
   { row: 'S27', when: (at) => at.oldPd.repl === Repl.wfBitMapT && at.pd.repl === Repl.off && at.device.disk === Disk.outdated
       && somePeer(at.draft, at.d, (pd) => pd.pdsk === Disk.upToDate && (pd.uuidFlags & UuidFlag.stable) !== 0
