@@ -129,7 +129,9 @@ static void lower_send(struct lower *l)
 		return send_range(l);
 	for (; left; left -= len, at += len) {
 		len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
-		__bio_add_page(&l->bio, l->arena->pages[at >> PAGE_SHIFT], len, offset_in_page(at));
+		/* Neighbours become one vector: fewer segments than the disk takes, mostly. */
+		if (WARN_ON_ONCE(bio_add_page(&l->bio, l->arena->pages[at >> PAGE_SHIFT], len, offset_in_page(at)) != len))
+			return bio_io_error(&l->bio);
 	}
 	submit_bio_noacct(&l->bio);
 }

@@ -88,7 +88,6 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   if (size === 'error-shrink' || size === 'error-space-md') {
     return yield* forceDiskless(device, refuse(size === 'error-shrink' ? Err.IMPLICIT_SHRINK : Err.MD_LAYOUT_NO_FIT));
   }
-  if (!device.resource.deviceRow(device.vnr).crashedPrimary) disk.bitmap.touched.fill(0);
   if (size === 'grew') for (const pd of peerDevicesOf(device)) pd.resyncAfterNegotiation = true;
   yield* setFullSyncSlots(device, disk);
   disk.suspendAl(true);

@@ -89,9 +89,6 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   }
 
   get alDisabled(): boolean { return this.meta.testFlag(MDF.alDisabled); }
-  /** The slot's bits are those of the attach; never true for a Primary that crashed. */
-  isAsAttached(nodeId: number): boolean { return this.bitmap.touched[this.bitmapIndex(nodeId)] === 0; }
-
   bitmapIndex(nodeId: number): number { return this.meta.superBlock.peers[nodeId].bitmapIndex; }
   degradedTimeout(nodeId: number): boolean { return this.degraded.has(nodeId); }
 

@@ -11,7 +11,6 @@ import * as resyncRules from '../state/uuid-resync.ts';
 import { exposedUuid, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidText } from '../state/uuid-types.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
-import { Feature } from '../wire/features.ts';
 import { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
@@ -318,7 +317,6 @@ export function localFlags(pd: PeerDevice): Parameters<typeof import('../state/u
   return {
     discardMyData: connectionRow.discardMyData, crashedPrimary: row.crashedPrimary, reconnect: connectionRow.reconnect,
     inconsistent: row.md !== null && (row.md.flags & MdFlag.consistent) === 0, primaryLostQuorum: row.primaryLostQuorum,
-    asAttached: (connectionRow.agreedFeatures & Feature.reconcileBits) !== 0 && (device.disk?.isAsAttached(connection.nodeId) ?? false),
   };
 }
 

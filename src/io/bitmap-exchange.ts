@@ -105,7 +105,9 @@ export class BitmapExchange {
 
   /** P_BITMAP, P_COMPRESSED_BITMAP. */
   packet(command: number, view: DataView, at: number, bytes: number): string {
-    if (this.phase === 'idle' && this.peer.facts.repl === Repl.established && this.peer.device.facts.disk === Disk.negotiating) {
+    const { facts, device } = this.peer;
+    if (this.phase === 'idle' && facts.repl === Repl.established && device.facts.disk === Disk.negotiating
+      && device.disk !== null && facts.bitmapIndex >= 0) {
       this.expect();
       this.phase = 'early';
     }

@@ -121,6 +121,7 @@ export class PeerWrites {
   barrier(number: number): string {
     const { epochs } = this;
     if (epochs.size[epochs.current] === 0) return '';
+    if (epochs.full) this.finishEpochs();
     const stable = this.connection.resource.writeOrdering === Ordering.none || (this.active === 0 && !this.flushNeeded());
     if (stable && !epochs.full) {
       epochs.close(number, true);

@@ -25,8 +25,6 @@ export class Bitmap {
   readonly slots: number;
   /** Bits out of sync of each slot. */
   readonly weight: Float64Array;
-  /** Bits were set here, known or not, since the owner put it to 0. */
-  readonly touched: Uint8Array;
   /** Where a scan that answered `more` goes on. */
   scanNext = 0;
   #sectors: number;
@@ -39,7 +37,6 @@ export class Bitmap {
     assert(slots >= 1 && slots <= 32, 'bitmap slots out of range');
     this.slots = slots;
     this.weight = new Float64Array(slots);
-    this.touched = new Uint8Array(slots).fill(1);
     this.#sectors = sectors;
     this.#bits = bitsOf(sectors);
     this.#memory = memory ?? heapBitmapMemory(pagesOf(this.#bits, slots));
@@ -76,7 +73,6 @@ export class Bitmap {
 
   /** Sets first..last; returns how many were clear. */
   set(slot: number, first: number, last: number): number {
-    this.touched[slot] = 1;
     return this.#change(slot, first, last, allOnes);
   }
 
@@ -156,7 +152,6 @@ export class Bitmap {
   fillWords(slot: number, fromWord: number, count: number, value: 0 | 1): number {
     const end = Math.min(fromWord + count, this.words);
     let delta = 0;
-    if (value === 1) this.touched[slot] = 1;
     for (let word = fromWord; word < end;) {
       const n = this.#run(slot, word, end - word, wordsPerPage);
       const changed = this.#primitives.fill(this.#words, this.#index, this.slots, n, value === 1 ? allOnes : 0);
@@ -172,7 +167,6 @@ export class Bitmap {
   copyWords(to: number, from: number, fromWord: number, count: number): number {
     const end = Math.min(fromWord + count, this.words);
     let delta = 0;
-    this.touched[to] = 1;
     for (let word = fromWord; word < end;) {
       const first = this.#wordAt(from, word);
       let n = this.#run(to, word, end - word, wordsPerPage);
@@ -199,7 +193,6 @@ export class Bitmap {
   mergeWords(slot: number, fromWord: number, source: Uint32Array): number {
     const end = Math.min(fromWord + source.length, this.words);
     let changed = 0;
-    this.touched[slot] = 1;
     for (let word = fromWord; word < end;) {
       const n = this.#run(slot, word, end - word, wordsPerPage);
       const more = this.#primitives.merge(this.#words, this.#index, this.slots, n, source, word - fromWord, 1);

@@ -58,8 +58,6 @@ export const UuidFlag = {
   discardMyData: 1, crashedPrimary: 2, inconsistent: 4, skipInitialSync: 8, newDatagen: 16, stable: 32,
   gotStable: 64, resync: 128, reconnect: 256, disklessPrimary: 512, primaryLostQuorum: 1024, syncTarget: 2048,
   hasUnalloc: 4096,
-  /** Ours, with RECONCILE_BITS: the bits for this peer are those found at the attach, by one that did not crash as Primary. */
-  asAttached: 0x100000,
 } as const;
 
 /** Flags of the super block, as on disk. @spec metadata.md 4 */

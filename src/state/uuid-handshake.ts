@@ -19,6 +19,8 @@ export interface HandshakeView extends CompareView {
   readonly peerRole: Role;
   /** Own disk as sent (comm_state.disk; Negotiating already replaced by disk_state_from_md). */
   readonly sentDisk: Disk;
+  /** The same as the peer takes it: Negotiating replaced by Inconsistent or Consistent. */
+  readonly shownDisk: Disk;
   /** Own disk now. */
   readonly disk: Disk;
   /** The peer's disk as received (Negotiating already replaced by Inconsistent or Consistent). */
@@ -122,11 +124,13 @@ const selfBits = (v: HandshakeView): number => v.sent?.dirtyBits ?? 0;
 export function syncHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
   const user = userWish(v);
-  passingSplitBrain(w);
+  if (w.strategy === 'unrelated-data') passingSplitBrain(w);
   if (hopeless(w)) return w.done();
   missedFinishWithoutBits(w);
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
   diskStates(w);
+  passingSplitBrain(w);
+  if (strategies[w.strategy].reconnect) return w.done();
   reconcileByBits(w);
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
   if (!isDetermined(w.strategy)) {
@@ -246,8 +250,8 @@ function passingSplitBrain(w: Work): void {
     w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${why}`);
     w.strategy = strategy;
   };
-  if (bothInconsistent && (target || w.kind === 'split-brain')) ignore('no-sync', 'both sides inconsistent');
-  else if (target) ignore('retry-connect', 'one side is a sync target');
+  if (v.reconcileBits && bothInconsistent && (target || w.kind === 'split-brain')) ignore('no-sync', 'both sides inconsistent');
+  else if (v.reconcileBits && target) ignore('retry-connect', 'one side is a sync target');
   else if (unstable && w.strategy === 'split-brain-auto-recover') ignore('no-sync', 'at least one side unstable');
 }
 
@@ -259,22 +263,18 @@ function reconcileByBits(w: Work): void {
   const { v } = w;
   if (!v.reconcileBits || w.strategy !== 'no-sync' || !arbitraryRules.has(w.rule)) return;
   const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
-  if (!settled(v.sentDisk) || !settled(v.peerDisk)) return;
+  if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
   const sentFlags = v.sent?.flags ?? v.localFlags;
-  const own = isKnownBetter(sentFlags, v.peer.flags, v.peerRole) ? 0 : selfBits(v);
-  const theirs = isKnownBetter(v.peer.flags, sentFlags, v.role) ? 0 : v.peer.dirtyBits;
+  const own = selfBits(v);
+  const theirs = v.peer.dirtyBits;
   if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
   const neighbour = (flags: number): number => Number((flags & UuidFlag.stable) === 0);
-  const ahead = Number(v.role === Role.primary) - Number(v.peerRole === Role.primary)
-    || v.sentDisk - v.peerDisk || neighbour(sentFlags) - neighbour(v.peer.flags) || Number(own > 0) - Number(theirs > 0)
+  const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk >= Disk.consistent);
+  const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk) || v.shownDisk - v.peerDisk || neighbour(sentFlags) - neighbour(v.peer.flags) || Number(own > 0) - Number(theirs > 0)
     || v.peerNodeId - v.nodeId;
   w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';
   w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name} to reconcile equal-UUID peers holding out-of-sync bits`);
 }
-
-/** What a Secondary's activity log held when it crashed is no news to a Primary that has been there: it has marked all that was missed. */
-const isKnownBetter = (flags: number, other: number, otherRole: Role): boolean => otherRole === Role.primary
-  && (other & UuidFlag.reconnect) !== 0 && (flags & (UuidFlag.asAttached | UuidFlag.reconnect)) === UuidFlag.asAttached;
 
 /** Steps 7 to 10. False: undecided or unresolved, the decision ends here. */
 function resolveSplitBrain(w: Work, user: Strategy | null): boolean {

@@ -158,7 +158,6 @@ export interface LocalFlagsInput {
   readonly inconsistent: boolean;
   readonly reconnect: boolean;
   readonly primaryLostQuorum: boolean;
-  readonly asAttached: boolean;
 }
 
 export function localUuidFlags(device: DeviceContext, peerNodeId: number, input: LocalFlagsInput): number {
@@ -167,7 +166,6 @@ export function localUuidFlags(device: DeviceContext, peerNodeId: number, input:
     | (input.inconsistent ? UuidFlag.inconsistent : 0)
     | (input.reconnect ? UuidFlag.reconnect : 0)
     | (input.primaryLostQuorum ? UuidFlag.primaryLostQuorum : 0)
-    | (input.asAttached ? UuidFlag.asAttached : 0)
     | (isStable(device) ? UuidFlag.stable : 0)
     | (syncSourceOther(device, peerNodeId) === undefined ? 0 : UuidFlag.syncTarget);
 }

@@ -20,8 +20,6 @@ export const UuidFlag = {
   primaryLostQuorum: 0x400n,
   syncTarget: 0x800n,
   hasUnalloc: 0x1000n,
-  /** With RECONCILE_BITS. */
-  asAttached: 0x100000n,
 } as const;
 export const UNALLOC_NODE_ID_SHIFT = 56n;
 

@@ -95,19 +95,20 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
         localFlags, sent: { currentUuid: A, bitmapUuid: 0n, flags: localFlags, dirtyBits: mine }, ...rest,
       })).strategy;
     };
-    const { reconnect, asAttached } = UuidFlag;
+    const { reconnect } = UuidFlag;
     it.each<[string, Partial<HandshakeView>, number, number, [number, number], string]>([
       ['none on either side', {}, 0, 0, [reconnect, 0], 'no-sync'],
       ['who has bits is the source', {}, 16, 0, [reconnect, 0], 'source-use-bitmap'],
       ['mirrored', {}, 0, 16, [0, reconnect], 'target-use-bitmap'],
       ['both: the lower node id', {}, 16, 5, [reconnect, reconnect], 'source-use-bitmap'],
       ['the Primary, whoever has them', { role: Role.primary }, 0, 16, [reconnect, 0], 'source-use-bitmap'],
-      ['the better disk', { sentDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
-      ['an activity log of a crashed Secondary, beside the Primary that was there', { role: Role.primary }, 0, 1024, [reconnect, asAttached], 'no-sync'],
-      ['the same beside another Secondary', {}, 0, 1024, [reconnect, asAttached], 'target-use-bitmap'],
+      ['a Primary without good data is none', { role: Role.primary, disk: Disk.outdated, shownDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
+      ['what attaches counts as Consistent on both ends', { sentDisk: Disk.outdated, shownDisk: Disk.consistent, peerDisk: Disk.consistent },
+        16, 0, [reconnect, 0], 'source-use-bitmap'],
+      ['the better disk', { sentDisk: Disk.outdated, shownDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
       ['two Primaries', { role: Role.primary, peerRole: Role.primary }, 16, 0, [reconnect, 0], 'no-sync'],
       ['a peer that does not know of it', { reconcileBits: false }, 16, 0, [reconnect, 0], 'no-sync'],
-      ['an Inconsistent disk is another matter', { sentDisk: Disk.inconsistent, peerDisk: Disk.inconsistent }, 16, 0, [reconnect, 0], 'no-sync'],
+      ['an Inconsistent disk is another matter', { sentDisk: Disk.inconsistent, shownDisk: Disk.inconsistent, peerDisk: Disk.inconsistent }, 16, 0, [reconnect, 0], 'no-sync'],
     ])('%s', (_, rest, mine, others, flags, strategy) => { expect(equal(rest, mine, others, flags)).toBe(strategy); });
   });
 
