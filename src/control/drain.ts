@@ -11,12 +11,11 @@ import { Cs, Cstate, Disk, Repl, Role, UuidFlag } from '../state/states.ts';
 import { deviceIndex, findConnection, findDevice, findPeerDevice, sameUuid } from '../state/view.ts';
 import type { PeerDevice } from './peer-device.ts';
 import type { Resource } from './resource.ts';
+import { BITMAP_RESYNC_PROTOCOL } from './resync.ts';
 import { maySyncNow } from './resync-after.ts';
 
 /** What is merely late is over by then. */
 const LEFT_MS = 10_000;
-/** From this protocol on a resync by bitmap may be asked for. */
-const BITMAP_RESYNC_PROTOCOL = 120;
 
 export class Drain {
   readonly #resource: Resource;

@@ -12,6 +12,9 @@ import { finished } from './resync-end.ts';
 import { maySyncNow, resyncAfter } from './resync-after.ts';
 import * as uuids from './uuids.ts';
 
+/** From this protocol on a resync by bitmap may be asked for. */
+export const BITMAP_RESYNC_PROTOCOL = 120;
+
 export { finished, resyncAfter };
 
 const RETRY_MS = 200;

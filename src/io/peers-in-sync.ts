@@ -13,7 +13,7 @@ import type { PeerDeviceIo } from './peer-device-io.ts';
 const STEP_SECTORS = 8192;
 /** Steps a turn. */
 const SLICE_STEPS = 64;
-/** Ranges at most; what does not fit is not told, which costs a few blocks of a later resync. */
+/** Numbers in a list of ranges at most, two a range; what does not fit is not told, which costs a few blocks of a later resync. */
 const RANGES = 2048;
 /** Until a range is looked at again in which something was being written. */
 const BUSY_MS = 1_000;

@@ -270,7 +270,10 @@ function reconcileByBits(w: Work): void {
   if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
   const neighbour = (flags: number): number => Number((flags & UuidFlag.stable) === 0);
   const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk >= Disk.consistent);
-  const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk) || v.shownDisk - v.peerDisk || neighbour(sentFlags) - neighbour(v.peer.flags) || Number(own > 0) - Number(theirs > 0)
+  const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
+    || v.shownDisk - v.peerDisk
+    || neighbour(sentFlags) - neighbour(v.peer.flags)
+    || Number(own > 0) - Number(theirs > 0)
     || v.peerNodeId - v.nodeId;
   w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';
   w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name} to reconcile equal-UUID peers holding out-of-sync bits`);

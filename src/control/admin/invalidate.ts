@@ -9,14 +9,12 @@ import { Ss } from '../../state/ss.ts';
 import { Cs, Disk, Repl, Role } from '../../state/states.ts';
 import type { Connection } from '../connection.ts';
 import type { Device } from '../device.ts';
-import { setAllBits } from '../resync.ts';
+import { BITMAP_RESYNC_PROTOCOL, setAllBits } from '../resync.ts';
 import { changeReply } from './call.ts';
 import type { Call, Ended } from './call.ts';
 import type { Steps } from './steps.ts';
 import { untilHolds, withIoSuspended } from './waits.ts';
 
-/** From this protocol on a resync by bitmap may be asked for. */
-const BITMAP_RESYNC_PROTOCOL = 120;
 const ATTEMPTS = 4;
 const EVERY_SLOT = -1;
 /** How a side begins: with all bits set, or with the bitmap as it is. */
