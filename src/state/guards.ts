@@ -168,7 +168,8 @@ export const softPeerDeviceGuards: readonly Guard[] = [
   { row: 'T28', code: Ss.resyncRunning,
     refuses: (at) => replChanges(at) && isVerify(newRepl(at)) && oldRepl(at) > Repl.established },
   { row: 'T29', code: Ss.needConnection,
-    refuses: (at) => isStarting(newRepl(at)) && oldRepl(at) < Repl.established },
+    refuses: (at) => (isStarting(newRepl(at)) && oldRepl(at) < Repl.established)
+      || (newRepl(at) > Repl.established && newCstate(at) < Cstate.connected) },
   { row: 'T31', code: Ss.attachNoBitmap,
     refuses: (at) => at.oldPd.pdsk === Disk.diskless && at.pd.pdsk > Disk.diskless && at.pd.pdsk !== Disk.unknown
       && !at.pd.wantBitmap },

@@ -105,6 +105,11 @@ describe('guards', () => {
     expect(judge({ ...primary, ...open }, open, 'T10', Cs.fsIgnOpeners).rc).toBe(Ss.success);
   });
 
+  it('T29 refuses a resync by bitmap whose peer was lost before a retry', () => {
+    const lost = { connections: [{ cstate: Cstate.connecting }], peers: [{ repl: Repl.off, pdsk: Disk.unknown }] };
+    expect(judge(lost, { ...lost, peers: [{ repl: Repl.wfBitMapT }] }, 'T29').reason).toMatchObject({ row: 'T29' });
+  });
+
   it('T16 says how many nodes are missing', () => {
     const verdict = judge({ resource: { options: quorum }, device: { haveQuorum: false }, connections: [alone, alone],
       peers: [{ repl: Repl.off, pdsk: Disk.unknown }, { repl: Repl.off, pdsk: Disk.unknown }] },
