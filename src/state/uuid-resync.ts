@@ -34,6 +34,8 @@ export interface ResyncFinished {
 export function resyncFinished(device: DeviceContext, source: PeerContext, rsStartUuid: bigint): ResyncFinished {
   const draft = new UuidDraft(device.uuids, device.nodeId);
   const theirs = source.uuids;
+  // First, so that the generation which ends here can become history. It does only if the source knows it.
+  draft.current = withRole(theirs.currentUuid, device.role);
   theirs.historyUuids.forEach((uuid) => draft.pushHistory(uuid));
   theirs.bitmapUuids.forEach((uuid) => { if (uuid !== uuidUnknown) draft.pushHistory(uuid); });
   const same = device.peers.filter((peer) => peer.pdsk >= Disk.inconsistent && peer.pdsk !== Disk.unknown
@@ -49,8 +51,6 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
     draft.setBitmapUuidWithHistory(n, next, device.dagtag);
     if (behind) newer |= nodeBit(n);
   }
-  draft.pushHistory(draft.current);
-  draft.current = withRole(theirs.currentUuid, device.role);
   const uuids = draft.done();
   return {
     uuids, newer, log: { level: LogLevel.info, text: `updated UUIDs ${uuidsText(uuids, source.nodeId)}` },
