@@ -201,6 +201,8 @@ function takeSuperBlock(device: Device, disk: Disk): void {
   else if (!primary) sb.currentUuid &= ~uuidPrimaryBit;
   disk.meta.setFlag(MDF.alClean, false);
   disk.meta.markDirty();
+  // What was told last was of another disk.
+  for (const pd of peerDevicesOf(device)) pd.sent = null;
   for (const { nodeId } of peerDevicesOf(device).map(peerContext)) {
     const connected = (sb.peers[nodeId].flags & MDF_PEER.connected) !== 0;
     if (!primary && has(MDF.primaryInd) && !connected) disk.degraded.add(nodeId);

@@ -124,7 +124,7 @@ export class Connection implements ConnEnv {
     this.prepared = null;
     this.io.disconnected(() => {
       for (const peerDevice of this.peerDevices.values()) {
-        peerDevice.resyncFinishedPdsk = -1;
+        peerDevice.peerFinishedEarly = false;
       }
       done();
     }, (next) => uuids.afterConnectionLost(this, next));

@@ -5,6 +5,7 @@ import type { Effect } from '../state/effects.ts';
 import type { Device } from './device.ts';
 import { tryToGetResynced } from './reevaluate.ts';
 import * as resync from './resync.ts';
+import { checkResyncSource } from './resync-source.ts';
 import type { Resource } from './resource.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
@@ -63,6 +64,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   initVerify: byFacts,
   verifyStopped: byFacts,
   runResync: (r, e) => onPeer(r, e, (pd) => resync.run(pd, e.target)),
+  checkResyncSource: (r, e) => { const d = r.devices.get(e.vnr); if (d) checkResyncSource(d, e.weak); },
   lastResyncRequest: byFacts,
   pauseResync: byFacts,
   resumeResync: byFacts,

@@ -79,6 +79,9 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
   const { netConf } = connection;
   const policy = (n: number): AfterSb => (AFTER_SB[n] ?? 'disconnect') as AfterSb;
   const fromMd = diskStateFromMd(view, view, deviceIndex(view, vnr));
+  // The peer's word may overtake our own of an attach.
+  const untold = pd.sent === null && row.cstate === Cstate.connected && deviceRow.disk === Disk.negotiating;
+  const told = untold ? Disk.negotiating : pd.sentDisk;
   return {
     nodeId: resource.nodeId, peerNodeId: connection.nodeId, agreedVersion: row.agreedVersion,
     wireProtocol: PROTOCOLS[netConf.wireProtocol] ?? 'C',
@@ -87,14 +90,20 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     localFlags: localUuidFlags(context, connection.nodeId, localFlags(pd)), sent: pd.sent,
     peer: pd.uuids ?? freshPeerUuids(), missedEnd: pd.missedEnd,
     role: view.resource.role, peerRole: peer.role,
-    sentDisk: pd.sentDisk === Disk.negotiating ? fromMd : pd.sentDisk,
-    shownDisk: pd.sentDisk !== Disk.negotiating ? pd.sentDisk : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
+    sentDisk: told === Disk.negotiating ? fromMd : told,
+    shownDisk: told !== Disk.negotiating ? told : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
     disk: deviceRow.disk, peerDisk: peer.disk, reconcileBits: (row.agreedFeatures & Feature.reconcileBits) !== 0,
+    ownBits: bitsFor(pd),
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),
     rrConflict: row.options.rrConflict, quorumConfigured: view.resource.options.quorum !== 0,
     selfHasQuorum: deviceRow.haveQuorum, peerHasQuorum: peer.quorum, demoted,
   };
+}
+
+function bitsFor({ device: { disk }, connection: { nodeId } }: PeerDevice): number {
+  const slot = disk?.bitmapIndex(nodeId) ?? -1;
+  return slot < 0 ? 0 : disk!.bitmap.weight[slot];
 }
 
 /** Log lines at once, helpers one after the other; what they answer does not matter. */

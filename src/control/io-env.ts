@@ -48,8 +48,8 @@ export class ControlIoEnv implements IoEnv {
   bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void {
     resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);
   }
-  resyncDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
-  verifyDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId), null); }
+  resyncDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId)); }
+  verifyDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId)); }
   resyncIdle(vnr: number, nodeId: number): void {
     const pd = this.#resource.connections.get(nodeId)?.peerDevices.get(vnr);
     if (pd) resync.becameIdle(pd);

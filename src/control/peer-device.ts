@@ -37,8 +37,8 @@ export class PeerDevice {
   overtaken = 0n;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;
-  /** drbd_resync_finished has to wait for: the peer's disk state told meanwhile. @spec state.md 5.3 row 6 */
-  resyncFinishedPdsk = -1;
+  /** The target has ended before this source has begun. @spec state.md 5.3 row 6 */
+  peerFinishedEarly = false;
 
   /** The device grew at attach: resync of the new part once both disks are there (RESYNC_AFTER_NEG). */
   resyncAfterNegotiation = false;

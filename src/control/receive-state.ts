@@ -39,7 +39,8 @@ export function volumeState(pd: PeerDevice, word: number): void {
   pd.toldDisk = unpackState(word).disk;
   const { initialStateReceived, uuidFlags, uuidNodeMask } = resource.peerDeviceRow(vnr, nodeId);
   const { role } = unpackState(word);
-  if (!initialStateReceived && role === Role.primary && (uuidFlags & UuidFlag.stable) !== 0) checkResyncSource(device, uuidNodeMask);
+  const added = !initialStateReceived && pd.connection.cstate() === Cstate.connected;
+  if (added && role === Role.primary && (uuidFlags & UuidFlag.stable) !== 0) checkResyncSource(device, uuidNodeMask);
   const question = ask(pd, word);
   if (question === null || question.kind === 'diskless') return conclude(pd, word, null);
   let holds = false;
@@ -80,7 +81,7 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
     return trust.trust;
   } });
   if (trust !== null) meetAsDiskless(pd, trust);
-  for (const action of actions) if (!act(pd, word, action)) break;
+  for (const action of actions) if (!act(pd, action)) break;
   pd.missedEnd = 'none';
 }
 
@@ -106,7 +107,7 @@ function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, maybeForceSecondar
 }
 
 /** False: the connection ends, nothing that follows is to be done. */
-function act(pd: PeerDevice, word: number, action: StateAction): boolean {
+function act(pd: PeerDevice, action: StateAction): boolean {
   const { device, connection } = pd;
   const { resource, vnr } = device;
   switch (action.do) {
@@ -118,13 +119,13 @@ function act(pd: PeerDevice, word: number, action: StateAction): boolean {
       return false;
     }
     case 'resyncFinished':
-      finished(pd, action.pdsk);
+      finished(pd);
       return true;
     case 'resyncFinishesEarly':
-      pd.resyncFinishedPdsk = action.pdsk;
+      pd.peerFinishedEarly = true;
       return true;
     case 'verifyFinished':
-      finished(pd, unpackState(word).disk);
+      finished(pd);
       return true;
     case 'startResyncAsTarget': return startAfterBehind(pd);
     case 'abortConnect': return abortConnect(pd);

@@ -9,20 +9,17 @@ import { endVerify } from './verify.ts';
 
 interface Numbers { readonly total: number; readonly failed: number; readonly sameCsum: number; readonly pausedMs: number; readonly startMs: number }
 
-/**
- * All blocks are done. pdsk: what the peer told its disk is, at the source; null at the target. A ping first: all that
- * the peer sent on the control stream is processed when the answer comes.
- */
-export function finished(pd: PeerDevice, pdsk: number | null): void {
+/** All blocks are done. A ping first: all that the peer sent on the control stream is processed when the answer comes. */
+export function finished(pd: PeerDevice): void {
   pd.connection.conn.ping((alive) => {
     if (!alive) return;
     const { worker } = pd.device.resource;
-    worker.push(() => end(pd, pdsk, () => worker.next()));
+    worker.push(() => end(pd, () => worker.next()));
   });
 }
 
 /** In the worker, so that notifications and P_STATE of the change come after the helper. True: `next` will be called. */
-function end(pd: PeerDevice, pdsk: number | null, next: () => void): boolean {
+function end(pd: PeerDevice, next: () => void): boolean {
   const { device, connection } = pd;
   const { resource, vnr } = device;
   const { nodeId } = connection;
@@ -36,7 +33,7 @@ function end(pd: PeerDevice, pdsk: number | null, next: () => void): boolean {
   const changes: Change[] = [
     { set: 'resyncActive', vnr, nodeId, value: false },
     { set: 'repl', vnr, nodeId, repl: Repl.established },
-    ...(failed > 0 ? failedChanges(pd, target) : target ? targetChanges(pd) : sourceChanges(pd, pdsk)),
+    ...(failed > 0 ? failedChanges(pd, target) : target ? targetChanges(pd) : sourceChanges(pd)),
   ];
   report(pd, numbers, target);
   const { rc } = resource.dispatch({ kind: 'change', request: 0, tag: 'resync-finished', flags: Cs.verbose, changes });
@@ -56,8 +53,9 @@ function failedChanges({ device: { vnr }, connection: { nodeId } }: PeerDevice, 
   ];
 }
 
-function sourceChanges({ device: { vnr }, connection: { nodeId } }: PeerDevice, pdsk: number | null): Change[] {
-  return pdsk === null ? [] : [{ set: 'pdsk', vnr, nodeId, pdsk: pdsk as Disk }];
+/** What it says now: with two sources it may have told another disk state while the answer to the ping was under way. */
+function sourceChanges({ device: { vnr }, connection: { nodeId }, toldDisk }: PeerDevice): Change[] {
+  return [{ set: 'pdsk', vnr, nodeId, pdsk: toldDisk }];
 }
 
 /** A stable resync makes the own disk what the source's is, and takes its UUIDs over. */

@@ -89,10 +89,9 @@ function begin(pd: PeerDevice, side: Side): void {
   const { rc } = resource.dispatch({ kind: 'change', request: 0, tag: `start-resync-${side}`, flags: Cs.verbose, changes });
   if (rc < 1) return;
   resyncAfter(resource.engine, 'pause');
-  if (pd.resyncFinishedPdsk < 0) return;
-  const pdsk = pd.resyncFinishedPdsk;
-  pd.resyncFinishedPdsk = -1;
-  finished(pd, pdsk);
+  if (!pd.peerFinishedEarly) return;
+  pd.peerFinishedEarly = false;
+  finished(pd);
 }
 
 /** What an earlier resync made of the device counts no more, unless another source is at it. */

@@ -114,7 +114,7 @@ const firstLoop: readonly Row[] = [
     then: (at) => { at.memory.healedPrimary = true; } },
 ];
 
-/** What the activity log marked at an attach means nothing towards a peer with the same data. */
+/** What the activity log marked at an attach is synced by then, or means nothing to a peer that knows no better. */
 const attachedNow = (at: At): boolean => at.oldDevice.disk === Disk.negotiating && at.device.disk >= Disk.outdated;
 
 const depends = (pd: PeerDeviceRow): boolean => pd.suspDependency || pd.suspPeer || pd.suspUser;

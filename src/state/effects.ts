@@ -79,6 +79,8 @@ export type Effect =
   | { readonly kind: 'verifyStopped'; readonly vnr: number; readonly nodeId: number }
   /** drbd_run_resync: log, UUIDs at start of a target, exposed UUID, then requests. @spec state.md 7.8 */
   | { readonly kind: 'runResync'; readonly vnr: number; readonly nodeId: number; readonly target: boolean }
+  /** Resyncs from nodes that a Primary calls weak end. */
+  | { readonly kind: 'checkResyncSource'; readonly vnr: number; readonly weak: NodeMask }
   | { readonly kind: 'lastResyncRequest'; readonly vnr: number; readonly nodeId: number }
   | { readonly kind: 'pauseResync'; readonly vnr: number; readonly nodeId: number }
   | { readonly kind: 'resumeResync'; readonly vnr: number; readonly nodeId: number }

@@ -18,6 +18,10 @@ export const dataAccessible = (rows: Rows, d: number): boolean =>
   rows.devices[d]!.disk === Disk.upToDate
   || somePeer(rows, d, (pd, c) => pd.pdsk === Disk.upToDate && rows.connections[c]!.options.allowRemoteRead);
 
+/** As Primary without data it made no generation when it lost a peer of its own: that is due when it has data again. */
+export const regainsData = (old: Rows, now: Rows, d: number): boolean => old.resource.role === Role.primary
+  && now.resource.role === Role.primary && !dataAccessible(old, d) && dataAccessible(now, d);
+
 /** By the loss of a Primary, or by a resync whose source is itself no more than that: the empty transaction decides what it is. */
 export const becameConsistent = (old: Disk, now: Disk): boolean =>
   now === Disk.consistent && (old === Disk.upToDate || old === Disk.inconsistent);

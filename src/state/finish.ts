@@ -6,7 +6,7 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import type { Effect } from './effects.ts';
-import { becameConsistent, dataAccessible, isSuspended, mayReturnToUpToDate, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
+import { becameConsistent, dataAccessible, isSuspended, mayReturnToUpToDate, regainsData, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
 import { LEVEL, logChanges, logLine } from './log-lines.ts';
 import { deviceFlagsOf, peerFlagsOf, withSlotFlags } from './md-flags.ts';
 import type { PeerActivity } from './md-flags.ts';
@@ -152,6 +152,10 @@ const peerDeviceRows: readonly Row[] = [
     then: (at, f) => f.out.push({ kind: 'clearGotNegAck', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   { row: 'F33', when: (at) => at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established,
     then: (at) => at.set({ syncSrcCrashedPrimary: false }) },
+  // Not with its first word already: a connect that is refused in the end must not stop a resync.
+  { row: '5.3 step 5', when: (at) => at.oldConnection.peerRole === Role.unknown && at.connection.peerRole === Role.primary
+      && at.pd.uuidsReceived && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
+    then: (at, f) => f.out.push({ kind: 'checkResyncSource', vnr: at.pd.vnr, weak: at.pd.uuidNodeMask }) },
 ];
 
 /** Every peer device: what options change without a transaction is stored by the next one. */
@@ -176,6 +180,7 @@ const noDataAsPrimary = (role: Role, accessible: boolean, suspended: boolean): b
 const deviceRows: readonly Row[] = [
   { row: 'F34', when: (at) => at.oldDevice.disk >= Disk.inconsistent && at.device.disk < Disk.inconsistent && primary(at)
       && dataAccessible(at.draft, at.d), then: newUuid },
+  { row: 'F34', when: (at) => !at.device.unregistered && regainsData(at.draft.old, at.draft, at.d), then: newUuid },
   { row: 'F35', when: (at) => at.draft.old.resource.role === Role.secondary && primary(at), then: newUuid },
   { row: 'F36', when: (at, f) => f.createNewUuid && !at.draft.old.resource.suspUuid,
     then: (at) => at.setDevice({ newCurUuid: true }) },

@@ -161,6 +161,11 @@ export const softPeerDeviceGuards: readonly Guard[] = [
     refuses: (at) => isSyncSource(oldRepl(at)) && newRepl(at) === Repl.wfBitMapS },
   { row: 'T25', code: Ss.resyncRunning,
     refuses: (at) => isSyncTarget(oldRepl(at)) && newRepl(at) === Repl.wfBitMapT },
+  // A resync by bitmap may have waited for its turn: the better disk is no target any more.
+  { row: 'T25a', code: Ss.noUpToDateDisk,
+    refuses: (at) => (at.draft.flags & Cs.clusterWide) !== 0 && replChanges(at)
+      && ((newRepl(at) === Repl.wfBitMapS && at.device.disk < at.pd.pdsk)
+        || (newRepl(at) === Repl.wfBitMapT && at.device.disk > at.pd.pdsk)) },
   { row: 'T26', code: Ss.resyncRunning,
     refuses: (at) => replChanges(at) && isStarting(newRepl(at)) && oldRepl(at) > Repl.established },
   { row: 'T27', code: Ss.needConnection,

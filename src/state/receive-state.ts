@@ -30,10 +30,10 @@ export interface Decider {
 
 export type StateAction =
   | { readonly do: 'event'; readonly event: Event }
-  /** Resync as source has ended; the peer's disk is this now. Then facts lastRepl. @spec state.md 7.8 */
-  | { readonly do: 'resyncFinished'; readonly pdsk: Disk }
+  /** Resync as source has ended. Then facts lastRepl. @spec state.md 7.8 */
+  | { readonly do: 'resyncFinished' }
   /** The target has ended before this source has begun: resyncFinished as soon as it has. */
-  | { readonly do: 'resyncFinishesEarly'; readonly pdsk: Disk }
+  | { readonly do: 'resyncFinishesEarly' }
   | { readonly do: 'verifyFinished' }
   /** Behind becomes target: disk Inconsistent at once, start the resync. */
   | { readonly do: 'startResyncAsTarget' }
@@ -103,8 +103,8 @@ const remember = (at: At): StateAction => facts(at, { lastRepl: at.peer.conn });
 function endOfResync(at: At): readonly StateAction[] | null {
   const { pd, device, peer } = at;
   if (targetEnded(at) && peer.conn === Repl.established) { // 6
-    if (pd.repl === Repl.wfBitMapS) return [{ do: 'resyncFinishesEarly', pdsk: peer.disk }];
-    return isSyncSource(pd.repl) ? [{ do: 'resyncFinished', pdsk: peer.disk }, remember(at)] : [];
+    if (pd.repl === Repl.wfBitMapS) return [{ do: 'resyncFinishesEarly' }];
+    return isSyncSource(pd.repl) ? [{ do: 'resyncFinished' }, remember(at)] : [];
   }
   if (pd.repl === Repl.verifyT && device.disk === Disk.upToDate && peer.conn === Repl.established
     && peer.disk === Disk.upToDate) return [{ do: 'verifyFinished' }, remember(at)]; // 7

@@ -6,7 +6,7 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import {
-  dataAccessible, diskStateAttached, isSuspended, mayBeUpToDate, pdAt, resyncSuspended, somePeer,
+  dataAccessible, diskStateAttached, isSuspended, mayBeUpToDate, pdAt, regainsData, resyncSuspended, somePeer,
 } from './facts.ts';
 import { calcQuorum } from './quorum.ts';
 import {
@@ -253,7 +253,7 @@ export const resourceRules: readonly Rule<Draft>[] = [
     then: (t, memory) => t.setResource({
       suspQuorum: t.resource.options.onNoQuorum === 'suspend-io' && memory.lacksQuorum }) },
   { row: 'S43', when: (t) => !t.old.resource.suspUuid && isSuspended(t.old) && !isSuspended(t)
-      && t.devices.some((device) => device.newCurUuid),
+      && t.devices.some((device, d) => device.newCurUuid || regainsData(t.old, t, d)),
     then: (t) => t.setResource({ suspUuid: true }) },
   { row: 'S44', when: (t) => t.old.resource.role === Role.primary && t.resource.role === Role.secondary
       && (t.flags & Cs.fsIgnOpeners) !== 0 && t.devices.some((device) => device.openCount > 0 && device.writable),

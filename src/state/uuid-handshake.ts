@@ -27,6 +27,8 @@ export interface HandshakeView extends CompareView {
   readonly peerDisk: Disk;
   /** Both ends decide about bits of equal generations alike. */
   readonly reconcileBits: boolean;
+  /** Bits of the peer's slot now: what is told when nothing has been told yet. */
+  readonly ownBits: number;
   /** Self is stable; the peer says so with its STABLE flag. */
   readonly stable: boolean;
   readonly discardMyData: boolean;
@@ -113,12 +115,12 @@ function handshakeLog(v: HandshakeView): LogLine[] {
   const peer = four(v.peer.currentUuid, v.peer.bitmapUuids[v.nodeId], v.peer.historyUuids);
   return [
     line('drbd_sync_handshake:'),
-    line(`self ${own} bits:${v.sent?.dirtyBits ?? 0} flags:${hex(v.localFlags)}`),
+    line(`self ${own} bits:${selfBits(v)} flags:${hex(v.localFlags)}`),
     line(`peer ${peer} bits:${v.peer.dirtyBits} flags:${hex(v.peer.flags)}`),
   ];
 }
 
-const selfBits = (v: HandshakeView): number => v.sent?.dirtyBits ?? 0;
+const selfBits = (v: HandshakeView): number => v.sent?.dirtyBits ?? v.ownBits;
 
 /** drbd_sync_handshake. Bitmap changes (step 17) follow from the strategy: uuid-bitmap-mod.ts. */
 export function syncHandshake(v: HandshakeView): HandshakeDecision {
@@ -151,6 +153,7 @@ export function attachHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
   if (!isDetermined(w.strategy)) return w.done();
   diskStates(w);
+  reconcileByBits(w);
   targetWhilePrimary(w, ' during attach');
   return w.done();
 }
@@ -278,7 +281,7 @@ function reconcileByBits(w: Work): void {
   const theirs = v.peer.dirtyBits;
   if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
   const neighbour = (flags: number): number => Number((flags & UuidFlag.stable) === 0);
-  const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk >= Disk.consistent);
+  const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk === Disk.upToDate);
   const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
     || v.shownDisk - v.peerDisk
     || neighbour(sentFlags) - neighbour(v.peer.flags)

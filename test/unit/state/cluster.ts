@@ -4,7 +4,7 @@ import type { Effect, Notified } from '../../../src/state/effects.ts';
 import type { Change, Event } from '../../../src/state/events.ts';
 import { receiveState } from '../../../src/state/receive-state.ts';
 import type { Decider } from '../../../src/state/receive-state.ts';
-import { stateWordOf } from '../../../src/state/state-word.ts';
+import { stateWordOf, unpackState } from '../../../src/state/state-word.ts';
 import { Cs, Cstate, Disk, MdFlag, Repl, Role, UuidFlag, cstateNames, diskNames, replNames, roleNames } from '../../../src/state/states.ts';
 import { step } from '../../../src/state/step.ts';
 import type { Live, MdFacts, PeerDeviceRow, View } from '../../../src/state/types.ts';
@@ -169,7 +169,7 @@ export class Node {
       if (action.do === 'resyncFinished') {
         this.give({ kind: 'change', request: 0, tag: 'resync-finished', flags: Cs.verbose, changes: [
           { set: 'resyncActive', vnr, nodeId: from, value: false }, { set: 'repl', vnr, nodeId: from, repl: Repl.established },
-          { set: 'pdsk', vnr, nodeId: from, pdsk: action.pdsk }] });
+          { set: 'pdsk', vnr, nodeId: from, pdsk: unpackState(word).disk }] });
       }
     }
   }

@@ -42,6 +42,7 @@ const peerPrimary = { connections: [{ peerRole: Role.primary }] } as const;
 const failIo = { resource: { failIo: true } };
 const suspended = { resource: { suspUser: true } };
 const noData = { device: { disk: Disk.inconsistent }, peers: [{ pdsk: Disk.inconsistent }] } as const;
+const stableWords = { uuidsReceived: true, uuidFlags: UuidFlag.stable } as const;
 const frozen = { role: Role.primary, suspUser: true } as const;
 const suspendIo = { options: { ...defaultResourceOptions, onNoDataAccessible: 'suspend-io' as const } };
 const otherBase = { ...md(0x411, [1]), slots: md(0x411, [1]).slots.with(1, { flags: 0, bitmapIndex: 0, bitmapUuid: 0x30n }) };
@@ -149,6 +150,10 @@ const cases: readonly Case[] = [
   { row: 'F33', from: repl(Repl.syncTarget), to: repl(Repl.established, { syncSrcCrashedPrimary: true }),
     look: (s) => pd(s).syncSrcCrashedPrimary,
     is: false, unless: { to: repl(Repl.pausedSyncT, { syncSrcCrashedPrimary: true }) } },
+  { row: '5.3 step 5', from: { connections: [{ peerRole: Role.unknown }] }, to: { ...peerPrimary, peers: [stableWords] },
+    look: has('checkResyncSource'), is: true, unless: { from: peerPrimary } },
+  { row: 'F34', from: { ...primary, ...noData }, to: { ...primary, ...noData, peers: [{}] }, look: newCurUuid, is: true,
+    unless: { to: { ...primary, ...noData } } },
   { row: 'F34', from: primary, to: { ...primary, ...disk(Disk.detaching) }, look: newCurUuid, is: true,
     unless: { from: { ...primary, ...disk(Disk.negotiating) } } },
   { row: 'F35', from: {}, to: primary, look: newCurUuid, is: true, unless: { from: primary } },

@@ -91,13 +91,13 @@ describe('steps 6 to 8: ends and starts that the peer tells', () => {
   it.each([[Repl.syncSource, Disk.inconsistent], [Repl.pausedSyncS, Disk.consistent]])('6: a source in %i with pdsk %i has finished',
     (repl, pdsk) => {
     const actions = receive(viewOf({ peers: [{ ...source, repl, pdsk }] }), {});
-    expect(actions[0]).toEqual({ do: 'resyncFinished', pdsk: Disk.upToDate });
+    expect(actions[0]).toEqual({ do: 'resyncFinished' });
     expect(facts(actions)).toEqual({ lastRepl: Repl.established });
     expect(change(actions)).toBeUndefined();
   });
   it('6: the target was quicker than the start of this source', () => {
     expect(receive(viewOf({ peers: [{ ...source, repl: Repl.wfBitMapS }] }), { disk: Disk.outdated }))
-      .toEqual([{ do: 'resyncFinishesEarly', pdsk: Disk.outdated }]);
+      .toEqual([{ do: 'resyncFinishesEarly' }]);
   });
   it('6: another state of ours ends there, too', () => {
     expect(receive(viewOf({ device: { disk: Disk.inconsistent }, peers: [{ ...source, repl: Repl.wfBitMapT }] }), {})).toEqual([]);

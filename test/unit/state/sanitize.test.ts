@@ -86,6 +86,9 @@ const cases: readonly Case[] = [
     to: { resource: { ...primary, ...suspendNoData }, device: { disk: Disk.inconsistent }, peers: [{ pdsk: Disk.inconsistent }] }, expect: (d) => d.resource.suspNod, is: true },
   { row: 'S42', from: { resource: { suspQuorum: true } }, to: { resource: { suspQuorum: true } }, expect: (d) => d.resource.suspQuorum, is: false },
   { row: 'S43', from: { resource: { suspUser: true } }, to: { device: { newCurUuid: true } }, expect: (d) => d.resource.suspUuid, is: true },
+  { row: 'S43', from: { resource: { ...primary, suspNod: true }, device: { disk: Disk.inconsistent }, peers: [{ pdsk: Disk.inconsistent }] },
+    to: { resource: primary, device: { disk: Disk.inconsistent } },
+    expect: (d) => d.resource.suspUuid, is: true },
   { row: 'S44', from: { resource: primary, device: { openCount: 1, writable: true } }, to: { device: { openCount: 1, writable: true } }, flags: Cs.fsIgnOpeners, expect: (d) => d.resource.failIo, is: true },
 ];
 

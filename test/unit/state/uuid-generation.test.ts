@@ -229,6 +229,15 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(uuids.historyUuids.slice(0, 2)).toEqual([A, B]);
   });
 
+  it('the generation that ends is history if the source knows it as an ancestor', () => {
+    const ended = (bases: Record<number, bigint>) => {
+      const source = peer(1, { ...established, uuids: peerUuids(D, bases) });
+      return resyncFinished(context(device(A, { 1: slot(0) }), { peers: [source] }), source, A).uuids;
+    };
+    expect(ended({ 2: A })).toMatchObject({ currentUuid: D | 1n, historyUuids: expect.arrayContaining([A]) });
+    expect(ended({ 2: B }).historyUuids).not.toContain(A);
+  });
+
   it('within one generation the base of third nodes stays', () => {
     const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A }) });
     const own = context(device(D, { 1: slot(0, A), 2: slot(1, A) }), { peers: [source, peer(2)] });

@@ -125,6 +125,15 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     ])('%s', (_, rest, mine, others, flags, strategy) => { expect(equal(rest, mine, others, flags)).toBe(strategy); });
   });
 
+  it('attach: the bits of equal generations count, also before anything was told', () => {
+    const attached = (rest: Partial<HandshakeView>, theirs: number) => attachHandshake(handshakeView(device(A),
+      { ...peerUuids(A), flags: UuidFlag.stable, dirtyBits: theirs }, { ...rest })).strategy;
+    const own = { sent: null, ownBits: 16, role: Role.primary, disk: Disk.negotiating, shownDisk: Disk.consistent } as const;
+    expect(attached(own, 0)).toBe('target-use-bitmap');
+    expect(attached({ peerRole: Role.primary, peerDisk: Disk.consistent }, 16)).toBe('source-use-bitmap');
+    expect(attached({ ...own, ownBits: 0 }, 0)).toBe('no-sync');
+  });
+
   it('6: split brain waits while one side is unstable', () => {
     expect(split({ stable: false }).strategy).toBe('no-sync');
     expect(split({}, [5, 7], 0).strategy).toBe('no-sync');
