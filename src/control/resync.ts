@@ -49,11 +49,25 @@ function askHelper(pd: PeerDevice, side: Side): void {
   if (link === null) return;
   // The peer's packets wait, as they do in genuine DRBD: its requests and its end of the resync come after our start.
   link.wait(true);
-  // Behind the events that led here.
-  resource.worker.flush(() => resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
+  const ask = (): void => resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
     if (connection.conn.link === link) helperEnded(pd, side, name, exit);
     link.wait(false);
-  }));
+  });
+  // Behind the events that led here.
+  resource.worker.flush(() => (side === 'target' ? keepBits(device, ask) : ask()));
+}
+
+/**
+ * The source forgets a block with our ack, which waits for no flush: after a power failure only our own bits on the disk tell
+ * that it may be missing. So they are there before the first block comes; they are cleared only behind a flush.
+ */
+function keepBits({ disk }: Device, done: () => void): void {
+  if (disk === null) return done();
+  disk.hold();
+  disk.writeBitmap(() => {
+    disk.unhold();
+    done();
+  });
 }
 
 function helperEnded(pd: PeerDevice, side: Side, name: string, exit: number | null): void {

@@ -10,6 +10,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 1, nodes: 3, minutes: 1, lost: 'quorum back after I/O errors: the generation that was due was not made before the next peer synced' },
   { seed: 2, nodes: 3, minutes: 0.5, lost: 'a new generation was made while a peer was Negotiating: it stayed UpToDate without the writes' },
   { seed: 2, nodes: 5, minutes: 0.3, lost: 'the target of two sources stayed Inconsistent for one of them' },
+  { seed: 27, nodes: 5, minutes: 0.3, lost: 'a resync target lost power: its own bits had never been on its disk' },
   { seed: 21, nodes: 5, minutes: 0.3, lost: 'the first word of a refused Primary ended a resync' },
   { seed: 9, nodes: 3, minutes: 0.5, lost: 'a Primary that had data again wrote on in the generation of a peer it had lost meanwhile' },
   { seed: 7, nodes: 3, minutes: 0.5, lost: 'a bitmap that came while the attach waited for a third node was dropped: WFBitMapT for ever' },
