@@ -20,7 +20,6 @@ export function detectFinished(pd: PeerDevice): void {
   if (!disk) return;
   const finished = detectFinishedResyncs({
     device: deviceContext(device), peer: peerContext(pd), agreedVersion: resource.connectionRow(connection.nodeId).agreedVersion,
-    bitsOf: (nodeId) => (disk.bitmapIndex(nodeId) < 0 ? 0 : disk.bitmap.weight[disk.bitmapIndex(nodeId)]),
     cstateOf: (nodeId) => findConnection(resource.view, nodeId)?.cstate,
   });
   if (finished.missedEnd !== 'none') pd.missedEnd = finished.missedEnd;
@@ -41,17 +40,11 @@ function* slots(pd: PeerDevice, actions: readonly FinishedAction[]): Steps<void>
   const { device } = pd;
   for (const action of actions) {
     if (action.kind === 'log') pd.log.line(action.line.level as LogLevel, action.line.text);
-    else if (action.kind === 'clearSlot') yield* clear(device, action.nodeId);
     else yield* join(device, action.from, action.to);
   }
 }
 
 const slotOf = (device: Device, nodeId: number): number => device.disk?.bitmapIndex(nodeId) ?? -1;
-
-function* clear(device: Device, nodeId: number): Steps<void> {
-  const slot = slotOf(device, nodeId);
-  if (slot >= 0) yield* changeSlots(device, { kind: 'clear', slots: [slot] });
-}
 
 /** Added to the own bits: a resync of the other peer may have cleared some of its slot already. */
 function* join(device: Device, fromNode: number, toNode: number): Steps<void> {

@@ -39,9 +39,12 @@ function sameNodes({ device }: PeerDeviceIo, sector: number, size: number): numb
   return mask;
 }
 
+/** Who is merely connected has compared its bits with ours only if neither disk still waits for a resync. */
 function hasSame(peer: PeerDeviceIo, sector: number, size: number): boolean {
   const { repl, pdisk, bitmapIndex } = peer.facts;
-  return (repl === Repl.established || isSync(repl as Repl)) && bitmapIndex >= 0 && pdisk >= Disk.inconsistent
+  const compared = isSync(repl as Repl)
+    || (repl === Repl.established && pdisk >= Disk.consistent && peer.device.facts.disk >= Disk.consistent);
+  return compared && bitmapIndex >= 0 && pdisk >= Disk.inconsistent
     && pdisk !== Disk.unknown && peer.device.bits.count(peer, sector, size) === 0;
 }
 

@@ -2,7 +2,7 @@
 /** What each cluster-wide change means: who must agree, what is sent, what is set. @spec state.md 6.1 */
 import type { Draft } from './draft.ts';
 import type { ClusterChange } from './events.ts';
-import { diskStateFromMd, mayReturnToUpToDate, pdAt, reconcileHold, somePeer, unreachablePrimary } from './facts.ts';
+import { diskStateAttached, mayReturnToUpToDate, pdAt, reconcileHold, somePeer, unreachablePrimary } from './facts.ts';
 import { applyConnect } from './handshake.ts';
 import { Mask, maskVal } from './state-word.ts';
 import { Cs, Cstate, Disk, Fencing, PeerFlag, Repl, Role, isSyncTarget } from './states.ts';
@@ -99,7 +99,8 @@ export function applyChange(draft: Draft, change: ClusterChange, phase: Phase, t
     case 'repl': {
       const c = connectionIndex(draft, change.nodeId);
       const d = deviceIndex(draft, change.vnr);
-      if (c >= 0 && d >= 0) draft.setRepl(d, c, change.repl);
+      // Makes no connection: the peer may be lost since the change was asked for.
+      if (c >= 0 && d >= 0) draft.setPeerDevice(draft.index(d, c), { repl: change.repl });
     }
   }
 }
@@ -149,7 +150,7 @@ function applyDisk(draft: Draft, vnr: number, disk: Disk): void {
     });
     return draft.setDevice(d, { disk });
   }
-  draft.setDevice(d, { disk: diskStateFromMd(draft.old, draft, d) });
+  draft.setDevice(d, { disk: diskStateAttached(draft.old, draft, d) });
   const md = draft.devices[d]!.md;
   if (md === null) return;
   for (let c = 0; c < draft.connections.length; c++) {

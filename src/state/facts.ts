@@ -110,6 +110,17 @@ export function diskStateFromMd(now: Rows, next: Rows, d: number): Disk {
   return mayBeUpToDate(now, next, d) ? Disk.upToDate : Disk.consistent;
 }
 
+/**
+ * At the end of an attach. A Primary has shown its users newer data than this disk has if their generation is another one and
+ * the peer that had it was lost meanwhile: nothing may be read here before a resync.
+ */
+export function diskStateAttached(now: Rows, next: Rows, d: number): Disk {
+  const { exposedUuid, currentUuid } = next.devices[d]!;
+  const disk = diskStateFromMd(now, next, d);
+  const behind = next.resource.role === Role.primary && exposedUuid !== 0n && !sameUuid(exposedUuid, currentUuid);
+  return behind && disk > Disk.outdated ? Disk.outdated : disk;
+}
+
 /** As calc_device_stable: looks at the roles of the peers only. @spec state.md 9.3 */
 export const deviceStable = (rows: Rows): boolean =>
   rows.resource.role === Role.primary || !rows.connections.some((c) => c.peerRole === Role.primary);

@@ -161,6 +161,11 @@ export const softPeerDeviceGuards: readonly Guard[] = [
     refuses: (at) => isSyncSource(oldRepl(at)) && newRepl(at) === Repl.wfBitMapS },
   { row: 'T25', code: Ss.resyncRunning,
     refuses: (at) => isSyncTarget(oldRepl(at)) && newRepl(at) === Repl.wfBitMapT },
+  // A resync by bitmap may have waited for its turn: the better disk is no target any more.
+  { row: 'T25a', code: Ss.noUpToDateDisk,
+    refuses: (at) => (at.draft.flags & Cs.clusterWide) !== 0 && replChanges(at)
+      && ((newRepl(at) === Repl.wfBitMapS && at.device.disk < at.pd.pdsk)
+        || (newRepl(at) === Repl.wfBitMapT && at.device.disk > at.pd.pdsk)) },
   { row: 'T26', code: Ss.resyncRunning,
     refuses: (at) => replChanges(at) && isStarting(newRepl(at)) && oldRepl(at) > Repl.established },
   { row: 'T27', code: Ss.needConnection,
@@ -168,7 +173,8 @@ export const softPeerDeviceGuards: readonly Guard[] = [
   { row: 'T28', code: Ss.resyncRunning,
     refuses: (at) => replChanges(at) && isVerify(newRepl(at)) && oldRepl(at) > Repl.established },
   { row: 'T29', code: Ss.needConnection,
-    refuses: (at) => isStarting(newRepl(at)) && oldRepl(at) < Repl.established },
+    refuses: (at) => (isStarting(newRepl(at)) && oldRepl(at) < Repl.established)
+      || (newRepl(at) > Repl.established && newCstate(at) < Cstate.connected) },
   { row: 'T31', code: Ss.attachNoBitmap,
     refuses: (at) => at.oldPd.pdsk === Disk.diskless && at.pd.pdsk > Disk.diskless && at.pd.pdsk !== Disk.unknown
       && !at.pd.wantBitmap },

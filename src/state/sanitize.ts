@@ -6,7 +6,7 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import {
-  dataAccessible, diskStateFromMd, isSuspended, mayBeUpToDate, pdAt, regainsData, resyncSuspended, somePeer,
+  dataAccessible, diskStateAttached, isSuspended, mayBeUpToDate, pdAt, regainsData, resyncSuspended, somePeer,
 } from './facts.ts';
 import { calcQuorum } from './quorum.ts';
 import {
@@ -84,20 +84,17 @@ function negotiate(draft: Draft, d: number): void {
   const disk = noResult > 0 && noResult === all ? Disk.detaching
     : targets > 0 ? Disk.inconsistent
     : upToDateNeighbor ? Disk.upToDate
-    : diskStateFromMd(draft.old, draft, d);
+    : diskStateAttached(draft.old, draft, d);
   draft.setDevice(d, { disk });
-  for (let c = 0; c < draft.connections.length; c++) applyNegotiation(draft, d, c, disk);
+  for (let c = 0; c < draft.connections.length; c++) applyNegotiation(draft, d, c);
 }
 
-function applyNegotiation(draft: Draft, d: number, c: number, disk: Disk): void {
+/** A source whose own disk is to be synced exchanges bitmaps as well (genuine DRBD pauses at once: the peer waits for ever). */
+function applyNegotiation(draft: Draft, d: number, c: number): void {
   const pd = pdAt(draft, d, c);
   if (draft.connections[c]!.cstate < Cstate.connected || pd.negotiationResult === Negotiation.negotiating) return;
-  if (pd.negotiationResult === Repl.wfBitMapS && disk === Disk.inconsistent) {
-    draft.setPeerDevice(draft.index(d, c), { repl: Repl.pausedSyncS, suspOtherC: true });
-  } else {
-    const repl = pd.negotiationResult === Negotiation.noResult ? Repl.established : pd.negotiationResult as Repl;
-    draft.setPeerDevice(draft.index(d, c), { repl });
-  }
+  const repl = pd.negotiationResult === Negotiation.noResult ? Repl.established : pd.negotiationResult as Repl;
+  draft.setPeerDevice(draft.index(d, c), { repl });
 }
 
 export const firstPass: readonly Rule<Cell>[] = [
@@ -241,7 +238,7 @@ export const deviceTail: readonly Rule<Cell>[] = [
       if (at.draft.old.resource.role !== Role.primary || dataAccessible(at.draft.old, at.d)) memory.someLostDataAccess = true;
     } },
   { row: 'S38', when: (at, memory) => memory.lostConnection && at.device.disk === Disk.negotiating,
-    then: (at) => at.setDevice({ disk: diskStateFromMd(at.draft.old, at.draft, at.d) }) },
+    then: (at) => at.setDevice({ disk: diskStateAttached(at.draft.old, at.draft, at.d) }) },
   { row: 'S39', when: (at, memory) => memory.maybeCrashedPrimary && memory.connectedPrimaries === 0
       && at.device.disk === Disk.upToDate && at.draft.old.resource.role === Role.secondary,
     then: (at) => at.setDevice({ disk: Disk.consistent }) },

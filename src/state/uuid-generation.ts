@@ -89,7 +89,8 @@ export interface ReceivedNew {
 }
 
 const toldAgain: ReadonlySet<number> = new Set([Repl.wfBitMapS, Repl.syncSource, Repl.pausedSyncS, Repl.established]);
-const followsSource: ReadonlySet<number> = new Set([Repl.syncTarget, Repl.pausedSyncT, Repl.behind]);
+/** Who waits for the bitmap lacks what is to be synced: with the new label it would count as equal if the resync never began. */
+const followsSource: ReadonlySet<number> = new Set([Repl.wfBitMapT, Repl.syncTarget, Repl.pausedSyncT, Repl.behind]);
 
 /** received_new_current: a Primary has made a generation. `dagtag`: last dagtag received from it. @spec uuid.md 1.7 */
 export function receivedNewCurrent(device: DeviceContext, uuid: bigint, weak: NodeMask, dagtag: bigint,

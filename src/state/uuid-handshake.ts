@@ -187,6 +187,14 @@ function missedFinishWithoutBits(w: Work): void {
 
 const arbitraryRules: ReadonlySet<Rule> = new Set<Rule>(['reconnected', 'lost-quorum', 'both-off']);
 
+/**
+ * A crashed Primary has the newest data, but not when it read them from a peer: genuine DRBD would never get on. One that is
+ * still Primary shows its users data which this peer may not have.
+ */
+function crashedInconsistent({ v, rule, kind }: Work): boolean {
+  return v.reconcileBits && rule === 'crashed-primary' && (kind === 'source' ? v.role : v.peerRole) === Role.secondary;
+}
+
 /** Step 5, disk_states_to_strategy. @spec uuid.md 3.3 */
 function diskStates(w: Work): void {
   const { v } = w;
@@ -197,7 +205,7 @@ function diskStates(w: Work): void {
   const arbitrary = arbitraryRules.has(w.rule)
     && (w.strategy === 'source-if-both-failed' || w.strategy === 'target-if-both-failed');
   const since119 = mine !== other && mine >= Disk.inconsistent && other >= Disk.inconsistent && other !== Disk.unknown
-    && (arbitrary || (w.strategy === 'no-sync' && eitherInconsistent));
+    && (arbitrary || ((w.strategy === 'no-sync' || crashedInconsistent(w)) && eitherInconsistent));
   const before119 = (w.rule === 'both-off' || w.strategy === 'no-sync') && eitherInconsistent;
   if (!(v.agreedVersion >= 119 ? since119 : before119)) return;
   const source = v.agreedVersion >= 119 ? mine > other : mine > Disk.inconsistent;
@@ -261,10 +269,11 @@ function passingSplitBrain(w: Work): void {
 /**
  * Equal generations with bits: genuine DRBD clears them unseen (hazards Z-01, Z-11). Both ends know both counts, so they
  * decide alike: the Primary's data, the better disk's, those of a Primary's neighbour, of whom has bits for the other.
+ * Only while they connect: later the counts are those of the connect, and the other end is not asked.
  */
 function reconcileByBits(w: Work): void {
   const { v } = w;
-  if (!v.reconcileBits || w.strategy !== 'no-sync' || !arbitraryRules.has(w.rule)) return;
+  if (!v.reconcileBits || !v.connecting || w.strategy !== 'no-sync' || !arbitraryRules.has(w.rule)) return;
   const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
   if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
   const sentFlags = v.sent?.flags ?? v.localFlags;

@@ -34,12 +34,14 @@ export interface ResyncFinished {
 export function resyncFinished(device: DeviceContext, source: PeerContext, rsStartUuid: bigint): ResyncFinished {
   const draft = new UuidDraft(device.uuids, device.nodeId);
   const theirs = source.uuids;
-  // First, so that the generation which ends here can become history. It does only if the source knows it.
+  // First, so that the own former generation is remembered as well if it is an ancestor of the source's.
   draft.current = withRole(theirs.currentUuid, device.role);
   theirs.historyUuids.forEach((uuid) => draft.pushHistory(uuid));
   theirs.bitmapUuids.forEach((uuid) => { if (uuid !== uuidUnknown) draft.pushHistory(uuid); });
+  // A sync target shows the generation of its source already: if it never gets there it needs its base.
   const same = device.peers.filter((peer) => peer.pdsk >= Disk.inconsistent && peer.pdsk !== Disk.unknown
-    && uuidEq(peer.uuids.currentUuid, theirs.currentUuid)).reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
+    && (peer.uuids.flags & UuidFlag.syncTarget) === 0 && uuidEq(peer.uuids.currentUuid, theirs.currentUuid))
+    .reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
   let newer = 0n;
   for (let n = 0; n < nodeIds; n++) {
     if (n === device.nodeId || !draft.hasBitmap(n)) continue;
@@ -66,8 +68,6 @@ export function uuidsText(uuids: DeviceUuids, peerNodeId: number): string {
 /** What a P_UUIDS110 made necessary beside the new UUIDs; in order. */
 export type FinishedAction =
   | { readonly kind: 'log'; readonly line: LogLine }
-  /** Bits of this node's slot are cleared and written. */
-  | { readonly kind: 'clearSlot'; readonly nodeId: number }
   /** The bits of one node's slot are added to those of another, and written. */
   | { readonly kind: 'copySlot'; readonly from: number; readonly to: number };
 
@@ -75,8 +75,6 @@ export interface FinishedInput {
   readonly device: DeviceContext;
   readonly peer: PeerContext;
   readonly agreedVersion: number;
-  /** Set bits of a node's slot. */
-  readonly bitsOf: (nodeId: number) => number;
   /** Connection state of a configured peer (for detect_copy_ops). */
   readonly cstateOf: (nodeId: number) => Cstate | undefined;
 }
@@ -159,20 +157,11 @@ function adoptZeroes(w: Work, currentEqual: boolean): boolean {
   return copied;
 }
 
+/** The label is equal, so no base is needed. The bits stay: equal labels are no proof, only acks of the blocks are. */
 function clearFor(w: Work, n: number): void {
-  const { peer, draft, actions, bitsOf } = w;
+  const { peer, draft, actions } = w;
   draft.setBitmapUuidWithHistory(n, 0n, 0n);
-  if (n === peer.nodeId) {
-    // Its slot is not touched: only acks of the blocks themselves clear bits.
-    actions.push(info(`updated UUIDs ${uuidsText(draft.done(), n)}`));
-  } else if (!draft.hasBitmap(n)) {
-    actions.push(info(`Clearing bitmap UUID for node ${n}`));
-  } else {
-    const bits = bitsOf(n);
-    actions.push(info(`clearing bitmap UUID and content (${bits} bits) for node ${nodeText(w, n)}`
-      + `(slot ${draft.slots[n].bitmapIndex})`));
-    if (bits > 0) actions.push({ kind: 'clearSlot', nodeId: n });
-  }
+  actions.push(info(n === peer.nodeId ? `updated UUIDs ${uuidsText(draft.done(), n)}` : `Clearing bitmap UUID for node ${n}`));
 }
 
 /** Own node whose base is this generation; one with a bitmap is preferred. -1: none. */

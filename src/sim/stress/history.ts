@@ -4,7 +4,7 @@
  * power failures tear writes at sectors.
  */
 const FOR_EVER = Number.POSITIVE_INFINITY;
-const NEVER_WRITTEN: Write = { tag: 0, submitted: -1, ended: -1, acked: true, durable: true, settled: true };
+const NEVER_WRITTEN: Write = { tag: 0, submitted: -1, ended: -1, acked: true, durable: true, settled: true, adrift: false };
 
 export interface Write {
   /** What its sectors hold; 0 for discards and zeroes. */
@@ -17,6 +17,8 @@ export interface Write {
   durable: boolean;
   /** On the stable storage of all that had to write it. */
   settled: boolean;
+  /** Nobody waits for the peers to confirm it any more, and they may lack it. */
+  adrift: boolean;
 }
 
 /** What a power failure may take: all that was not flushed, or even that unless the peers had confirmed it as well. */
@@ -27,13 +29,14 @@ export class History {
   readonly #inFlight = new Set<Write>();
   #volatile: Write[] = [];
   #unsettled: Write[] = [];
+  #adrift: Write[] = [];
   #now = 0;
   #readers = 0;
 
   get written(): Iterable<number> { return this.#sectors.keys(); }
 
   write(tag: number, sector: number, count: number): Write {
-    const write: Write = { tag, submitted: this.#now++, ended: FOR_EVER, acked: false, durable: false, settled: false };
+    const write: Write = { tag, submitted: this.#now++, ended: FOR_EVER, acked: false, durable: false, settled: false, adrift: false };
     for (let s = sector; s < sector + count; s++) {
       const known = this.#sectors.get(s);
       if (known) known.push(write);
@@ -69,6 +72,21 @@ export class History {
     this.#unsettled = this.#unsettled.filter((write) => !write.settled);
   }
 
+  /** The engine died: its successor does not know of what was answered before the peers confirmed it. */
+  cutAdrift(): void {
+    for (const write of this.#unsettled) {
+      if (!write.acked) continue;
+      write.adrift = true;
+      this.#adrift.push(write);
+    }
+  }
+
+  /** All disks are equal. */
+  landed(): void {
+    for (const write of this.#adrift) write.adrift = false;
+    this.#adrift = [];
+  }
+
   /** Has each write of this sector reached all who had to write it? */
   quiet(sector: number): boolean { return this.#sectors.get(sector)?.every((w) => w.settled) ?? true; }
 
@@ -94,14 +112,18 @@ export class History {
   powerLost(lost: Lost = 'unflushed'): void {
     this.applicationLost();
     this.#volatile = [];
-    const safe = (w: Write): boolean => w.acked && (lost === 'unflushed' ? w.durable : w.durable && w.settled);
+    const safe = (w: Write): boolean => w.acked && (lost === 'unflushed' ? w.durable : w.durable && confirmed(w));
     for (const [sector, writes] of this.#sectors) this.#sectors.set(sector, loosened(writes, safe));
   }
 
   /** Somebody else goes on than who acknowledged: what the peers had not confirmed may be there or not. */
   handedOver(): void {
     this.applicationLost();
-    for (const [sector, writes] of this.#sectors) this.#sectors.set(sector, loosened(writes, (w) => w.acked && w.settled));
+    this.unconfirmedLost();
+  }
+
+  unconfirmedLost(): void {
+    for (const [sector, writes] of this.#sectors) this.#sectors.set(sector, loosened(writes, (w) => w.acked && confirmed(w)));
   }
 
   #refuse(sector: number, tag: number, asOf: number): string {
@@ -116,9 +138,11 @@ export class History {
   }
 
   #prune(sector: number, writes: Write[]): void {
-    this.#sectors.set(sector, writes.filter((w) => !writes.some((x) => x.durable && x.settled && x.acked && w.ended < x.submitted)));
+    this.#sectors.set(sector, writes.filter((w) => !writes.some((x) => x.durable && confirmed(x) && x.acked && w.ended < x.submitted)));
   }
 }
+
+const confirmed = (write: Write): boolean => write.settled && !write.adrift;
 
 /** Without what a safe write has overwritten; what is not safe may be there or not from now on. */
 function loosened(writes: readonly Write[], safe: (write: Write) => boolean): Write[] {

@@ -32,6 +32,17 @@ export class Ledger {
     this.lastWriter = member;
   }
 
+  /** The holder's engine waits for nothing; `reached`: it has a good disk, or a peer with one. */
+  idle(reached: boolean): void {
+    // Protocol A without a disk: what was under way to peers that are gone is nowhere.
+    if (!reached && !this.#replicated) this.history.unconfirmedLost();
+    this.history.settle();
+  }
+
+  engineDied(member: SimMember): void {
+    if (this.holder?.member === member) this.history.cutAdrift();
+  }
+
   closed(app: Application): void {
     if (this.holder === app) this.holder = null;
   }

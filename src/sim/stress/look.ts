@@ -45,9 +45,10 @@ const withoutRole = (uuid: bigint): bigint => uuid & ~1n;
 export const generationOf = (m: SimMember): bigint =>
   (diskStateOf(m) > Disk.failed ? withoutRole(viewOf(m)?.devices[0]?.currentUuid ?? 0n) : 0n);
 
-/** What a Primary's generation is, with a disk or without. */
+/** What a Primary's generation is, with a good disk or without. */
 export function writtenGeneration(m: SimMember): bigint {
-  return generationOf(m) || withoutRole(viewOf(m)?.devices[0]?.exposedUuid ?? 0n);
+  const own = diskStateOf(m) >= Disk.consistent ? generationOf(m) : 0n;
+  return own || withoutRole(viewOf(m)?.devices[0]?.exposedUuid ?? 0n);
 }
 
 /** As the super block on the disk has it. */

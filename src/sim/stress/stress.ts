@@ -19,7 +19,7 @@ import { compareDisks, rules } from './checks.ts';
 import { commands } from './commands.ts';
 import { Healer } from './heal.ts';
 import { Ledger } from './ledger.ts';
-import { describe, diskStateOf, isHealthy, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
+import { describe, diskStateOf, goodPeers, isHealthy, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
 import { Manager } from './manager.ts';
 import { planOf } from './plan.ts';
 import type { Plan, Wanted } from './plan.ts';
@@ -182,7 +182,9 @@ export class Stress {
       const generation = writtenGeneration(app.member);
       if (this.ledger.holder === app) {
         if (generation !== 0n) this.ledger.generation = generation;
-        if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.history.settle();
+        const reached = isGood(app.member) || goodPeers(cluster, app.member).length > 0;
+        if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.idle(reached);
+        if (isHealthy(cluster)) this.ledger.history.landed();
       }
       if (this.healing || app.stopping) continue;
       const share = Math.min(1, (cluster.world.nowMs - (this.#loadFromMs ??= started)) / (plan.troubleMs * 0.93));
@@ -227,7 +229,9 @@ export class Stress {
   cut(from: SimMember, to: SimMember, cut: boolean): void { this.cluster.fabric.cut(from.node.address, to.node.address, cut); }
 
   kill(m: SimMember): void {
-    if (m.node.life !== null) m.node.killEngine();
+    if (m.node.life === null) return;
+    this.ledger.engineDied(m);
+    m.node.killEngine();
   }
 
   /** The machine loses power. */
@@ -241,9 +245,9 @@ export class Stress {
     this.ledger.powerLost(m, good);
   }
 
-  /** What the writer has on its disk if it has one, else what it wrote to others. */
+  /** What the writer has on its disk if that is good, else what it wrote to others. */
   #generationToLookFor(m: SimMember): bigint {
-    const hasDisk = viewOf(m) ? diskStateOf(m) > Disk.failed : this.diskOf(m)?.claimedBy != null;
+    const hasDisk = viewOf(m) ? diskStateOf(m) >= Disk.consistent : this.diskOf(m)?.claimedBy != null;
     return hasDisk ? storedGeneration(this.cluster, m) : writtenGeneration(m) || this.ledger.generation;
   }
 

@@ -70,6 +70,7 @@ const cases: readonly Case[] = [
   { row: 'T24', code: Ss.resyncRunning, from: { peers: [{ repl: Repl.pausedSyncS, pdsk: Disk.inconsistent }] }, to: repl(13), passes: repl(16),
     passesFrom: {} },
   { row: 'T25', code: Ss.resyncRunning, from: repl(21), to: repl(14), passes: repl(14), passesFrom: {} },
+  { row: 'T25a', code: Ss.noUpToDateDisk, from: { ...disk(8) }, to: { ...disk(8), ...repl(13) }, flags: Cs.clusterWide, passes: repl(13) },
   { row: 'T26', code: Ss.resyncRunning, from: repl(16), to: repl(11), passes: repl(11), passesFrom: {} },
   { row: 'T27', code: Ss.needConnection, from: { peers: [{ repl: Repl.off, pdsk: Disk.unknown }] }, to: { ...repl(18), connections: [verifyAlg] },
     passes: { ...repl(18), connections: [verifyAlg] }, passesFrom: {} },
@@ -103,6 +104,11 @@ describe('guards', () => {
   it('openers do not count against a forced demotion', () => {
     const open = { device: { writable: true, openCount: 1 } };
     expect(judge({ ...primary, ...open }, open, 'T10', Cs.fsIgnOpeners).rc).toBe(Ss.success);
+  });
+
+  it('T29 refuses a resync by bitmap whose peer was lost before a retry', () => {
+    const lost = { connections: [{ cstate: Cstate.connecting }], peers: [{ repl: Repl.off, pdsk: Disk.unknown }] };
+    expect(judge(lost, { ...lost, peers: [{ repl: Repl.wfBitMapT }] }, 'T29').reason).toMatchObject({ row: 'T29' });
   });
 
   it('T16 says how many nodes are missing', () => {

@@ -149,8 +149,8 @@ describe('new generations (uuid.md 1.6, 1.7)', () => {
     expect(inconsistent.uuids.historyUuids.slice(0, 2)).toEqual([A, B]);
   });
 
-  it('a sync target only remembers it', () => {
-    const own = context(device(A), { peers: [peer(1, { ...established, repl: Repl.syncTarget })] });
+  it.each([Repl.wfBitMapT, Repl.syncTarget, Repl.pausedSyncT])('a sync target only remembers it (%i)', (repl) => {
+    const own = context(device(A), { peers: [peer(1, { ...established, repl })] });
     const got = receivedNewCurrent(own, D, 0n, 0n, counter(1n));
     expect(got.uuids).toBe(own.uuids);
     expect(got.peersMoved).toEqual([1]);
@@ -220,6 +220,15 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(ended.uuids.historyUuids).toContain(B);
   });
 
+  it('a third node that only shows the generation of its source keeps its base, and ours is an ancestor', () => {
+    const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A }, {}, [B]) });
+    const target = peer(2, { ...established, pdsk: Disk.inconsistent, uuids: peerUuids(D, {}, { flags: UuidFlag.syncTarget }) });
+    const own = context(device(A, { 1: slot(0), 2: slot(1) }), { peers: [source, target] });
+    const { uuids } = resyncFinished(own, source, A);
+    expect(uuids.peers[2].bitmapUuid).toBe(A);
+    expect(uuids.historyUuids.slice(0, 2)).toEqual([A, B]);
+  });
+
   it('the generation that ends is history if the source knows it as an ancestor', () => {
     const ended = (bases: Record<number, bigint>) => {
       const source = peer(1, { ...established, uuids: peerUuids(D, bases) });
@@ -237,7 +246,7 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
 
   const finished = (own: DeviceUuids, from: PeerContext, rest: Partial<DeviceContext> = {}, others: PeerContext[] = []) =>
     detectFinishedResyncs({
-      device: context(own, { ...rest, peers: [from, ...others] }), peer: from, agreedVersion: 124, bitsOf: () => 5,
+      device: context(own, { ...rest, peers: [from, ...others] }), peer: from, agreedVersion: 124,
       cstateOf: () => Cstate.connecting,
     });
 
@@ -256,11 +265,11 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(finished(device(A, { 1: slot(0, B) }), target).uuids.peers[1].bitmapUuid).toBe(B);
   });
 
-  it('a third node in sync with the peer is in sync with us: slot cleared', () => {
+  it('a third node in sync with the peer has our label: no base any more, the bits stay', () => {
     const from = peer(1, { ...established, uuids: peerUuids(A, { 1: 0n, 2: 0n }) });
     const end = finished(device(A, { 1: slot(0), 2: slot(1, B) }), from);
     expect(end.uuids.peers[2].bitmapUuid).toBe(0n);
-    expect(end.actions).toContainEqual({ kind: 'clearSlot', nodeId: 2 });
+    expect(end.actions.filter((action) => action.kind !== 'log')).toEqual([]);
   });
 
   it('a third node that synced up to a generation of ours: its slot becomes that one\'s', () => {
@@ -289,7 +298,7 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
       sent: { currentUuid: A, bitmapUuid: mine, flags: 0, dirtyBits: bits },
     });
     const end = detectFinishedResyncs({
-      device: context(device(A, { 1: slot(0, mine) }), { peers: [from] }), peer: from, agreedVersion, bitsOf: () => bits,
+      device: context(device(A, { 1: slot(0, mine) }), { peers: [from] }), peer: from, agreedVersion,
       cstateOf: () => Cstate.connecting,
     });
     expect(end.missedEnd).toBe(missed);

@@ -81,6 +81,18 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(syncHandshake(view(A)).strategy).toBe('source-use-bitmap');
   });
 
+  it('5: a crashed Primary that was itself a target is none, unless it still shows its users newer data', () => {
+    const { crashedPrimary } = UuidFlag;
+    const both = (rest: Partial<HandshakeView>) => ['self', 'peer'].map((crashed) => syncHandshake(handshakeView(device(A),
+      { ...peerUuids(A), flags: UuidFlag.stable | (crashed === 'peer' ? crashedPrimary : 0) }, {
+        wireProtocol: 'A', localFlags: UuidFlag.stable | (crashed === 'self' ? crashedPrimary : 0),
+        [crashed === 'self' ? 'sentDisk' : 'peerDisk']: Disk.inconsistent, ...rest,
+      })).strategy);
+    expect(both({})).toEqual(['target-use-bitmap', 'source-use-bitmap']);
+    expect(both({ role: Role.primary, peerRole: Role.primary, disk: Disk.inconsistent })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
+    expect(both({ reconcileBits: false })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
+  });
+
   it('6: a target has not got the history of its source yet', () => {
     const theirs = { ...peerUuids(0xddddn << 16n), flags: UuidFlag.stable | UuidFlag.syncTarget };
     expect(syncHandshake(handshakeView(device(A, {}, [C]), theirs, { peerDisk: Disk.inconsistent })).strategy).toBe('retry-connect');
@@ -107,6 +119,7 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
         16, 0, [reconnect, 0], 'source-use-bitmap'],
       ['the better disk', { sentDisk: Disk.outdated, shownDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
       ['two Primaries', { role: Role.primary, peerRole: Role.primary }, 16, 0, [reconnect, 0], 'no-sync'],
+      ['what was sent may be old when they are connected', { connecting: false }, 16, 0, [reconnect, 0], 'no-sync'],
       ['a peer that does not know of it', { reconcileBits: false }, 16, 0, [reconnect, 0], 'no-sync'],
       ['an Inconsistent disk is another matter', { sentDisk: Disk.inconsistent, shownDisk: Disk.inconsistent, peerDisk: Disk.inconsistent }, 16, 0, [reconnect, 0], 'no-sync'],
     ])('%s', (_, rest, mine, others, flags, strategy) => { expect(equal(rest, mine, others, flags)).toBe(strategy); });
