@@ -9,6 +9,7 @@
         'native/crc32c.cc',
         'native/digest.cc',
         'native/framing.cc',
+        'native/page_pipe.cc',
         'native/pages.cc',
         'native/ring.cc',
         'native/shim.cc',

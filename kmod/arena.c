@@ -37,11 +37,13 @@ static int arena_fill(struct shim_arena *arena, u32 n)
 		return PTR_ERR(arena->file);
 	mapping_set_gfp_mask(arena->file->f_mapping, GFP_KERNEL);
 	mapping_set_unevictable(arena->file->f_mapping);
+	arena->provable = true;
 	for (i = 0; i < n; i++) {
 		page = shmem_read_mapping_page_gfp(arena->file->f_mapping, i, GFP_KERNEL);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 		set_page_dirty(page);
+		arena->provable &= !PageCompound(page);
 		arena->pages[i] = page;
 		cond_resched();
 	}
@@ -76,6 +78,14 @@ void shim_arena_put(struct shim_arena *arena)
 {
 	if (refcount_dec_and_test(&arena->ref))
 		queue_work(shim_wq, &arena->free_work);
+}
+
+/* By anybody besides the arena, its file and its mappings: a socket that was given the page itself still sends it. */
+bool shim_arena_held(struct shim_arena *arena, u32 page)
+{
+	struct page *p = arena->pages[page];
+
+	return arena->provable && page_ref_count(p) != 2 + 1 + atomic_read(&p->_mapcount);
 }
 
 /* Gives up the owner's reference and the mmap offset. */

@@ -67,6 +67,25 @@ static void copy_bio(struct bio *bio, char *data, bool out)
 	}
 }
 
+/* First page of free room that nobody holds, or bio_pages; looked for again later if some is held. device.lock */
+static u32 find_room(struct shim_device *dev, u32 pages)
+{
+	u32 i, at = 0;
+	bool held = false;
+
+	while ((at = bitmap_find_next_zero_area(dev->room, dev->bio_pages, at, pages, 0)) < dev->bio_pages) {
+		for (i = at; i < at + pages && !shim_arena_held(dev->arenas[DRBD_SHIM_DATA_ARENA], i); i++)
+			;
+		if (i == at + pages)
+			return at;
+		at = i + 1;
+		held = true;
+	}
+	if (held)
+		mod_delayed_work(shim_wq, &dev->admit, 1);
+	return dev->bio_pages;
+}
+
 /* Moves the oldest waiting bio into a slot; NULL if there is none, or no slot or room for it. device.lock */
 static struct shim_slot *admit_one(struct shim_device *dev)
 {
@@ -77,7 +96,7 @@ static struct shim_slot *admit_one(struct shim_device *dev)
 	if (!dev->started || !bio || !slot)
 		return NULL;
 	pages = io_kind(bio) <= DRBD_SHIM_WRITE ? DIV_ROUND_UP(bio->bi_iter.bi_size, PAGE_SIZE) : 0;
-	at = pages ? bitmap_find_next_zero_area(dev->room, dev->bio_pages, 0, pages, 0) : 0;
+	at = pages ? find_room(dev, pages) : 0;
 	if (at >= dev->bio_pages)
 		return NULL;
 	bitmap_set(dev->room, at, pages);
@@ -92,7 +111,7 @@ static struct shim_slot *admit_one(struct shim_device *dev)
 /* Gives waiting bios to the engine as far as there is room. Copies data: not in interrupts. */
 void shim_admit(struct work_struct *work)
 {
-	struct shim_device *dev = container_of(work, struct shim_device, admit);
+	struct shim_device *dev = container_of(work, struct shim_device, admit.work);
 	struct shim_slot *slot;
 
 	guard(spinlock_irq)(&dev->lock);
@@ -137,7 +156,7 @@ int shim_complete(struct shim_device *dev, const struct drbd_shim_op *op)
 	bio->bi_status = errno_to_blk_status(-op->error);
 	bio_endio(bio);
 	if (admit)
-		shim_admit(&dev->admit);
+		shim_admit(&dev->admit.work);
 	return 0;
 }
 
@@ -159,7 +178,7 @@ SHIM_CALL(shim_device_start)
 			if (slot->bio)
 				tell(dev, slot);
 	}
-	shim_admit(&dev->admit);
+	shim_admit(&dev->admit.work);
 	return 0;
 }
 
@@ -218,7 +237,7 @@ static void bypass_end(struct bio *clone)
 		orig->bi_opf |= SHIM_BYPASS_FAILED;
 		guard(spinlock_irqsave)(&dev->lock);
 		bio_list_add_head(&dev->waiting, orig);
-		queue_work(shim_wq, &dev->admit);
+		mod_delayed_work(shim_wq, &dev->admit, 0);
 	}
 	bio_put(clone);
 	bypass_put(dev);
@@ -282,5 +301,5 @@ void shim_submit_bio(struct bio *bio)
 	if (refuse)
 		bio_io_error(bio);
 	else
-		shim_admit(&dev->admit);
+		shim_admit(&dev->admit.work);
 }

@@ -38,6 +38,7 @@ static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 	if (IS_ERR(arena))
 		return PTR_ERR(arena);
 	arg->mmap_offset = shim_arena_offset(arena);
+	arg->flags = arena->provable ? DRBD_SHIM_ROOMS_SPLICE : 0;
 	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
 	dev->adopted = shim_channel.generation;
 	return 0;
@@ -56,7 +57,7 @@ static int device_init(struct shim_device *dev, const struct drbd_shim_device *a
 	INIT_LIST_HEAD(&dev->busy);
 	INIT_LIST_HEAD(&dev->openers);
 	init_waitqueue_head(&dev->wait);
-	INIT_WORK(&dev->admit, shim_admit);
+	INIT_DELAYED_WORK(&dev->admit, shim_admit);
 	for (i = 0; i < SHIM_EVENTS; i++)
 		shim_event_init(&dev->events[i], NULL);
 	dev->room = bitmap_zalloc(dev->bio_pages, GFP_KERNEL);
@@ -98,7 +99,7 @@ SHIM_CALL(shim_device_create)
 	unsigned long id;
 	int rc;
 
-	if (arg->reserved || arg->minor >> MINORBITS || !arg->max_tags || arg->max_tags > DRBD_SHIM_MAX_TAGS ||
+	if (arg->flags || arg->minor >> MINORBITS || !arg->max_tags || arg->max_tags > DRBD_SHIM_MAX_TAGS ||
 	    arg->bio_bytes < 4 * DRBD_SHIM_MAX_IO || arg->bio_bytes > DRBD_SHIM_MAX_ARENA || arg->bio_bytes & ~PAGE_MASK)
 		return -EINVAL;
 	xa_for_each(&devices, id, dev)
@@ -148,7 +149,7 @@ SHIM_CALL(shim_device_adopt)
 	struct shim_slot *slot;
 	int rc;
 
-	if (arg->reserved || (arg->bio_bytes && arg->bio_bytes != (u64)dev->bio_pages << PAGE_SHIFT))
+	if (arg->flags || (arg->bio_bytes && arg->bio_bytes != (u64)dev->bio_pages << PAGE_SHIFT))
 		return -EINVAL;
 	if (dev->adopted == shim_channel.generation)
 		return -EBUSY;
@@ -185,7 +186,7 @@ SHIM_CALL(shim_device_destroy)
 	shim_bios_fail(dev);	/* before: del_gendisk() waits for them */
 	del_gendisk(disk);
 	shim_bios_fail(dev);	/* what came in between */
-	cancel_work_sync(&dev->admit);
+	cancel_delayed_work_sync(&dev->admit);
 	for (i = 0; i < SHIM_EVENTS; i++)
 		shim_event_cancel(&dev->events[i]);
 	for (i = 0; i < dev->max_tags; i++)

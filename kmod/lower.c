@@ -74,7 +74,7 @@ static void lower_end(struct bio *bio)
 			else if (l->dropped && l->slot->local == DRBD_SHIM_LOCAL_DONE)
 				l->slot->local = DRBD_SHIM_LOCAL_NONE;
 			if (shim_slot_put(dev, l->slot))
-				queue_work(shim_wq, &dev->admit);
+				mod_delayed_work(shim_wq, &dev->admit, 0);
 		}
 		if (l->generation > b->late_generation)
 			b->flying--;

@@ -90,6 +90,7 @@ struct shim_arena {
 	char *addr;
 	u64 bytes;
 	u32 key;			/* names it in mmap offsets */
+	bool provable;			/* shim_arena_held() can tell: no page is part of a huge one */
 	struct work_struct free_work;
 };
 
@@ -100,6 +101,7 @@ static inline u64 shim_arena_offset(const struct shim_arena *arena) { return (u6
 #define SHIM_ARENA_KEYS XA_LIMIT(1, INT_MAX / 2)
 struct shim_arena *shim_arena_make(u64 bytes, struct xa_limit keys);
 void shim_arena_put(struct shim_arena *arena);
+bool shim_arena_held(struct shim_arena *arena, u32 page);
 void shim_arena_drop(struct shim_arena *arena);
 int shim_arena_mmap(struct file *file, struct vm_area_struct *vma);
 
@@ -143,7 +145,7 @@ struct shim_device {
 	struct list_head free, busy;
 	struct bio_list waiting;	/* not yet in a slot */
 	u32 n_copying;
-	struct work_struct admit;
+	struct delayed_work admit;
 	u32 bio_pages;
 	unsigned long *room;		/* pages of the shim's part in use */
 	struct shim_arena *arenas[DRBD_SHIM_ARENAS];

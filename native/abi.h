@@ -81,8 +81,8 @@ enum QueueWord {
   kQueueWanted = 11, ///< script: call writable() when there is room; native clears it
   kQueueSegments = 16,
 };
-/// A segment: offset in output, bytes, arena or -1, payload offset, payload bytes.
-constexpr uint32_t kSegmentWords = 5;
+/// A segment: offset in output, bytes, arena or -1, payload offset, payload bytes, 1 if the payload stays until the peer has it.
+constexpr uint32_t kSegmentWords = 6;
 constexpr uint32_t kSegmentsMax = 1024;
 constexpr uint32_t kOutputBytes = 256 * 1024;
 constexpr uint32_t kInputBytes = 256 * 1024;

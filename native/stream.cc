@@ -2,6 +2,7 @@
 #include "stream.h"
 
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -294,8 +295,9 @@ bool Stream::add_range(uint8_t *data, uint32_t bytes, uint32_t *skip, unsigned *
   return true;
 }
 
-/// Adds the segment without its first `skip` bytes; false when there is no room for all of it.
-bool Stream::gather_segment(const int32_t *segment, uint32_t skip, unsigned *count) {
+/// Adds the segment without its first `skip` bytes; false when there is no room for all of it, or its payload goes by the
+/// page: then `pages` is what is left of it. Without `pages` nothing goes that way.
+bool Stream::gather_segment(const int32_t *segment, uint32_t skip, unsigned *count, iovec *pages) {
   auto out = static_cast<uint32_t>(segment[0]), bytes = static_cast<uint32_t>(segment[1]);
   auto payload_at = static_cast<uint32_t>(segment[3]), payload = static_cast<uint32_t>(segment[4]);
   if (out > kOutputBytes || bytes > kOutputBytes - out) turn_.fatal("a segment lies outside its output");
@@ -303,16 +305,21 @@ bool Stream::gather_segment(const int32_t *segment, uint32_t skip, unsigned *cou
   if (segment[2] < 0) return true;
   Arena *arena = turn_.arena(segment[2]);
   if (!arena || !arena->holds(payload_at, payload)) turn_.fatal("a segment's payload lies outside its arena");
+  if (pages && segment[5] && payload >= kSpliceBytesMin && arena->may_splice(payload_at, payload) && skip < payload) {
+    *pages = {arena->base + payload_at + skip, payload - skip};
+    return false;
+  }
   return add_range(arena->base + payload_at, payload, &skip, count);
 }
 
-unsigned Stream::gather() {
+/// The front of the queue, up to the first payload that goes by the page.
+unsigned Stream::gather(iovec *pages) {
   unsigned count = 0;
   uint32_t total = 0, skip = segment_done_;
   auto tail = static_cast<uint32_t>(buffers_.queue[kQueueTail]);
   for (auto index = static_cast<uint32_t>(buffers_.queue[kQueueHead]); index != tail; index++) {
     const int32_t *entry = segment(index);
-    if (!gather_segment(entry, skip, &count) || total > kSendBytesMax) break;
+    if (!gather_segment(entry, skip, &count, splices_ ? pages : nullptr) || total > kSendBytesMax) break;
     skip = 0;
     total += static_cast<uint32_t>(entry[1]) + static_cast<uint32_t>(entry[4]);
   }
@@ -321,14 +328,60 @@ unsigned Stream::gather() {
 
 void Stream::arm_send() {
   if (send_.busy || fd_ < 0 || shut_) return;
-  unsigned count = 0;
   if (closing_) {
     if (rest_done_ == rest_.size()) return;
-    send_ranges_[count++] = {rest_.data() + rest_done_, rest_.size() - rest_done_};
+    send_ranges_[0] = {rest_.data() + rest_done_, rest_.size() - rest_done_};
+    send_by_ring(1);
   } else if (ended_ != Ended::error && !send_error_) {
-    count = gather();
+    const double start = queue_f64()[kQueueSentF64];
+    while (send_pages()) {
+      if (queue_f64()[kQueueSentF64] - start > kSendBytesMax) return;
+    }
   }
-  if (!count) return;
+}
+
+/// One step: bytes ahead of pages are sent at once, pages by way of the pipe, what no pages follow by the ring. True: there
+/// may be another one.
+bool Stream::send_pages() {
+  if (pipe_.bytes()) {
+    bool more = buffers_.queue[kQueueTail] - buffers_.queue[kQueueHead] > 1;
+    return sent_at_once(pipe_.move(fd_, more));
+  }
+  iovec pages = {};
+  unsigned count = gather(&pages);
+  if (!pages.iov_len) {
+    if (count) send_by_ring(count);
+    return false;
+  }
+  if (count) {
+    msghdr header = {};
+    header.msg_iov = send_ranges_.get();
+    header.msg_iovlen = count;
+    ssize_t result = sendmsg(fd_, &header, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
+    return sent_at_once(result < 0 ? -errno : result);
+  }
+  // Without a pipe everything is copied.
+  if (pipe_.put(static_cast<uint8_t *>(pages.iov_base), static_cast<uint32_t>(pages.iov_len)) <= 0) splices_ = false;
+  return true;
+}
+
+/// Bytes or -errno. False: not now.
+bool Stream::sent_at_once(ssize_t result) {
+  if (result == -EINTR) return true;
+  if (result == -EAGAIN) {
+    io_uring_sqe *sqe = turn_.ring().sqe(&send_);
+    io_uring_prep_poll_add(sqe, fd_, POLLOUT);
+    Ring::bind(sqe, &send_);
+    polls_ = true;
+    return false;
+  }
+  progressed_ = true;
+  if (result < 0) fail_send(static_cast<int>(-result));
+  else advance(static_cast<uint32_t>(result));
+  return result > 0;
+}
+
+void Stream::send_by_ring(unsigned count) {
   send_header_.msg_iov = send_ranges_.get();
   send_header_.msg_iovlen = count;
   io_uring_sqe *sqe = turn_.ring().sqe(&send_);
@@ -338,6 +391,7 @@ void Stream::arm_send() {
 
 void Stream::sent(int res) {
   turn_.attend_later(this);
+  if (std::exchange(polls_, false)) return;
   if (res >= 0) {
     if (closing_) rest_done_ += static_cast<size_t>(res);
     else advance(static_cast<uint32_t>(res));
@@ -396,7 +450,7 @@ void Stream::take_queue_along() {
   auto tail = static_cast<uint32_t>(buffers_.queue[kQueueTail]);
   for (auto index = static_cast<uint32_t>(buffers_.queue[kQueueHead]); index != tail; index++) {
     unsigned count = 0;
-    if (!gather_segment(segment(index), 0, &count)) return;
+    if (!gather_segment(segment(index), 0, &count, nullptr)) return;
     for (unsigned i = 0; i < count; i++) {
       auto *data = static_cast<uint8_t *>(send_ranges_[i].iov_base);
       rest_.insert(rest_.end(), data, data + send_ranges_[i].iov_len);
@@ -414,8 +468,15 @@ void Stream::continue_closing() {
 
 void Stream::finish() {
   if (fd_ < 0) return;
-  ::shutdown(fd_, SHUT_RDWR);
+  if (pipe_.used() && unacked_bytes()) {
+    // A socket that goes on by itself, for minutes where the peer is cut off, would hold the pages that were given to it.
+    const linger now = {1, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+  } else {
+    ::shutdown(fd_, SHUT_RDWR);
+  }
   ::close(fd_);
+  pipe_.close();
   fd_ = -1;
   closing_ = true;
   rest_.clear();

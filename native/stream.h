@@ -6,9 +6,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "framing.h"
+#include "page_pipe.h"
 #include "ring.h"
 
 namespace drbdd {
@@ -45,6 +47,8 @@ class Stream {
   void attend();
   /// Queues the next receive and send where possible; true: a receive.
   bool arm();
+  /// Something was sent, or failed, at once in arm(): to be attended. Asked once.
+  bool progressed() { return std::exchange(progressed_, false); }
   /// Closed by JavaScript; lingers at most until linger_until().
   bool closing() const { return closing_; }
 
@@ -93,8 +97,11 @@ class Stream {
   void report();
   bool arm_receive();
   void arm_send();
-  unsigned gather();
-  bool gather_segment(const int32_t *segment, uint32_t skip, unsigned *count);
+  bool send_pages();
+  bool sent_at_once(ssize_t result);
+  void send_by_ring(unsigned count);
+  unsigned gather(iovec *pages);
+  bool gather_segment(const int32_t *segment, uint32_t skip, unsigned *count, iovec *pages);
   bool add_range(uint8_t *data, uint32_t bytes, uint32_t *skip, unsigned *count);
   void advance(uint32_t bytes);
   void compact();
@@ -111,6 +118,8 @@ class Stream {
 
   static constexpr unsigned kRangesMax = 512;
   static constexpr uint32_t kSendBytesMax = 4 << 20;
+  /// From here on two more calls cost less than the copy.
+  static constexpr uint32_t kSpliceBytesMin = 16 << 10;
   static constexpr uint32_t kBulkPayloadBytes = 32 << 10, kBulkInputBytes = 1 << 10;
 
   Turn &turn_;
@@ -138,6 +147,9 @@ class Stream {
   Send send_;
   msghdr send_header_ = {};
   std::unique_ptr<iovec[]> send_ranges_;
+  /// What is in it is the front of the queue, not counted as sent.
+  PagePipe pipe_;
+  bool splices_ = true, polls_ = false, progressed_ = false;
   uint32_t segment_done_ = 0;
   std::vector<uint8_t> rest_;
   size_t rest_done_ = 0;

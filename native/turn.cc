@@ -208,8 +208,12 @@ void Turn::flush() {
       if (stream->control() == control) receives_ += stream->arm();
     }
   }
-  touched_.clear();
-  for (Stream *stream : attend_) touched_.push_back(stream);
+  attending_.swap(touched_);
+  touched_ = attend_;
+  for (Stream *stream : attending_) {
+    if (stream->progressed()) attend_later(stream);
+  }
+  attending_.clear();
   sweep_finished();
   for (auto &listener : listeners_) {
     listener->arm();
@@ -367,13 +371,10 @@ void Turn::forget_spilled(int32_t slot) {
 
 // ---- arenas
 
-int Turn::add_arena(uint8_t *base, uint64_t size, uint32_t pages_offset, int32_t *map, uint32_t map_words) {
-  Arena arena;
-  arena.base = base;
-  arena.size = size;
-  arena.pages_offset = pages_offset;
+int Turn::add_arena(const Arena &wanted, int32_t *map, uint32_t map_words) {
+  Arena arena = wanted;
   if (!arena.pages.attach(map, map_words)) return -EINVAL;
-  if (pages_offset + uint64_t{arena.pages.count()} * kPageBytes > size) return -EINVAL;
+  if (arena.pages_offset + uint64_t{arena.pages.count()} * kPageBytes > arena.size) return -EINVAL;
   for (size_t id = 0; id < arenas_.size(); id++) {
     if (arenas_[id].base) continue;
     arenas_[id] = arena;

@@ -59,7 +59,7 @@ class Turn {
   void forget_spilled(int32_t slot);
 
   // Arenas.
-  int add_arena(uint8_t *base, uint64_t size, uint32_t pages_offset, int32_t *map, uint32_t map_words);
+  int add_arena(const Arena &arena, int32_t *map, uint32_t map_words);
   void remove_arena(int32_t id);
   Arena *arena(int32_t id);
   int64_t alloc_pages(int32_t arena, uint32_t bytes);

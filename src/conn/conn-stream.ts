@@ -59,8 +59,8 @@ export class ConnStream implements Stream {
     return true;
   }
 
-  commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number): number {
-    return this.#stream.commit(at, bytes, arena, payload, payloadBytes);
+  commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number, lasting = false): number {
+    return this.#stream.commit(at, bytes, arena, payload, payloadBytes, lasting);
   }
 
   /** For whoever works on the packets; independent of the connection's own pause. */

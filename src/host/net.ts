@@ -102,8 +102,9 @@ export interface Stream {
   /**
    * Queues the reserved bytes, and after them an arena's range if payloadBytes > 0, which must stay as it is until
    * sent() reaches the returned position. Reservations are committed in order. Sent at the end of the turn.
+   * `lasting`: it stays until the peer has answered or the stream is closed, so its pages may be sent as they are.
    */
-  commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number): number;
+  commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number, lasting?: boolean): number;
   /** Bytes committed and not yet with the kernel's TCP. */
   queuedBytes(): number;
   /** Bytes that the peer's TCP has not acknowledged (SIOCOUTQ) plus queuedBytes: for congestion policies. Cold. */

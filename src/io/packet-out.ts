@@ -36,9 +36,9 @@ export function getU64(view: DataView, at: number): number {
   return high < 0x200000 ? high * TWO32 + get32(view, at + 4) : NaN;
 }
 
-/** P_DATA, P_DATA_REPLY, P_RS_DATA_REPLY: data from an arena. `digest`: algorithm or ''. */
+/** P_DATA, P_DATA_REPLY, P_RS_DATA_REPLY: data from an arena. `digest`: algorithm or ''. `lasting`: see Stream.commit(). */
 export function sendBlock(s: Stream, crypto: Crypto, cmd: number, vnr: number, sector: number, idHigh: number,
-  idLow: number, seq: number, dpFlags: number, arena: Arena, offset: number, size: number, digest: string): boolean {
+  idLow: number, seq: number, dpFlags: number, arena: Arena, offset: number, size: number, digest: string, lasting: boolean): boolean {
   const digestBytes = digest === '' ? 0 : crypto.digestBytes(digest);
   const fixed = HEADER + 24 + digestBytes;
   const at = s.reserve(fixed);
@@ -50,7 +50,7 @@ export function sendBlock(s: Stream, crypto: Crypto, cmd: number, vnr: number, s
     const out = new Uint8Array(v.buffer, v.byteOffset + at + HEADER + 24, digestBytes);
     crypto.digest(digest, arena, offset, size, out, 0);
   }
-  lastCommit.position = s.commit(at, fixed, arena, offset, size);
+  lastCommit.position = s.commit(at, fixed, arena, offset, size, lasting);
   return true;
 }
 

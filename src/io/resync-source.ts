@@ -222,7 +222,7 @@ export class ResyncSource {
       }
       if (!sendBlock(link.data, resource.env.crypto, resync ? Cmd.RS_DATA_REPLY : Cmd.DATA_REPLY, peer.device.vnr,
         p.sector[slot], p.idHigh[slot], p.idLow[slot], 0, 0, peer.device.arena, p.offset[slot], p.size[slot],
-        link.integrityAlg)) return;
+        link.integrityAlg, false)) return;
       this.answers.shift();
       peer.sent += p.size[slot] / 512;
       this.pushFlight(slot, lastCommit.position);

@@ -179,8 +179,10 @@ export class Sender {
       resource.requests.mod(slot, RqEvent.HANDED_OVER_TO_NETWORK, nodeId);
       return true;
     }
+    // With protocol A the write may be over, and its memory used anew, while the socket still sends.
+    const lasting = ((pool.net[nodeId] as Uint16Array)[slot] & (Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK)) !== 0;
     if (!sendBlock(link.data, resource.env.crypto, Cmd.DATA, vnr, pool.sector[slot], pool.generation[slot], slot + 1,
-      seq, flags, peer.device.arena, pool.offset[slot], pool.size[slot], link.integrityAlg)) {
+      seq, flags, peer.device.arena, pool.offset[slot], pool.size[slot], link.integrityAlg, lasting)) {
       peer.undoSeq();
       return false;
     }

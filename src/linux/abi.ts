@@ -21,6 +21,6 @@ export const Pages = { count: 0, cursor: 1, free: 2, nativeWaits: 3, scriptWaits
 
 export const Sizes = {
   eventWords: 8, eventsMax: 8192, packetsMax: 4096, opWords: 12, opsMax: 8192, headWords: 16,
-  segmentWords: 5, segmentsMax: 1024, outputBytes: 262_144, inputBytes: 262_144,
+  segmentWords: 6, segmentsMax: 1024, outputBytes: 262_144, inputBytes: 262_144,
   queueSegments: Queue.segments, pagesBits: Pages.bits, streamsMax: 1024,
 } as const;

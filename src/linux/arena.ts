@@ -24,8 +24,11 @@ export class LinuxArena implements MetaArena {
   private readonly pagesOffset: number;
   private waiting: Job[] = [];
 
-  /** `pagesOffset`: where the engine's part starts, in bytes; the rest belongs to the shim. */
-  constructor(turn: LinuxTurn, bytes: Uint8Array, pagesOffset: number, place: ShimPlace = { arena: 0, base: 0 }) {
+  /**
+   * `pagesOffset`: where the engine's part starts, in bytes; the rest belongs to the shim. `splice`: sockets may be given
+   * the shim's part by the page (shim-abi.md: DRBD_SHIM_ROOMS_SPLICE).
+   */
+  constructor(turn: LinuxTurn, bytes: Uint8Array, pagesOffset: number, place: ShimPlace = { arena: 0, base: 0 }, splice = false) {
     this.turn = turn;
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -33,7 +36,7 @@ export class LinuxArena implements MetaArena {
     this.place = place;
     this.pagesOffset = pagesOffset;
     this.pages = new PageMap(Math.floor((bytes.byteLength - pagesOffset) / pageBytes));
-    this.id = turn.native.addArena(bytes, pagesOffset, this.pages.words);
+    this.id = turn.native.addArena(bytes, pagesOffset, this.pages.words, splice ? pagesOffset : 0);
     assert(this.id >= 0, 'an arena and its page map fit');
     turn.arenas[this.id] = this;
   }

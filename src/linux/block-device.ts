@@ -17,6 +17,15 @@ export interface ArenaSizes {
   readonly metaBytes: number;
 }
 
+/** struct drbd_shim_device, as it came back. */
+export interface DeviceAnswer {
+  readonly minor: number;
+  readonly maxTags: number;
+  /** Rooms of bios may be spliced into sockets. */
+  readonly splice: boolean;
+  readonly mapOffset: bigint;
+}
+
 /** One /dev/drbdN of the shim. */
 export class ShimBlockDevice implements BlockDevice, DeviceSink {
   readonly minor: number;
@@ -30,15 +39,17 @@ export class ShimBlockDevice implements BlockDevice, DeviceSink {
   private readonly lowers: (ShimLowerDevice | null)[] = [null, null];
   private handler: BlockHandler | null = null;
 
-  constructor(shim: ShimChannel, id: number, minor: number, maxTags: number, mapOffset: bigint, sizes: ArenaSizes) {
+  /** `answer`: of the ioctl that made or adopted it. */
+  constructor(shim: ShimChannel, id: number, answer: DeviceAnswer, sizes: ArenaSizes) {
     const total = sizes.bioBytes + sizes.peerBytes + sizes.metaBytes;
     const metaAt = total - sizes.metaBytes;
     this.shim = shim;
     this.id = id;
-    this.minor = minor;
-    this.maxTags = maxTags;
-    this.memory = shim.map(mapOffset, total);
-    this.data = new LinuxArena(shim.turn, new Uint8Array(this.memory, 0, metaAt), sizes.bioBytes);
+    this.minor = answer.minor;
+    this.maxTags = answer.maxTags;
+    this.memory = shim.map(answer.mapOffset, total);
+    const place = { arena: dataArena, base: 0 };
+    this.data = new LinuxArena(shim.turn, new Uint8Array(this.memory, 0, metaAt), sizes.bioBytes, place, answer.splice);
     this.meta = new LinuxArena(shim.turn, new Uint8Array(this.memory, metaAt), 0, { arena: dataArena, base: metaAt });
     shim.devices.set(id, this);
   }

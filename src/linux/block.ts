@@ -3,12 +3,21 @@ import type { AdoptedDevice, BlockFrontend } from '../host/block.ts';
 import type { BackingFile, LowerDevice, LowerHandler } from '../host/lower.ts';
 import { LinuxBacking } from './backing.ts';
 import { ShimBlockDevice } from './block-device.ts';
-import type { ArenaSizes } from './block-device.ts';
-import { DeviceFlag, Ioctls } from './shim-abi.ts';
+import type { ArenaSizes, DeviceAnswer } from './block-device.ts';
+import { DeviceFlag, Ioctls, RoomsFlag } from './shim-abi.ts';
 import { ShimError } from './shim.ts';
 import type { ShimChannel } from './shim.ts';
 
 const ENOENT = 2;
+
+function deviceAnswer(view: DataView): DeviceAnswer {
+  return {
+    minor: view.getUint32(0, true),
+    maxTags: view.getUint32(8, true),
+    splice: (view.getUint32(12, true) & RoomsFlag.splice) !== 0,
+    mapOffset: view.getBigUint64(32, true),
+  };
+}
 
 /** /dev/drbdN through the module. */
 export class ShimBlockFrontend implements BlockFrontend {
@@ -27,8 +36,7 @@ export class ShimBlockFrontend implements BlockFrontend {
         view.setUint32(8, this.sizes.maxTags, true);
         this.sizeFields(view);
       });
-      return new ShimBlockDevice(this.shim, answer.getUint32(4, true), minor, this.sizes.maxTags,
-        answer.getBigUint64(32, true), this.sizes);
+      return new ShimBlockDevice(this.shim, answer.getUint32(4, true), deviceAnswer(answer), this.sizes);
     } catch (error) {
       if (error instanceof ShimError) return error.errno;
       throw error;
@@ -62,8 +70,7 @@ export class ShimBlockFrontend implements BlockFrontend {
       view.setUint32(4, id, true);
       this.sizeFields(view);
     });
-    const device = new ShimBlockDevice(this.shim, id, answer.getUint32(0, true), answer.getUint32(8, true),
-      answer.getBigUint64(32, true), this.sizes);
+    const device = new ShimBlockDevice(this.shim, id, deviceAnswer(answer), this.sizes);
     const flags = info.getUint32(12, true);
     return {
       device,

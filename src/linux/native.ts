@@ -61,7 +61,7 @@ export interface NativeTurn {
   start(script: () => void, watchdogMs: number): number;
   stop(): void;
   flushOps(): void;
-  addArena(bytes: Uint8Array, pagesOffset: number, map: Int32Array): number;
+  addArena(bytes: Uint8Array, pagesOffset: number, map: Int32Array, spliceEnd: number): number;
   removeArena(id: number): void;
   streamInfo(slot: number): StreamInfo;
   streamFraming(slot: number, format: number, fixed: Int32Array, maxFixed: number, maxPayload: number,

@@ -89,7 +89,7 @@ export class LinuxStream implements Stream {
     return at;
   }
 
-  commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number): number {
+  commit(at: number, bytes: number, arena: Arena | null, payload: number, payloadBytes: number, lasting = false): number {
     assert(this.reserved > 0, 'what is committed was reserved');
     assert(payloadBytes === 0 || arena !== null, 'a payload lies in an arena');
     this.reserved--;
@@ -101,6 +101,7 @@ export class LinuxStream implements Stream {
     this.words[entry + 2] = payloadBytes === 0 ? -1 : arena!.id;
     this.words[entry + 3] = payload;
     this.words[entry + 4] = payloadBytes;
+    this.words[entry + 5] = lasting ? 1 : 0;
     this.words[Queue.tail] = (tail + 1) | 0;
     const position = this.floats[Queue.committed]! + bytes + payloadBytes;
     this.floats[Queue.committed] = position;

@@ -40,7 +40,8 @@ in-tree_up() {
 in-tree_both() { [ "$(grep -c -- "$1" /proc/drbd)" = 2 ]; }
 in-tree_skip_sync() { $S84 new-current-uuid --clear-bitmap 0; poll in-tree_both 'ds:UpToDate/UpToDate'; }
 in-tree_primary() { $S84 primary 0 "$@"; }
-in-tree_synced() { in-tree_both 'ds:UpToDate/UpToDate'; }
+# Not by looking again and again: on one CPU that would count as well.
+in-tree_wait_sync() { $S84 wait-sync 0 --wfc-timeout=0 --degr-wfc-timeout=0 --outdated-wfc-timeout=0; poll in-tree_both 'ds:UpToDate/UpToDate'; }
 in-tree_unload() {
   for i in 0 1; do $S84 down r$i; done
   rmmod drbd
@@ -77,6 +78,7 @@ ours_up() {
 }
 ours_skip_sync() { drbdsetup new-current-uuid --clear-bitmap 0; poll ours_synced; }
 ours_primary() { drbdsetup primary r0 "$@"; }
+ours_wait_sync() { drbdsetup wait-sync-resource r0 --wfc-timeout=0; poll ours_synced; }
 ours_synced() { [ "$(drbdsetup status --verbose | grep -c 'disk:UpToDate')" = 4 ]; }
 ours_unload() {
   for i in 0 1; do drbdsetup down r$i; done
@@ -150,7 +152,7 @@ case $impl-$what in
     "${impl}_up"
     t=$(now)
     "${impl}_primary" --force
-    poll "${impl}_synced"
+    "${impl}_wait_sync"
     took full_sync_512m_ms "$t"
     "${impl}_unload"
     ;;

@@ -55,7 +55,7 @@ const packets: [string, (s: Stream) => boolean, Record<string, number | bigint>]
   ['P_CONFIRM_STABLE', (s: Stream) => out.sendConfirmStable(s, high, low, low, high, 12),
     { oldestBlockId: id, youngestBlockId: 0x9abc_def0_1234_5678n, setSize: 12 }],
   ['P_UNPLUG_REMOTE', (s: Stream) => out.sendEmpty(s, Cmd.UNPLUG_REMOTE, -1), {}],
-  ['P_DATA', (s: Stream) => out.sendBlock(s, null as never, Cmd.DATA, 3, big, high, low, 1, 258, null as never, 0, 4096, ''),
+  ['P_DATA', (s: Stream) => out.sendBlock(s, null as never, Cmd.DATA, 3, big, high, low, 1, 258, null as never, 0, 4096, '', false),
     { sector: big, blockId: id, seqNum: 1, dpFlags: 258 }],
 ];
 

@@ -284,11 +284,11 @@ describe('packets that are received', () => {
 });
 
 describe('packets that are sent', () => {
-  function send(stream: Stream, bytes: Buffer, arena: LinuxArena | null = null, payload = 0, payloadBytes = 0): number {
+  function send(stream: Stream, bytes: Buffer, arena: LinuxArena | null = null, payload = 0, payloadBytes = 0, lasting = false): number {
     const at = stream.reserve(bytes.length);
     if (at < 0) return -1;
     new Uint8Array(stream.output.buffer).set(bytes, at);
-    return stream.commit(at, bytes.length, arena, payload, payloadBytes);
+    return stream.commit(at, bytes.length, arena, payload, payloadBytes, lasting);
   }
 
   it('go out whole and in order, with payload from the arena, and sent() tells how far', async () => {
@@ -313,6 +313,53 @@ describe('packets that are sent', () => {
     stream.close(1000);
     await new Promise((resolve) => peer.once('end', resolve));
     expect(Buffer.concat(got).equals(Buffer.concat(want))).toBe(true);
+    peer.destroy();
+    arena.remove();
+  });
+
+  it('are the same where large payloads go by the page, past a peer that does not read for a while', async () => {
+    const pages = 2048;
+    const arena = new LinuxArena(turn, new Uint8Array(pages * 4096), pages * 4096, undefined, true);
+    arena.bytes.set(pattern(arena.sizeBytes, 3));
+    const { stream, recorder, peer } = await pair();
+    stream.start(framing('h100'), recorder);
+    peer.pause();
+    const got: Buffer[] = [];
+    peer.on('data', (chunk) => got.push(chunk));
+    const want: Buffer[] = [];
+    let position = 0, payload = 0;
+    for (const bytes of [16_384, 4096, 1 << 20, 1 << 20, 0, 131_072, 15_872, 20_992, 1 << 20, 512, 1 << 20]) {
+      const header = pattern(40, payload);
+      want.push(header, Buffer.from(arena.bytes.subarray(payload, payload + bytes)));
+      position = send(stream, header, bytes === 0 ? null : arena, payload, bytes, true);
+      payload += Math.ceil(bytes / 4096) * 4096;
+    }
+    await recorder.until(() => recorder.position > 0);
+    expect(stream.queuedBytes()).toBeGreaterThan(0);
+    peer.resume();
+    await recorder.until(() => recorder.position === position);
+    expect(stream.queuedBytes()).toBe(0);
+    stream.close(1000);
+    await new Promise((resolve) => peer.once('end', resolve));
+    expect(Buffer.concat(got).equals(Buffer.concat(want))).toBe(true);
+    peer.destroy();
+    arena.remove();
+  });
+
+  it('are not copied there, which is why such memory must not be used anew before the socket gives it back', async () => {
+    const arena = new LinuxArena(turn, new Uint8Array(65_536), 65_536, undefined, true);
+    const { stream, recorder, peer } = await pair();
+    stream.start(framing('h100'), recorder);
+    peer.pause();
+    const position = send(stream, pattern(40, 1), arena, 0, 65_536, true);
+    await recorder.until(() => recorder.position === position);
+    arena.bytes.fill(0xee);
+    let changed = 0;
+    peer.on('data', (chunk) => { changed += chunk.filter((byte) => byte === 0xee).length; });
+    peer.resume();
+    stream.close(1000);
+    await new Promise((resolve) => peer.once('end', resolve));
+    expect(changed).toBeGreaterThan(60_000);
     peer.destroy();
     arena.remove();
   });

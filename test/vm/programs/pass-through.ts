@@ -2,13 +2,16 @@
 // A smallest engine over the real ports: /dev/drbd0 hands everything down to a disk. Run in a guest by shim-channel.test.ts.
 // Arguments: the disk. Prints one JSON object with what it saw; exit status 0 when nothing failed.
 import { execFile } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { BioOp } from '../../../src/host/block.ts';
 import type { BlockHandler } from '../../../src/host/block.ts';
 import { LowerOp } from '../../../src/host/lower.ts';
 import type { LowerDevice } from '../../../src/host/lower.ts';
 import type { AdminRequest } from '../../../src/host/admin.ts';
+import type { Address, Stream } from '../../../src/host/net.ts';
 import type { ShimBlockDevice } from '../../../src/linux/block-device.ts';
 import { attachHost, defaultArenas, defaultHostOptions } from '../../../src/linux/host.ts';
 
@@ -32,11 +35,13 @@ let lower: LowerDevice;
 class PassThrough implements BlockHandler {
   private readonly device: ShimBlockDevice;
   private readonly room = new Float64Array(4096);
+  onWrite: (room: number, sizeBytes: number) => void = () => undefined;
   constructor(device: ShimBlockDevice) { this.device = device; }
   bio(tag: number, op: number, flags: number, sector: number, sizeBytes: number, arenaOffset: number): void {
     seen.bios++;
     if (op === BioOp.read) seen.reads++;
     if (op === BioOp.write) seen.writes++;
+    if (op === BioOp.write) this.onWrite(arenaOffset, sizeBytes);
     this.room[tag] = arenaOffset;
     const data = op === LowerOp.read || op === LowerOp.write;
     lower.submit(op as LowerOp, flags & 0x1f, sector, sizeBytes, data ? this.device.data : null, data ? arenaOffset : 0, tag, tag);
@@ -66,10 +71,54 @@ device.setLimits({ logicalBlockBytes: limits.logicalBlockBytes, physicalBlockByt
 device.setCapacity(limits.sectors);
 host.log.line(6, 'drbd test: pass-through runs');
 
+/** The first of several equal writes goes to a socket by the page: rooms that they get while nobody reads there, and after. */
+async function splice(device: ShimBlockDevice): Promise<{ unread: number; samePlace: boolean; intact: boolean }> {
+  const chunk = 65_536;
+  const server = createServer({ pauseOnConnect: true });
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const local: Address = { family: 'ipv4', address: '127.0.0.1', port: 0 };
+  const remote = { ...local, port: (server.address() as AddressInfo).port };
+  const stream = await new Promise<Stream>((resolve, reject) => {
+    host.net.connect({ netns: 0, local, remote, timeoutMs: 5000, tuning: { sndbufBytes: 0, rcvbufBytes: 0, tos: -1 } }, resolve,
+      (errno) => reject(new Error(`connect: errno ${errno}`)));
+  });
+  const socket = await accepted;
+  let position = Infinity;
+  const sent = new Promise<void>((resolve) => {
+    const nothing = () => undefined;
+    stream.start({ header: 'any', fixedBytes: new Int32Array(256).fill(-1), maxFixedBytes: 4096, maxPayloadBytes: 0 },
+      { packet: nothing, writable: nothing, closed: nothing, sent: (to) => { if (to >= position) resolve(); } });
+  });
+  const rooms: number[] = [];
+  handler.onWrite = (room, sizeBytes) => {
+    rooms.push(room);
+    if (rooms.length === 1) position = stream.commit(stream.reserve(16), 16, device.data, room, sizeBytes, true);
+  };
+  const write = (from: string) => sh(`dd if=${from} of=/dev/drbd0 bs=${chunk} count=1 oflag=direct 2>/dev/null`);
+  await write('/tmp/data');
+  await sent;
+  for (let i = 0; i < 3; i++) await write('/dev/zero');
+  const unread = rooms.length;
+  const other = rooms.slice(1).every((room) => Math.abs(room - rooms[0]!) >= chunk);
+  const got: Buffer[] = [];
+  socket.on('data', (data) => got.push(data));
+  socket.resume();
+  stream.close(5000);
+  await new Promise((resolve) => socket.once('end', resolve));
+  socket.destroy();
+  server.close();
+  const intact = Buffer.concat(got).subarray(16).equals(readFileSync('/tmp/data').subarray(0, chunk));
+  await write('/dev/zero');
+  handler.onWrite = () => undefined;
+  return { unread: other ? unread : 0, samePlace: rooms.at(-1) === rooms[0], intact };
+}
+
 mkdirSync('/tmp/mnt');
 await sh('mkfs.ext4 -q /dev/drbd0 && mount /dev/drbd0 /tmp/mnt');
 await sh('dd if=/dev/urandom of=/tmp/data bs=64k count=300 2>/dev/null; cp /tmp/data /tmp/mnt/copy && sync -f /tmp/mnt');
 await sh('umount /tmp/mnt && mount /dev/drbd0 /tmp/mnt && cmp /tmp/data /tmp/mnt/copy && umount /tmp/mnt');
+out['splice'] = await splice(device);
 out['refusedOpen'] = await sh('wc -c /dev/drbd0').catch((error: { stderr: string }) => error.stderr.trim());
 const readsBefore = seen.reads;
 device.setReadBypass(true);
