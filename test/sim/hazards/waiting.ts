@@ -12,9 +12,6 @@ export const waiting: Readonly<Record<string, string>> = {
   'H-172': 'not scripted yet: online verify',
   'H-213': 'a half packet before the end of a stream: the simulated net delivers whole packets; native stream tests',
   'H-220': 'time that work takes: the simulation has no slow code; metrics of the turn',
-  'H-265': 'not scripted yet: resize',
-  'H-267': 'not scripted yet: resize',
-  'H-272': 'not scripted yet: resize',
   'H-288': 'bitmap granularity (9.3, feature bit 256): not offered',
 };
 
