@@ -4,10 +4,11 @@
  * the hazards' notation: cut, disc, con, w, w*. Links are 'A-B', or 'A>B' where direction counts.
  */
 import { assert } from '../../assert.ts';
-import { detachParms, newCUuidParms } from '../../genl/command-attrs.ts';
+import { detachParms, newCUuidParms, resizeParms, startOvParms } from '../../genl/command-attrs.ts';
 import { deviceConf, netConf, resourceOpts } from '../../genl/config-attrs.ts';
 import type { DiskConf, NetConf, PeerDeviceConf, ResourceOpts } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
+import type { InferPartial } from '../../genl/schema.ts';
 import { BioFlag, BioOp } from '../../host/block.ts';
 import { LowerOp } from '../../host/lower.ts';
 import { MDF } from '../../meta/flags.ts';
@@ -298,6 +299,21 @@ export class Story {
     for (const v of this.volumes) await this.ok(this.setup(name).with(Cmd.DETACH, {}, detachParms, { forceDetach: force }, this.minor(name, v)));
     await this.until(`${name} is Diskless`, () => this.is(`${name}:Diskless`));
   }
+  /** lvextend; an engine that has the disk attached is not told. */
+  enlarge(sectors: number, ...names: readonly string[]): void {
+    for (const name of names) for (const v of this.volumes) this.backing(name, v).grow(sectors);
+  }
+  resize(name: string, options: InferPartial<typeof resizeParms> = {}): Promise<number> {
+    return this.patient(() => this.setup(name).with(Cmd.RESIZE, {}, resizeParms, options, this.minor(name)));
+  }
+  /** Sectors of the block device; 0: none. */
+  capacity(name: string, vnr = 0): number { return this.alive(name) ? this.device(name, vnr).capacity : 0; }
+  /** Online verify, asked by the first of the link. */
+  verify(link: string, options: InferPartial<typeof startOvParms> = {}): Promise<number> {
+    const [from, to] = linkOf(link);
+    const context = { resourceName: RESOURCE, peerNodeId: this.player(to).id, volume: 0 };
+    return this.patient(() => this.setup(from).with(Cmd.START_OV, context, startOvParms, options));
+  }
   /** A new disk of the same size, empty, with fresh meta-data; not attached yet. */
   replaceDisk(name: string): void {
     for (const v of this.volumes) {
@@ -477,7 +493,7 @@ export class Story {
   }
   /** Sectors of a device; behind them lie the meta-data. */
   get dataSectors(): number {
-    return Math.max(...this.cast.map(({ name }) => (this.alive(name) ? this.device(name).capacity : 0)));
+    return Math.max(...this.cast.map(({ name }) => this.capacity(name)));
   }
 
   /** What was ever written is the same on both disks. */

@@ -4,20 +4,13 @@
 /** What rows wait for: a feature of the engine, or somebody who scripts them. */
 export const waiting: Readonly<Record<string, string>> = {
   'H-065': 'equal-UUID reconcile at a reconnect (feature bit 512), hazards 15.6',
-  'H-095': 'not scripted yet: pulling ahead',
   'H-119': 'resync without replication (9.3, feature bit 128): not offered',
   'H-154': 'confirm-before-complete of a diskless Primary, hazards 15.2',
   'H-155': 'confirm-before-complete of a diskless Primary, hazards 15.2',
   'H-156': 'confirm-before-complete of a diskless Primary, hazards 15.2',
   'H-158': 'parking of an older peer at a diskless Primary, hazards 15.2',
-  'H-172': 'not scripted yet: online verify',
   'H-213': 'a half packet before the end of a stream: the simulated net delivers whole packets; native stream tests',
   'H-220': 'time that work takes: the simulation has no slow code; metrics of the turn',
-  'H-265': 'not scripted yet: resize',
-  'H-267': 'not scripted yet: resize',
-  'H-272': 'not scripted yet: resize',
-  'H-277': 'not scripted yet: pulling ahead',
-  'H-279': 'not scripted yet: pulling ahead',
   'H-288': 'bitmap granularity (9.3, feature bit 256): not offered',
 };
 
