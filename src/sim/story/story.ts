@@ -296,8 +296,12 @@ export class Story {
     await this.ok(this.setup(name).attach(this.minor(name, vnr), `/dev/disk${vnr}`, this.options.disk));
   }
   async detach(name: string, force = false): Promise<void> {
-    for (const v of this.volumes) await this.ok(this.setup(name).with(Cmd.DETACH, {}, detachParms, { forceDetach: force }, this.minor(name, v)));
+    await this.letGo(name, force);
     await this.until(`${name} is Diskless`, () => this.is(`${name}:Diskless`));
+  }
+  /** The command alone: a disk that hangs may be there for long. */
+  async letGo(name: string, force = true): Promise<void> {
+    for (const v of this.volumes) await this.ok(this.setup(name).with(Cmd.DETACH, {}, detachParms, { forceDetach: force }, this.minor(name, v)));
   }
   /** lvextend; an engine that has the disk attached is not told. */
   enlarge(sectors: number, ...names: readonly string[]): void {

@@ -17,6 +17,21 @@ hazard('H-001', 'the new current UUID is stable before the first write of its ge
   await s.con('A-B');
 });
 
+hazard('H-002', 'a generation that could not be written is none', 'A(P) B', {}, async (s) => {
+  const data = s.dataSectors;
+  const old = s.uuid('A');
+  s.backing('A').faults.each = (op, sector) => (op !== 0 && sector >= data ? 'fail' : null);
+  await s.cut('A-B');
+  const w = s.wStar('A');
+  await s.reach('A:Diskless');
+  await s.ended(w);
+  s.flow('A');
+  expect(w.errno).not.toBe(0);
+  expect(s.uuid('A')).toBe(old);
+  await s.pass(100);
+  await s.attach('A');
+});
+
 hazard('H-003', 'a new generation is made only after all connected peers have answered a ping', 'A(P) B C',
   { resource: { ...majority, onNoQuorum: 0 } }, async (s) => {
     const x0 = s.uuid('A');
@@ -110,6 +125,18 @@ hazard('H-009', 'a peer whose disk failed a write is left behind at once, withou
   s.crash('A');
   await s.attach('B');
   await s.up('A');
+});
+
+hazard('H-010', 'no generation without access to good data', 'A(P) B', { net: { allowRemoteRead: false }, resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A');
+  await s.idle();
+  const old = s.uuid('B');
+  await s.detach('A', true);
+  const w = s.wStar('A');
+  await s.pass(1_000);
+  expect(w.errno).toBe(-1);
+  expect([s.uuid('A'), s.uuid('B')]).toEqual([old, old]);
+  await s.attach('A');
 });
 
 hazard('H-011', 'a diskless node makes one generation for an absent peer, not one at each promotion', 'A(d) B C', {}, async (s) => {
@@ -301,6 +328,20 @@ hazard('H-024', 'a resync that starts paused rotates the current UUID too, and U
   data.release();
   await s.until('B is resynced', () => s.is('B:UpToDate'));
   await s.con('A-C');
+});
+
+hazard('H-029', 'a full sync that is cut goes on where it was', 'A B', { ...slow, start: 'created' }, async (s) => {
+  await s.promote('A', true);
+  let left = Infinity;
+  for (let cuts = 0; cuts < 4; cuts++) {
+    await s.reach('B>A:SyncTarget');
+    await s.pass(300);
+    const now = s.bits('B>A');
+    expect(now).toBeLessThan(left);
+    left = now;
+    await s.reset('A-B');
+    await s.until('again', () => s.joined('A-B'));
+  }
 });
 
 hazard('H-032', 'the first write of a day-0 volume always makes a generation', 'A(P) B C', { start: 'day-0' }, async (s) => {

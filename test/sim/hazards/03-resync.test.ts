@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Hazards 3: resync: its start, the choice of the source, its end. */
 import { expect } from 'vitest';
+import { diskConf } from '../../../src/genl/config-attrs.ts';
+import { Cmd } from '../../../src/genl/ops.ts';
+import { inSync } from '../../../src/sim/story/checks.ts';
 import { hazard } from './hazard.ts';
 
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
@@ -152,6 +155,19 @@ hazard('H-086', 'a connect that was aborted leaves nothing of itself', 'A(P) B',
   prepare.release();
   await s.pass(15_000);
   await s.con('A-B');
+});
+
+hazard('H-087', 'a chain of volumes that wait for each other ends, also with one that has nothing to do', 'A(P) B', { volumes: 3, ...slow }, async (s) => {
+  for (const name of ['A', 'B']) for (const v of [0, 1]) {
+    const wait = { resyncAfter: s.minor(name, v + 1) };
+    await s.ok(s.setup(name).with(Cmd.CHG_DISK_OPTS, {}, diskConf, wait, s.minor(name, v)));
+  }
+  await s.disc('A-B');
+  for (let block = 0; block < 60; block++) for (const vnr of [0, 2]) await s.w('A', block, { vnr });
+  await s.con('A-B');
+  await s.until('the last one runs', () => s.repl('B>A', 2) === 'SyncTarget');
+  expect(s.repl('B>A', 0)).toBe('PausedSyncT');
+  await s.until('in sync', () => inSync(s), 30_000);
 });
 
 hazard('H-088', 'a bit set behind the last request is found all the same', 'A(d,P) B C', { ...slow }, async (s) => {

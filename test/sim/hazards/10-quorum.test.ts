@@ -166,6 +166,22 @@ hazard('H-247', 'unfence-peer is called also when there was nothing to resync', 
   await s.until('unfenced', () => s.helpers('A').includes('unfence-peer'));
 });
 
+hazard('H-248', 'a peer that is known to be outdated is so too when the disk is attached before it is configured', 'A(P) B', { net: { fencingPolicy: 1 } }, async (s) => {
+  await s.disc('A-B');
+  await s.reach('A>B:Outdated');
+  await s.demote('A');
+  await s.down('A');
+  s.sever('A-B');
+  const { id } = s.player('A');
+  await s.ok(s.setup('A').newResource('r0', id));
+  await s.ok(s.setup('A').newMinor('r0', s.minor('A'), 0));
+  await s.attach('A');
+  await s.newPeer('A', 'B');
+  expect(s.pdsk('A>B')).toBe('Outdated');
+  await s.ok(s.setup('A').connect('r0', s.player('B').id));
+  await s.promote('A');
+});
+
 hazard('H-249', 'on-no-quorum changed to io-error thaws', 'A(P) B C', { resource: majority }, async (s) => {
   s.sever('A-B', 'A-C');
   const w = s.wStar('A', 7);

@@ -46,6 +46,19 @@ hazard('H-257', 'attach answers when the disk state has settled', 'A(P) B', {}, 
   expect(s.disk('B')).not.toBe('Negotiating');
 });
 
+hazard('H-259', 'a disk that answers nothing is let go by force', 'A(P) B', {}, async (s) => {
+  s.backing('A').faults.stopped = true;
+  const writes = [1, 2, 3].map((block) => s.wStar('A', block));
+  await s.pass(100);
+  await s.letGo('A');
+  await s.ended(...writes);
+  expect(writes.map(({ errno }) => errno)).toEqual([0, 0, 0]);
+  await s.r('A', 2);
+  s.flow('A');
+  await s.reach('A:Diskless');
+  await s.attach('A');
+});
+
 hazard('H-261', 'meta-data that could not be written are not called written', 'A(P) B', {}, async (s) => {
   const { faults } = s.backing('B');
   const data = s.dataSectors;
