@@ -3,13 +3,13 @@
 import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
-import { Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
+import { Cs, Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
 import { dataAccessible, peerNegotiates } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
 import { exposedUuid, weakNodes } from '../state/uuid-ops.ts';
-import { freshPeerUuids, uuidText } from '../state/uuid-types.ts';
+import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
 import { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Connection } from './connection.ts';
@@ -166,7 +166,21 @@ function createForPeers(device: Device): void {
 export function setExposedLocally(device: Device, uuid: bigint): void {
   const { resource, vnr } = device;
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
-  if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
+  if (next === null) return;
+  resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
+  if (resource.deviceRow(vnr).disk === Disk.diskless) trustEquals(device);
+}
+
+/** Whoever told of an UpToDate disk while we had shown other data: it counts now, if these are the data. */
+function trustEquals(device: Device): void {
+  const { resource, vnr } = device;
+  const { exposedUuid: shown } = resource.deviceRow(vnr);
+  for (const { connection: { nodeId }, toldDisk } of peerDevicesOf(device)) {
+    const { pdsk, peerCurrentUuid, repl } = resource.peerDeviceRow(vnr, nodeId);
+    if (repl < Repl.established || pdsk !== Disk.consistent || toldDisk !== Disk.upToDate || !uuidEq(peerCurrentUuid, shown)) continue;
+    resource.dispatch({ kind: 'change', request: 0, tag: 'exposed-uuid', flags: Cs.verbose,
+      changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
+  }
 }
 
 /** drbd_uuid_set_exposed; as an effect the view and the journal have it already. */
