@@ -14,6 +14,13 @@ export interface Mutation {
 
 const mutation = (name: string, file: string, from: string, to: string): Mutation => ({ name, file: `src/${file}`, from, to });
 
+/** Not noticed since bits are cleared by acks only: covered twice, and no story takes the cover away yet. CI does not draw them. */
+export const unnoticed: ReadonlySet<string> = new Set([
+  'resync: a block that the target could not write counts as written',
+  'resync: a target does not hear of writes while bitmaps are exchanged',
+  'uuid: a crashed Primary is equal to its peer',
+]);
+
 export const mutations: readonly Mutation[] = [
   // --- activity log and bitmap on disk
   mutation('al: an extent is active before its transaction is on disk', 'meta/activity-log.ts',
