@@ -85,7 +85,7 @@ bool shim_arena_held(struct shim_arena *arena, u32 page)
 {
 	struct page *p = arena->pages[page];
 
-	return arena->provable && page_ref_count(p) != 2 + 1 + atomic_read(&p->_mapcount);
+	return arena->provable && page_ref_count(p) != 2 /* arena, file */ + atomic_read(&p->_mapcount) + 1;
 }
 
 /* Gives up the owner's reference and the mmap offset. */

@@ -379,7 +379,7 @@ struct drbd_shim_device {
 	__u32 minor;		/* in (CREATE): below 2^20 */
 	__u32 device;		/* out (CREATE), in (ADOPT): id below DRBD_SHIM_MAX_DEVICES, kept until DESTROY */
 	__u32 max_tags;		/* in (CREATE): 1 .. DRBD_SHIM_MAX_TAGS; out (ADOPT). Bios beyond it wait in the shim */
-	__u32 flags;		/* out: DRBD_SHIM_ROOMS_* */
+	__u32 flags;		/* in: 0; out: DRBD_SHIM_ROOMS_* */
 	__u64 bio_bytes;
 	__u64 engine_bytes;
 	__u64 mmap_offset;	/* out: for mmap(2) of the control file, bio_bytes + engine_bytes long */

@@ -90,6 +90,11 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
 
   get alDisabled(): boolean { return this.meta.testFlag(MDF.alDisabled); }
   bitmapIndex(nodeId: number): number { return this.meta.superBlock.peers[nodeId].bitmapIndex; }
+  /** Bits that are set for the node; 0 for one without a slot. */
+  bitsFor(nodeId: number): number {
+    const slot = this.bitmapIndex(nodeId);
+    return slot < 0 ? 0 : this.bitmap.weight[slot];
+  }
   degradedTimeout(nodeId: number): boolean { return this.degraded.has(nodeId); }
 
   // --- ActivityLogHandler, MetaDataHandler

@@ -93,17 +93,12 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     sentDisk: told === Disk.negotiating ? fromMd : told,
     shownDisk: told !== Disk.negotiating ? told : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
     disk: deviceRow.disk, peerDisk: peer.disk, reconcileBits: (row.agreedFeatures & Feature.reconcileBits) !== 0,
-    ownBits: bitsFor(pd),
+    ownBits: device.disk?.bitsFor(connection.nodeId) ?? 0,
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),
     rrConflict: row.options.rrConflict, quorumConfigured: view.resource.options.quorum !== 0,
     selfHasQuorum: deviceRow.haveQuorum, peerHasQuorum: peer.quorum, demoted,
   };
-}
-
-function bitsFor({ device: { disk }, connection: { nodeId } }: PeerDevice): number {
-  const slot = disk?.bitmapIndex(nodeId) ?? -1;
-  return slot < 0 ? 0 : disk!.bitmap.weight[slot];
 }
 
 /** Log lines at once, helpers one after the other; what they answer does not matter. */

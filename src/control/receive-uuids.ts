@@ -17,7 +17,9 @@ import type { PeerDevice } from './peer-device.ts';
 import { resyncBecause } from './reevaluate.ts';
 import { checkResyncSource } from './resync-source.ts';
 import * as send from './send.ts';
-import { applyUuids, deviceContext, peerContext, peerDevicesOf, random64, setExposedLocally } from './uuids.ts';
+import {
+  applyUuids, deviceContext, peerContext, peerDevicesOf, random64, reachedOurUuid, setExposedLocally,
+} from './uuids.ts';
 
 const LOW_WORD = 0xffff_ffffn;
 
@@ -51,7 +53,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
     device.disk?.meta.sync({ done: () => {} });
   }
   exposeNewer(pd);
-  reachedOurUuid(pd);
+  reachedOurUuid(pd, 'receive-uuids');
   markUnstable(pd);
   resource.engine.notifier.peerDeviceChanged(pd);
   compareAgain(pd, message.flags);
@@ -145,17 +147,6 @@ function exposeNewer(pd: PeerDevice): void {
   if (resource.view.twopc === null) return setExposedLocally(device, peerCurrentUuid);
   pd.log.info('Delaying update of exposed data uuid');
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { nextExposedUuid: peerCurrentUuid } });
-}
-
-/** Item 10. */
-function reachedOurUuid(pd: PeerDevice): void {
-  const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  const row = deviceRowOf(pd);
-  const { pdsk, peerCurrentUuid } = rowOf(pd);
-  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || !uuidEq(peerCurrentUuid, row.exposedUuid)) return;
-  pd.log.info('Peer is on same UUID now');
-  resource.dispatch({ kind: 'change', request: 0, tag: 'receive-uuids', flags: Cs.verbose,
-    changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }
 
 /** Item 11. */

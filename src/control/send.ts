@@ -45,9 +45,7 @@ export function uuids(pd: PeerDevice, flags: number, nodeMask?: bigint): void {
   const row = resource.deviceRow(vnr);
   if (!disk || row.disk < Disk.negotiating) return currentUuid(pd, row.exposedUuid, weak(device));
   const mask = nodeMask ?? ((flags & UuidFlag.newDatagen) !== 0 ? weak(device) : 0n);
-  const slot = disk.bitmapIndex(nodeId);
-  const dirtyBits = slot < 0 ? 0 : disk.bitmap.weight[slot];
-  const { message, sent } = uuidsToSend(deviceContext(device), peerContext(pd), flags, mask, dirtyBits, localFlags(pd));
+  const { message, sent } = uuidsToSend(deviceContext(device), peerContext(pd), flags, mask, disk.bitsFor(nodeId), localFlags(pd));
   pd.sent = sent;
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { commCurrentUuid: sent.currentUuid } });
   conn.send(PUuids110, vnr, encoded(message));

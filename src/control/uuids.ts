@@ -168,19 +168,18 @@ export function setExposedLocally(device: Device, uuid: bigint): void {
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
   if (next === null) return;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
-  if (resource.deviceRow(vnr).disk === Disk.diskless) trustEquals(device);
+  // Whoever told of an UpToDate disk while we had shown other data.
+  for (const pd of peerDevicesOf(device)) if (pd.toldDisk === Disk.upToDate) reachedOurUuid(pd, 'exposed-uuid');
 }
 
-/** Whoever told of an UpToDate disk while we had shown other data: it counts now, if these are the data. */
-function trustEquals(device: Device): void {
-  const { resource, vnr } = device;
-  const { exposedUuid: shown } = resource.deviceRow(vnr);
-  for (const { connection: { nodeId }, toldDisk } of peerDevicesOf(device)) {
-    const { pdsk, peerCurrentUuid, repl } = resource.peerDeviceRow(vnr, nodeId);
-    if (repl < Repl.established || pdsk !== Disk.consistent || toldDisk !== Disk.upToDate || !uuidEq(peerCurrentUuid, shown)) continue;
-    resource.dispatch({ kind: 'change', request: 0, tag: 'exposed-uuid', flags: Cs.verbose,
-      changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
-  }
+/** A diskless node and its peer have come to the same data, by a word of the peer or by what we show now. @spec uuid.md 1.12 item 10 */
+export function reachedOurUuid(pd: PeerDevice, tag: string): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  const row = resource.deviceRow(vnr);
+  const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
+  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || !uuidEq(peerCurrentUuid, row.exposedUuid)) return;
+  pd.log.info('Peer is on same UUID now');
+  resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }
 
 /** drbd_uuid_set_exposed; as an effect the view and the journal have it already. */
@@ -197,14 +196,13 @@ export function setPrimaryBit(device: Device, on: boolean): void {
 export function clearBitmapUuid(device: Device, nodeId: number): void {
   const { disk } = device;
   if (!disk) return;
-  const index = disk.bitmapIndex(nodeId);
-  const had = disk.meta.superBlock.peers[nodeId].bitmapUuid !== 0n || (index >= 0 && disk.bitmap.weight[index] > 0);
-  if (!had) return;
+  const bits = disk.bitsFor(nodeId);
+  if (disk.meta.superBlock.peers[nodeId].bitmapUuid === 0n && bits === 0) return;
   applyUuids(device, generation.clearBitmapUuid(deviceContext(device), nodeId));
   disk.meta.sync({ done: () => {} });
   device.log.line(Level.info, `cleared bm UUID and bitmap ${uuidText(disk.meta.superBlock.currentUuid)}`);
-  if (index < 0 || disk.bitmap.weight[index] === 0) return;
-  disk.bitmap.clearAll(index);
+  if (bits === 0) return;
+  disk.bitmap.clearAll(disk.bitmapIndex(nodeId));
   disk.writeBitmap(() => {});
 }
 

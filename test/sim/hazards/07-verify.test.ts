@@ -31,12 +31,17 @@ hazard('H-172', 'all replies that wait for a lost node are given up, each once',
   expect(s.device('A').io.intervals.count).toBe(0);
 });
 
-hazard('H-177', 'a verify target whose disk becomes Inconsistent answers what it was asked', 'A(P) B C', slow, async (s) => {
+/** The Primary A comes back to C, which missed writes, while B verifies C. */
+async function resyncInto(s: Story): Promise<void> {
   await s.drop('A-C');
   for (let block = 0; block < 100; block++) await s.w('A', block);
   await s.verify('B-C');
   await s.until('it runs', () => s.arrived('C>B', 'P_OV_DAGTAG_REPLY') > 2);
   await s.con('A-C');
+}
+
+hazard('H-177', 'a verify target whose disk becomes Inconsistent answers what it was asked', 'A(P) B C', slow, async (s) => {
+  await resyncInto(s);
   await ends(s, 'B-C');
   expect(s.arrived('C>B', 'P_RS_CANCEL')).toBeGreaterThan(0);
 });
@@ -61,11 +66,7 @@ for (const stop of [4_000, 4_008]) {
 }
 
 hazard('H-180', 'a verify leaves the disk states alone, and ends with its target', 'A(P) B C', slow, async (s) => {
-  await s.drop('A-C');
-  for (let block = 0; block < 100; block++) await s.w('A', block);
-  await s.verify('B-C');
-  await s.until('it runs', () => s.arrived('C>B', 'P_OV_DAGTAG_REPLY') > 2);
-  await s.con('A-C');
+  await resyncInto(s);
   await s.reach('C>A:SyncTarget', 'C:Inconsistent', 'B>C:Inconsistent', 'C>B:VerifyT');
   await s.detach('C');
   await ends(s, 'B-C');

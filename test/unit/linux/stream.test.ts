@@ -291,6 +291,16 @@ describe('packets that are sent', () => {
     return stream.commit(at, bytes.length, arena, payload, payloadBytes, lasting);
   }
 
+  /** All of it comes, and then the end. */
+  async function comesWhole(stream: Stream, recorder: Recorder, peer: Socket, position: number, got: Buffer[], want: Buffer[]): Promise<void> {
+    await recorder.until(() => recorder.position === position);
+    expect(stream.queuedBytes()).toBe(0);
+    stream.close(1000);
+    await new Promise((resolve) => peer.once('end', resolve));
+    expect(Buffer.concat(got).equals(Buffer.concat(want))).toBe(true);
+    peer.destroy();
+  }
+
   it('go out whole and in order, with payload from the arena, and sent() tells how far', async () => {
     const arena = arenaOf(512);
     const { stream, recorder, peer } = await pair();
@@ -308,12 +318,7 @@ describe('packets that are sent', () => {
       position = send(stream, header, arena, payload, bytes);
     }
     expect(position).toBe(Buffer.concat(want).length);
-    await recorder.until(() => recorder.position === position);
-    expect(stream.queuedBytes()).toBe(0);
-    stream.close(1000);
-    await new Promise((resolve) => peer.once('end', resolve));
-    expect(Buffer.concat(got).equals(Buffer.concat(want))).toBe(true);
-    peer.destroy();
+    await comesWhole(stream, recorder, peer, position, got, want);
     arena.remove();
   });
 
@@ -337,12 +342,7 @@ describe('packets that are sent', () => {
     await recorder.until(() => recorder.position > 0);
     expect(stream.queuedBytes()).toBeGreaterThan(0);
     peer.resume();
-    await recorder.until(() => recorder.position === position);
-    expect(stream.queuedBytes()).toBe(0);
-    stream.close(1000);
-    await new Promise((resolve) => peer.once('end', resolve));
-    expect(Buffer.concat(got).equals(Buffer.concat(want))).toBe(true);
-    peer.destroy();
+    await comesWhole(stream, recorder, peer, position, got, want);
     arena.remove();
   });
 
