@@ -105,6 +105,14 @@ async function pair(): Promise<{ stream: Stream; recorder: Recorder; peer: Socke
   return { stream, recorder: new Recorder(stream), peer };
 }
 
+/** A stream that we connect to a socket of this machine. */
+function connected(port: number): Promise<Stream> {
+  return new Promise((resolve, reject) => {
+    net.connect({ netns: 0, local: anyPort, remote: { ...anyPort, port }, timeoutMs: 1000, tuning }, resolve,
+      (errno) => reject(new Error(String(errno))));
+  });
+}
+
 /** Our own newest listening socket on loopback. */
 function boundPort(): number {
   const inodes = new Set(ownSockets());
@@ -348,9 +356,14 @@ describe('packets that are sent', () => {
 
   it('are not copied there, which is why such memory must not be used anew before the socket gives it back', async () => {
     const arena = new LinuxArena(turn, new Uint8Array(65_536), 65_536, undefined, true);
-    const { stream, recorder, peer } = await pair();
+    // Nothing is read before resume(), not even ahead.
+    const server = createServer({ pauseOnConnect: true });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+    const stream = await connected((server.address() as { port: number }).port);
+    const recorder = new Recorder(stream);
+    const peer = await accepted;
     stream.start(framing('h100'), recorder);
-    peer.pause();
     const position = send(stream, pattern(40, 1), arena, 0, 65_536, true);
     await recorder.until(() => recorder.position === position);
     arena.bytes.fill(0xee);
@@ -361,6 +374,7 @@ describe('packets that are sent', () => {
     await new Promise((resolve) => peer.once('end', resolve));
     expect(changed).toBeGreaterThan(60_000);
     peer.destroy();
+    server.close();
     arena.remove();
   });
 
@@ -435,10 +449,7 @@ describe('connecting', () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as { port: number };
-    const stream = await new Promise<Stream>((resolve, reject) => {
-      net.connect({ netns: 0, local: anyPort, remote: { ...anyPort, port }, timeoutMs: 1000, tuning }, resolve,
-        (errno) => reject(new Error(String(errno))));
-    });
+    const stream = await connected(port);
     expect(stream.remote).toEqual({ family: 'ipv4', address: '127.0.0.1', port });
     expect(stream.local.address).toBe('127.0.0.1');
     stream.close(0);

@@ -74,6 +74,8 @@ host.log.line(6, 'drbd test: pass-through runs');
 /** The first of several equal writes goes to a socket by the page: rooms that they get while nobody reads there, and after. */
 async function splice(device: ShimBlockDevice): Promise<{ unread: number; usedAgain: boolean; intact: boolean }> {
   const chunk = 65_536;
+  // Else what was received may wait on another CPU, pages and all, until something comes in there.
+  await sh('sysctl -qw net.core.skb_defer_max=0');
   const server = createServer({ pauseOnConnect: true });
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
@@ -109,12 +111,12 @@ async function splice(device: ShimBlockDevice): Promise<{ unread: number; usedAg
   socket.destroy();
   server.close();
   const intact = Buffer.concat(got).subarray(16).equals(readFileSync('/tmp/data').subarray(0, chunk));
-  // Which free room a write gets is not promised: a large one reaches the first room as soon as that is free.
+  // Which free room a write gets is not promised: small and large ones look from the start, the large ones reach further.
   let usedAgain = false;
   handler.onWrite = (room, sizeBytes) => {
     usedAgain ||= room < rooms[0]! + chunk && room + sizeBytes > rooms[0]!;
   };
-  for (let i = 0; i < 200 && !usedAgain; i++) await sh('dd if=/dev/zero of=/dev/drbd0 bs=1M count=1 oflag=direct 2>/dev/null');
+  for (let i = 0; i < 200 && !usedAgain; i++) await sh(`dd if=/dev/zero of=/dev/drbd0 bs=${i % 2 === 0 ? chunk : 1 << 20} count=1 oflag=direct 2>/dev/null`);
   handler.onWrite = () => undefined;
   return { unread: other ? unread : 0, usedAgain, intact };
 }
