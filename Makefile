@@ -40,7 +40,7 @@ $(ADDON): binding.gyp $(NATIVE_SOURCES) node_modules/.package-lock.json
 	node-gyp configure build --nodedir=$(CURDIR)/$(RUNTIME) --jobs=2 --loglevel=warn
 	@touch $@
 
-$(OUT)/drbdd: $(LAUNCHER_SOURCES)
+$(OUT)/drbdd: $(LAUNCHER_SOURCES) kmod/uapi/drbd_shim.h
 	@mkdir -p $(OUT)
 	$(CC) -O2 -Wall -Wextra -o $@ $(filter %.c,$^)
 

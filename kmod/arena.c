@@ -80,12 +80,30 @@ void shim_arena_put(struct shim_arena *arena)
 		queue_work(shim_wq, &arena->free_work);
 }
 
-/* By anybody besides the arena, its file and its mappings: a socket that was given the page itself still sends it. */
-bool shim_arena_held(struct shim_arena *arena, u32 page)
+/*
+ * First page from `at` on that anybody holds besides the arena, its file and its mappings (a socket that was given the page
+ * itself still sends it), or `end`.
+ */
+u32 shim_arena_held(struct shim_arena *arena, u32 at, u32 end)
 {
-	struct page *p = arena->pages[page];
+	struct page **p = arena->pages;
 
-	return arena->provable && page_ref_count(p) != 2 /* arena, file */ + atomic_read(&p->_mapcount) + 1;
+	while (at < end && !(arena->provable && page_ref_count(p[at]) != 2 /* arena, file */ + atomic_read(&p[at]->_mapcount) + 1))
+		at++;
+	return at;
+}
+
+SHIM_CALL(shim_held)
+{
+	struct shim_arena *arena = dev->arenas[DRBD_SHIM_DATA_ARENA];
+	struct drbd_shim_held *arg = data;
+	u64 end = arg->offset + arg->bytes;
+
+	if (arg->held || (arg->offset | arg->bytes) & ~PAGE_MASK || arg->offset > arena->bytes ||
+	    arg->bytes > arena->bytes - arg->offset)
+		return -EINVAL;
+	arg->held = shim_arena_held(arena, arg->offset >> PAGE_SHIFT, end >> PAGE_SHIFT) < end >> PAGE_SHIFT;
+	return 0;
 }
 
 /* Gives up the owner's reference and the mmap offset. */

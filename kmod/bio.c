@@ -74,8 +74,7 @@ static u32 find_room(struct shim_device *dev, u32 pages)
 	bool held = false;
 
 	while ((at = bitmap_find_next_zero_area(dev->room, dev->bio_pages, at, pages, 0)) < dev->bio_pages) {
-		for (i = at; i < at + pages && !shim_arena_held(dev->arenas[DRBD_SHIM_DATA_ARENA], i); i++)
-			;
+		i = shim_arena_held(dev->arenas[DRBD_SHIM_DATA_ARENA], at, at + pages);
 		if (i == at + pages)
 			return at;
 		at = i + 1;

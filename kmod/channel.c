@@ -224,6 +224,7 @@ static const struct {
 	DEVICE_CALL(DRBD_SHIM_BACKING_CLAIM, drbd_shim_backing, shim_backing_claim),
 	DEVICE_CALL(DRBD_SHIM_BACKING_INFO, drbd_shim_backing, shim_backing_info),
 	DEVICE_CALL(DRBD_SHIM_BACKING_RELEASE, drbd_shim_backing, shim_backing_release),
+	DEVICE_CALL(DRBD_SHIM_HELD, drbd_shim_held, shim_held),
 };
 
 static int call(u32 nr, void *data)

@@ -38,7 +38,7 @@ static int data_arena(struct shim_device *dev, struct drbd_shim_device *arg)
 	if (IS_ERR(arena))
 		return PTR_ERR(arena);
 	arg->mmap_offset = shim_arena_offset(arena);
-	arg->flags = arena->provable ? DRBD_SHIM_ROOMS_SPLICE : 0;
+	arg->flags = arena->provable ? DRBD_SHIM_ARENA_SPLICE : 0;
 	dev->arenas[DRBD_SHIM_DATA_ARENA] = arena;
 	dev->adopted = shim_channel.generation;
 	return 0;

@@ -110,7 +110,10 @@ void shim_engine_want(void)
 		mod_delayed_work(shim_wq, &watch_work, 0);
 }
 
-/* open(2) of the control file: an engine is here. Another one would find the key of its rings in use. */
+/*
+ * open(2) of the control file: an engine is here. Another one would find the key of its rings in use. Dirty pages come free
+ * only through it: what it becomes from here on, threads and program, takes from the reserves rather than wait for memory.
+ */
 int shim_engine_open(struct inode *inode, struct file *file)
 {
 	struct shim_arena *rings;
@@ -130,6 +133,7 @@ int shim_engine_open(struct inode *inode, struct file *file)
 			module_put(THIS_MODULE);
 		holding = false;
 	}
+	current->flags |= PF_MEMALLOC;
 	shim_channel_requests();
 	file->private_data = rings;
 	file->f_mode |= FMODE_NOWAIT;	/* io_uring may ring the doorbell inline */

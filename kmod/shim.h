@@ -43,6 +43,7 @@
 #define pr_fmt(fmt) "drbd: " fmt
 
 /* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back; `dev` is NULL if it names none. */
+struct shim_device;
 #define SHIM_CALL(name) int name(struct shim_device *dev, void *data)
 
 /* main.c */
@@ -101,7 +102,8 @@ static inline u64 shim_arena_offset(const struct shim_arena *arena) { return (u6
 #define SHIM_ARENA_KEYS XA_LIMIT(1, INT_MAX / 2)
 struct shim_arena *shim_arena_make(u64 bytes, struct xa_limit keys);
 void shim_arena_put(struct shim_arena *arena);
-bool shim_arena_held(struct shim_arena *arena, u32 page);
+u32 shim_arena_held(struct shim_arena *arena, u32 at, u32 end);
+SHIM_CALL(shim_held);
 void shim_arena_drop(struct shim_arena *arena);
 int shim_arena_mmap(struct file *file, struct vm_area_struct *vma);
 

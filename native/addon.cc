@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include "abi.h"
 #include "bitmap.h"
@@ -178,21 +179,25 @@ Napi::Value page_memory(const Info &info) {
                                 [bytes](Napi::Env, void *data) { munmap(data, bytes); });
 }
 
-/// Locks the program's text and data files and this thread's stack, as they are touched; the JavaScript heap stays
-/// unlocked, for V8 gives pieces of it back. Returns how many ranges.
-Napi::Value lock_binaries(const Info &info) {
+void lock_program() {
   FILE *maps = fopen("/proc/self/maps", "re");
-  char line[512], path[256];
-  int locked = 0;
+  char line[512], flags[5], path[256];
   while (maps && fgets(line, sizeof(line), maps)) {
     unsigned long from, to;
     path[0] = 0;
-    if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %255s", &from, &to, path) < 2) continue;
-    bool wanted = (path[0] == '/' && strncmp(path, "/dev/", 5) != 0) || strcmp(path, "[stack]") == 0;
-    if (wanted && mlock2(reinterpret_cast<void *>(from), to - from, MLOCK_ONFAULT) == 0) locked++;
+    if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %255s", &from, &to, flags, path) < 3) continue;
+    if (path[0] != '/' || strncmp(path, "/dev/", 5) == 0) continue;
+    mlock2(reinterpret_cast<void *>(from), to - from, flags[2] == 'x' ? 0 : MLOCK_ONFAULT);
   }
   if (maps) fclose(maps);
-  return number(info.Env(), locked);
+}
+
+/// Reads and locks the program's code, and locks its data as they are touched: else code that runs for the first time would
+/// be read when memory is short. By a thread of its own, as far as permitted. The JavaScript heap stays unlocked, for V8
+/// gives pieces of it back.
+Napi::Value lock_program_later(const Info &info) {
+  std::thread(lock_program).detach();
+  return info.Env().Undefined();
 }
 
 /// (fd, bytes): writes only if that can't block now. False when nothing was written.
@@ -233,7 +238,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       {"bitmapExtract", bitmap_extract_js}, {"digestFind", digest_find_js},  {"digestBytes", digest_bytes_js},
       {"digest", digest_js},             {"hmac", hmac_js},                  {"openBacking", open_backing},
       {"statBacking", stat_backing},     {"writeNow", write_now},
-      {"pageMemory", page_memory},       {"lockBinaries", lock_binaries},
+      {"pageMemory", page_memory},       {"lockProgram", lock_program_later},
   };
   for (const auto &[name, function] : functions) exports.Set(name, Napi::Function::New(env, function, name));
   exports.Set("constants", constants(env));

@@ -37,11 +37,10 @@ struct Arena {
   uint64_t size = 0;
   /// Where the engine's own part, governed by `pages`, starts.
   uint32_t pages_offset = 0;
-  /// Before it pages may be given to sockets: they are not used anew before the last one has given them back.
-  uint32_t splice_end = 0;
+  /// Pages may be given to sockets: they are not used anew before the last one has given them back.
+  bool splice = false;
   Pages pages;
   bool holds(uint64_t offset, uint64_t bytes) const { return base && offset <= size && bytes <= size - offset; }
-  bool may_splice(uint64_t offset, uint64_t bytes) const { return offset + bytes <= splice_end; }
 };
 
 }  // namespace drbdd

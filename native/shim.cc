@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "turn.h"
@@ -14,8 +15,12 @@
 namespace drbdd {
 
 int Shim::open(const char *path) {
-  fd_ = ::open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  return fd_ < 0 ? -errno : 0;
+  const char *given = getenv("DRBDD_CONTROL_FD");
+  fd_ = given ? fcntl(atoi(given), F_DUPFD_CLOEXEC, 3) : ::open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (fd_ < 0) return -errno;
+  if (given) ::close(atoi(given));
+  unsetenv("DRBDD_CONTROL_FD");
+  return 0;
 }
 
 int Shim::map_rings() {

@@ -15,7 +15,7 @@ class Shim {
  public:
   explicit Shim(Turn &turn) : turn_(turn) {}
   ~Shim() { close(); }
-  /// Opens the control device; 0 or -errno. map_rings() follows after HELLO.
+  /// Takes the file that the launcher opened (DRBDD_CONTROL_FD), else opens `path`; 0 or -errno. map_rings() follows after HELLO.
   int open(const char *path);
   int map_rings();
   /// Gives up the channel: afterwards nothing of this process holds the module, except arenas.

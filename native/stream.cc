@@ -305,7 +305,7 @@ bool Stream::gather_segment(const int32_t *segment, uint32_t skip, unsigned *cou
   if (segment[2] < 0) return true;
   Arena *arena = turn_.arena(segment[2]);
   if (!arena || !arena->holds(payload_at, payload)) turn_.fatal("a segment's payload lies outside its arena");
-  if (pages && segment[5] && payload >= kSpliceBytesMin && arena->may_splice(payload_at, payload) && skip < payload) {
+  if (pages && segment[5] && payload >= kSpliceBytesMin && arena->splice && skip < payload) {
     *pages = {arena->base + payload_at + skip, payload - skip};
     return false;
   }

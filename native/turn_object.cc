@@ -86,14 +86,14 @@ Napi::Value TurnObject::flush_ops(const Info &info) {
 
 // ---- arenas
 
-/// (bytes, pagesOffset, map, spliceEnd) → id or -errno
+/// (bytes, pagesOffset, map, splice) → id or -errno
 Napi::Value TurnObject::add_arena(const Info &info) {
   Bytes bytes = bytes_of(info[0]), map = bytes_of(info[2]);
   Arena arena;
   arena.base = bytes.data;
   arena.size = bytes.size;
   arena.pages_offset = static_cast<uint32_t>(int_of(info[1]));
-  arena.splice_end = static_cast<uint32_t>(int_of(info[3]));
+  arena.splice = info[3].ToBoolean();
   int id = turn_->add_arena(arena, reinterpret_cast<int32_t *>(map.data), static_cast<uint32_t>(map.size / 4));
   if (id >= 0) {
     arenas_[id].bytes = keep(info[0]);

@@ -18,7 +18,7 @@ class Watchdog {
   void turn_ends() { inside_.store(false, std::memory_order_release); }
 
  private:
-  void watch(double limit_ms);
+  void watch(double limit_ms, long thread);
   std::atomic<unsigned long> turn_{0};
   std::atomic<bool> inside_{false};
   std::thread thread_;

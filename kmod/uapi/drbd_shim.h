@@ -379,17 +379,26 @@ struct drbd_shim_device {
 	__u32 minor;		/* in (CREATE): below 2^20 */
 	__u32 device;		/* out (CREATE), in (ADOPT): id below DRBD_SHIM_MAX_DEVICES, kept until DESTROY */
 	__u32 max_tags;		/* in (CREATE): 1 .. DRBD_SHIM_MAX_TAGS; out (ADOPT). Bios beyond it wait in the shim */
-	__u32 flags;		/* in: 0; out: DRBD_SHIM_ROOMS_* */
+	__u32 flags;		/* in: 0; out: DRBD_SHIM_ARENA_* */
 	__u64 bio_bytes;
 	__u64 engine_bytes;
 	__u64 mmap_offset;	/* out: for mmap(2) of the control file, bio_bytes + engine_bytes long */
 };
 DRBD_SHIM_SIZE(drbd_shim_device, 40);
 /*
- * Pages of a bio's room may be spliced into sockets: no room is used again before the last of its pages is given back.
- * Not for the engine's part of the arena.
+ * Pages may be spliced into sockets: no bio's room is used again before the last of its pages is given back, and HELD
+ * tells of those of the engine's part.
  */
-#define DRBD_SHIM_ROOMS_SPLICE	(1u << 0)
+#define DRBD_SHIM_ARENA_SPLICE	(1u << 0)
+
+/* Does anybody besides us, a socket for one, hold pages of this range of the data arena? Multiples of 4096. */
+struct drbd_shim_held {
+	__u32 device;
+	__u32 held;		/* out: 1 or 0 */
+	__u64 offset;
+	__u64 bytes;
+};
+DRBD_SHIM_SIZE(drbd_shim_held, 24);
 
 /*
  * DESTROY: new bios and waiting opens fail, bios held end with EIO, /dev/drbdN vanishes before the call returns (files
@@ -547,5 +556,6 @@ DRBD_SHIM_SIZE(drbd_shim_debugfs, 24);
 #define DRBD_SHIM_BACKING_CLAIM		_IOWR('D', 0x18, struct drbd_shim_backing)
 #define DRBD_SHIM_BACKING_INFO		_IOWR('D', 0x19, struct drbd_shim_backing)
 #define DRBD_SHIM_BACKING_RELEASE	_IOWR('D', 0x1a, struct drbd_shim_backing)
+#define DRBD_SHIM_HELD			_IOWR('D', 0x1b, struct drbd_shim_held)
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../kmod/uapi/drbd_shim.h"
 #include "spawner.h"
 
 #ifndef DRBDD_LIBDIR
@@ -108,6 +109,24 @@ static int start_spawner(void)
 	return ends[0];
 }
 
+/* The number of a file that stays open, for the program that this process becomes. */
+static void name_file(const char *variable, int fd)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", fd);
+	setenv(variable, text, 1);
+}
+
+/* Before the engine's threads are there: whatever the shim gives to its opener is for all of them. */
+static void open_control(void)
+{
+	int fd = open(DRBD_SHIM_PATH, O_RDWR | O_NONBLOCK);
+
+	if (fd >= 0)
+		name_file("DRBDD_CONTROL_FD", fd);
+}
+
 static int usage(void)
 {
 	fputs("usage: drbdd [--node PATH] [--script PATH] [--no-cgroup] [-- ENGINE-ARGUMENTS]\n"
@@ -118,7 +137,7 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	const char *node = DRBDD_LIBDIR "/node", *script = DRBDD_LIBDIR "/start.cjs";
-	char *arguments[ARGUMENTS_MAX], text[16];
+	char *arguments[ARGUMENTS_MAX];
 	int own_cgroup = 1, count = 0, fd, i;
 
 	open_standard_files();
@@ -146,11 +165,11 @@ int main(int argc, char **argv)
 		perror("drbdd: spawner");
 		return 1;
 	}
-	snprintf(text, sizeof(text), "%d", fd);
-	setenv("DRBDD_SPAWNER_FD", text, 1);
+	name_file("DRBDD_SPAWNER_FD", fd);
 	if (!getenv("PATH"))
 		setenv("PATH", "/sbin:/usr/sbin:/bin:/usr/bin", 1);
 	prepare_engine(own_cgroup);
+	open_control();
 	execv(node, arguments);
 	fprintf(stderr, "drbdd: %s: %s\n", node, strerror(errno));
 	return 1;

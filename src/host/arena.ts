@@ -10,6 +10,11 @@ export interface Arena {
   alloc(sizeBytes: number): number;
   /** Gives back what `alloc` or a received payload took. Both numbers as they were given. */
   free(offset: number, sizeBytes: number): void;
+  /**
+   * The same for a `lasting` payload (Stream.commit) that the peer has not answered, of a stream that is closed: nobody gets
+   * the room before the kernel has let go of it.
+   */
+  freeSent(offset: number, sizeBytes: number): void;
   /** Called once when room was given back after a failed `alloc`. */
   onRoom(job: Job): void;
 }

@@ -222,7 +222,7 @@ export class ResyncSource {
       }
       if (!sendBlock(link.data, resource.env.crypto, resync ? Cmd.RS_DATA_REPLY : Cmd.DATA_REPLY, peer.device.vnr,
         p.sector[slot], p.idHigh[slot], p.idLow[slot], 0, 0, peer.device.arena, p.offset[slot], p.size[slot],
-        link.integrityAlg, false)) return;
+        link.integrityAlg, resync)) return;
       this.answers.shift();
       peer.sent += p.size[slot] / 512;
       this.pushFlight(slot, lastCommit.position);
@@ -232,14 +232,13 @@ export class ResyncSource {
     }
   }
 
-  /** All up to this position left our memory. */
+  /** All up to this position is with TCP; pages of a resync reply stay ours until the write ack. */
   handedOver(position: number): void {
     const p = this.connection.resource.peerRequests;
     while (this.flightCount > 0 && this.flightPosition[this.flightHead] <= position) {
       const slot = this.flightSlot[this.flightHead];
       this.flightHead = (this.flightHead + 1) % this.flightSlot.length;
       this.flightCount--;
-      this.freePayload(slot);
       p.flags[slot] |= PeerFlag.ANSWERED;
       if (p.kind[slot] === PeerReq.READ || (p.flags[slot] & PeerFlag.ACKED) !== 0) this.over(slot);
     }
@@ -377,6 +376,11 @@ export class ResyncSource {
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
     const iv = p.interval[slot];
+    const unanswered = p.kind[slot] === PeerReq.RS_READ && (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE;
+    if (unanswered && p.offset[slot] >= 0) {
+      device.arena.freeSent(p.offset[slot], p.size[slot]);
+      p.offset[slot] = -1;
+    }
     this.freePayload(slot);
     if (iv >= 0) {
       device.intervals.remove(iv);

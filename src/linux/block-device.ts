@@ -21,7 +21,7 @@ export interface ArenaSizes {
 export interface DeviceAnswer {
   readonly minor: number;
   readonly maxTags: number;
-  /** Rooms of bios may be spliced into sockets. */
+  /** Pages of the data arena may be spliced into sockets. */
   readonly splice: boolean;
   readonly mapOffset: bigint;
 }
@@ -49,7 +49,8 @@ export class ShimBlockDevice implements BlockDevice, DeviceSink {
     this.maxTags = answer.maxTags;
     this.memory = shim.map(answer.mapOffset, total);
     const place = { arena: dataArena, base: 0 };
-    this.data = new LinuxArena(shim.turn, new Uint8Array(this.memory, 0, metaAt), sizes.bioBytes, place, answer.splice);
+    this.data = new LinuxArena(shim.turn, new Uint8Array(this.memory, 0, metaAt), sizes.bioBytes, place,
+      answer.splice ? (offset, bytes) => this.held(offset, bytes) : null);
     this.meta = new LinuxArena(shim.turn, new Uint8Array(this.memory, metaAt), 0, { arena: dataArena, base: metaAt });
     shim.devices.set(id, this);
   }
@@ -132,6 +133,15 @@ export class ShimBlockDevice implements BlockDevice, DeviceSink {
     if (late > 0) lower.quiet = quiet;
     else this.shim.turn.clock.soon({ name: 'backing device quiet', queued: false, run: quiet });
     return lower;
+  }
+
+  private held(offset: number, sizeBytes: number): boolean {
+    const answer = this.shim.call('pages held', Ioctls.held, (view) => {
+      view.setUint32(0, this.id, true);
+      view.setBigUint64(8, BigInt(offset), true);
+      view.setBigUint64(16, BigInt(sizeBytes), true);
+    });
+    return answer.getUint32(4, true) !== 0;
   }
 
   stateArena(kind: number, sizeBytes: number): { readonly bytes: Uint8Array; readonly fresh: boolean } {

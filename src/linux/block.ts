@@ -4,7 +4,7 @@ import type { BackingFile, LowerDevice, LowerHandler } from '../host/lower.ts';
 import { LinuxBacking } from './backing.ts';
 import { ShimBlockDevice } from './block-device.ts';
 import type { ArenaSizes, DeviceAnswer } from './block-device.ts';
-import { DeviceFlag, Ioctls, RoomsFlag } from './shim-abi.ts';
+import { DeviceFlag, Ioctls, ArenaFlag } from './shim-abi.ts';
 import { ShimError } from './shim.ts';
 import type { ShimChannel } from './shim.ts';
 
@@ -14,7 +14,7 @@ function deviceAnswer(view: DataView): DeviceAnswer {
   return {
     minor: view.getUint32(0, true),
     maxTags: view.getUint32(8, true),
-    splice: (view.getUint32(12, true) & RoomsFlag.splice) !== 0,
+    splice: (view.getUint32(12, true) & ArenaFlag.splice) !== 0,
     mapOffset: view.getBigUint64(32, true),
   };
 }

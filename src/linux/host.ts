@@ -7,6 +7,7 @@ import { LinuxCrypto } from './crypto.ts';
 import { SpawnerHelper } from './helper.ts';
 import { FileJournal } from './journal.ts';
 import { LinuxLog } from './log.ts';
+import { native } from './native.ts';
 import { LinuxNet } from './net.ts';
 import { ShimNetns } from './netns.ts';
 import { LinuxRandom } from './random.ts';
@@ -37,6 +38,9 @@ export const defaultHostOptions: Omit<HostOptions, 'spawnerFd'> = {
   logToStderr: true,
 };
 
+/** Reading all of the program takes a while: not while the first request waits. */
+const LOCK_MS = 1000;
+
 /** The real ports, and what a daemon must know beyond them. */
 export interface LinuxHost extends Host {
   readonly turn: LinuxTurn;
@@ -55,6 +59,7 @@ export function attachHost(options: HostOptions): LinuxHost {
   const log = new LinuxLog(options.logToStderr);
   log.kernel = shim;
   const journal = new FileJournal(options.runFolder, shim.instance);
+  turn.clock.timer('program in memory', LOCK_MS, () => native.lockProgram());
   const cleanUp = () => {
     journal.remove();
     netns.releaseAll();

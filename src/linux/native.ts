@@ -35,8 +35,8 @@ export interface Native {
   writeNow(fd: number, bytes: Uint8Array): boolean;
   /** Page-aligned memory for an arena without the module. */
   pageMemory(bytes: number): ArrayBuffer;
-  /** Keeps program files and the stack in memory from when they are touched; returns how many ranges. */
-  lockBinaries(): number;
+  /** Reads the program's code and keeps it in memory, its data from when they are touched; goes on by itself. */
+  lockProgram(): void;
 }
 
 export interface BackingStat {
@@ -61,7 +61,7 @@ export interface NativeTurn {
   start(script: () => void, watchdogMs: number): number;
   stop(): void;
   flushOps(): void;
-  addArena(bytes: Uint8Array, pagesOffset: number, map: Int32Array, spliceEnd: number): number;
+  addArena(bytes: Uint8Array, pagesOffset: number, map: Int32Array, splice: boolean): number;
   removeArena(id: number): void;
   streamInfo(slot: number): StreamInfo;
   streamFraming(slot: number, format: number, fixed: Int32Array, maxFixed: number, maxPayload: number,

@@ -31,7 +31,7 @@ export const OpenFlag = { write: 1, excl: 2, ndelay: 4 } as const;
 export const RequestFlag = { dump: 1, capable: 2 } as const;
 export const ReplyFlag = { more: 1, atClose: 2 } as const;
 export const HelloFlag = { pinned: 1 } as const;
-export const RoomsFlag = { splice: 1 } as const;
+export const ArenaFlag = { splice: 1 } as const;
 export const DeviceFlag = { writers: 1, data: 2, meta: 4, started: 8 } as const;
 export const LimitFlag = { rotational: 1, writeCache: 2 } as const;
 export const Role = { data: 0, meta: 1 } as const;
@@ -68,4 +68,5 @@ export const Ioctls = {
   backingClaim: iowr(0x18, 104),
   backingInfo: iowr(0x19, 104),
   backingRelease: iowr(0x1a, 104),
+  held: iowr(0x1b, 24),
 } as const;

@@ -55,6 +55,8 @@ export class TagArena implements Arena {
 
   alloc(sizeBytes: number): number { return this.#pages.alloc(sizeBytes); }
   free(offset: number, sizeBytes: number): void { this.#pages.free(offset, sizeBytes); }
+  /** Simulated streams copy. */
+  freeSent(offset: number, sizeBytes: number): void { this.free(offset, sizeBytes); }
   onRoom(job: Job): void { this.#pages.onRoom(job); }
   pagesUsed(): number { return this.#pages.used(); }
 
@@ -82,5 +84,7 @@ export class ByteArena implements MetaArena {
 
   alloc(sizeBytes: number): number { return this.#pages.alloc(sizeBytes); }
   free(offset: number, sizeBytes: number): void { this.#pages.free(offset, sizeBytes); }
+  /** Simulated streams copy. */
+  freeSent(offset: number, sizeBytes: number): void { this.free(offset, sizeBytes); }
   onRoom(job: Job): void { this.#pages.onRoom(job); }
 }

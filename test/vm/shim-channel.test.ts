@@ -35,7 +35,8 @@ describe.skipIf(!existsSync(module_) || !existsSync(addon))('the channel to the 
     expect(out.seen.opens).toContain('mount w');
     expect(out.refusedOpen).toMatch(/Read-only file system/);
     expect(out).toMatchObject({
-      splice: { unread: 4, usedAgain: true, intact: true }, readsThroughEngine: 0, state: { fresh: true, again: false, byte: 7 }, claimedAfterRelease: false,
+      splice: { unread: 4, usedAgain: true, intact: true }, givenBack: { keptBytes: 65_536, free: true }, readsThroughEngine: 0,
+      state: { fresh: true, again: false, byte: 7 }, claimedAfterRelease: false,
       request: { dump: false, capable: true, netns: 0, type: true }, rmmod: '0',
     });
     expect(out.bypassedReads).toBeGreaterThan(15);

@@ -332,7 +332,7 @@ describe('packets that are sent', () => {
 
   it('are the same where large payloads go by the page, past a peer that does not read for a while', async () => {
     const pages = 2048;
-    const arena = new LinuxArena(turn, new Uint8Array(pages * 4096), pages * 4096, undefined, true);
+    const arena = new LinuxArena(turn, new Uint8Array(pages * 4096), pages * 4096, undefined, () => true);
     arena.bytes.set(pattern(arena.sizeBytes, 3));
     const { stream, recorder, peer } = await pair();
     stream.start(framing('h100'), recorder);
@@ -355,7 +355,7 @@ describe('packets that are sent', () => {
   });
 
   it('are not copied there, which is why such memory must not be used anew before the socket gives it back', async () => {
-    const arena = new LinuxArena(turn, new Uint8Array(65_536), 65_536, undefined, true);
+    const arena = new LinuxArena(turn, new Uint8Array(65_536), 65_536, undefined, () => true);
     // Nothing is read before resume(), not even ahead.
     const server = createServer({ pauseOnConnect: true });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -72,6 +72,7 @@ export class FakeArena implements MetaArena {
   }
 
   free(): void {}
+  freeSent(): void {}
   onRoom(): void {}
 }
 

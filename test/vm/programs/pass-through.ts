@@ -71,11 +71,20 @@ device.setLimits({ logicalBlockBytes: limits.logicalBlockBytes, physicalBlockByt
 device.setCapacity(limits.sectors);
 host.log.line(6, 'drbd test: pass-through runs');
 
-/** The first of several equal writes goes to a socket by the page: rooms that they get while nobody reads there, and after. */
-async function splice(device: ShimBlockDevice): Promise<{ unread: number; usedAgain: boolean; intact: boolean }> {
-  const chunk = 65_536;
-  // Else what was received may wait on another CPU, pages and all, until something comes in there.
-  await sh('sysctl -qw net.core.skb_defer_max=0');
+const chunk = 65_536;
+
+interface Unread {
+  readonly stream: Stream;
+  /** Nothing is read there before resume(). */
+  readonly socket: Socket;
+  /** One payload, by the page. */
+  send(offset: number, sizeBytes: number): void;
+  /** TCP has it. */
+  readonly sent: Promise<void>;
+}
+
+/** A connection to ourselves. */
+async function unreadConnection(device: ShimBlockDevice): Promise<Unread> {
   const server = createServer({ pauseOnConnect: true });
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
@@ -92,10 +101,20 @@ async function splice(device: ShimBlockDevice): Promise<{ unread: number; usedAg
     stream.start({ header: 'any', fixedBytes: new Int32Array(256).fill(-1), maxFixedBytes: 4096, maxPayloadBytes: 0 },
       { packet: nothing, writable: nothing, closed: nothing, sent: (to) => { if (to >= position) resolve(); } });
   });
+  server.close();
+  const send = (offset: number, sizeBytes: number) => {
+    position = stream.commit(stream.reserve(16), 16, device.data, offset, sizeBytes, true);
+  };
+  return { stream, socket, send, sent };
+}
+
+/** The first of several equal writes goes to a socket by the page: rooms that they get while nobody reads there, and after. */
+async function splice(device: ShimBlockDevice): Promise<{ unread: number; usedAgain: boolean; intact: boolean }> {
+  const { stream, socket, send, sent } = await unreadConnection(device);
   const rooms: number[] = [];
   handler.onWrite = (room, sizeBytes) => {
     rooms.push(room);
-    if (rooms.length === 1) position = stream.commit(stream.reserve(16), 16, device.data, room, sizeBytes, true);
+    if (rooms.length === 1) send(room, sizeBytes);
   };
   const write = (from: string) => sh(`dd if=${from} of=/dev/drbd0 bs=${chunk} count=1 oflag=direct 2>/dev/null`);
   await write('/tmp/data');
@@ -109,7 +128,6 @@ async function splice(device: ShimBlockDevice): Promise<{ unread: number; usedAg
   stream.close(5000);
   await new Promise((resolve) => socket.once('end', resolve));
   socket.destroy();
-  server.close();
   const intact = Buffer.concat(got).subarray(16).equals(readFileSync('/tmp/data').subarray(0, chunk));
   // Which free room a write gets is not promised: small and large ones look from the start, the large ones reach further.
   let usedAgain = false;
@@ -121,11 +139,30 @@ async function splice(device: ShimBlockDevice): Promise<{ unread: number; usedAg
   return { unread: other ? unread : 0, usedAgain, intact };
 }
 
+/** Memory of the engine's part that was given back while a socket held it: kept while nobody reads there, and free after. */
+async function givenBack(device: ShimBlockDevice): Promise<{ keptBytes: number; free: boolean }> {
+  const { stream, socket, send, sent } = await unreadConnection(device);
+  const free = device.data.freeBytes();
+  const at = device.data.alloc(chunk);
+  send(at, chunk);
+  await sent;
+  device.data.freeSent(at, chunk);
+  await new Promise((resolve) => { setTimeout(resolve, 100); });
+  const keptBytes = free - device.data.freeBytes();
+  stream.close(0);
+  socket.destroy();
+  for (let i = 0; i < 500 && device.data.freeBytes() !== free; i++) await new Promise((resolve) => { setTimeout(resolve, 10); });
+  return { keptBytes, free: device.data.freeBytes() === free };
+}
+
 mkdirSync('/tmp/mnt');
 await sh('mkfs.ext4 -q /dev/drbd0 && mount /dev/drbd0 /tmp/mnt');
 await sh('dd if=/dev/urandom of=/tmp/data bs=64k count=300 2>/dev/null; cp /tmp/data /tmp/mnt/copy && sync -f /tmp/mnt');
 await sh('umount /tmp/mnt && mount /dev/drbd0 /tmp/mnt && cmp /tmp/data /tmp/mnt/copy && umount /tmp/mnt');
+// Else what was received may wait on another CPU, pages and all, until something comes in there.
+await sh('sysctl -qw net.core.skb_defer_max=0');
 out['splice'] = await splice(device);
+out['givenBack'] = await givenBack(device);
 out['refusedOpen'] = await sh('wc -c /dev/drbd0').catch((error: { stderr: string }) => error.stderr.trim());
 const readsBefore = seen.reads;
 device.setReadBypass(true);
