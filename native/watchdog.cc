@@ -15,8 +15,8 @@ namespace {
 
 void say(const char *text) {
   char line[256];
-  int bytes = snprintf(line, sizeof(line), "drbdd: %s\n", text);
-  if (write(2, line, bytes) < 0) _exit(134);
+  int bytes = snprintf(line, sizeof(line), "drbdd: %.200s\n", text);
+  if (write(2, line, static_cast<size_t>(bytes)) < 0) _exit(134);
 }
 
 /// What the thread waits for in the kernel, a line for each function: /proc/self/task/ID/stack.
