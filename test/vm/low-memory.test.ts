@@ -46,7 +46,7 @@ async function runWriter(guest: Guest, watch: Stream, command: string): Promise<
   expect(code, writer.lines.join('\n')).toBe(0);
 }
 
-describe.skipIf(!installed || !process.env.TEST_ALL)('little memory (with TEST_ALL=1)', { sequential: true, timeout: 1_800_000 }, () => {
+describe.skipIf(!installed)('little memory', { sequential: true, timeout: 1_800_000 }, () => {
   let cluster: Cluster;
 
   beforeAll(async () => {
