@@ -203,3 +203,15 @@ hazard('R-16', 'the bits of an extent are on the disk before it leaves the activ
   await s.reboot('A');
   await s.con('A-B');
 });
+
+for (const op of [BioOp.writeZeroes, BioOp.discard] as const) {
+  hazard('R-17', `zeroes that the own disk could not write (${op}) are not read from it as what was there before`, 'A(P) B', {}, async (s) => {
+    await s.w('A', 8);
+    s.backing('A').faults.each = (lower, sector) => (lower === LowerOp.writeZeroes || lower === LowerOp.discard) && sector === 64 ? 'fail' : null;
+    await s.w('A', 8, { op });
+    expect(await s.r('A', 8)).toBe(0);
+    s.flow('A');
+    await s.reach('A:Diskless');
+    await s.attach('A');
+  });
+}
