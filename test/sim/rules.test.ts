@@ -215,3 +215,17 @@ for (const op of [BioOp.writeZeroes, BioOp.discard] as const) {
     await s.attach('A');
   });
 }
+
+hazard('R-18', 'a write that was on its way when a Primary lost its only data is sent again, for it becomes their target', 'A(P) B',
+  { ...slow, resource: { onNoData: 1 } }, async (s) => {
+    await s.detach('A');
+    for (let block = 0; block < 60; block++) await s.w('A', block);
+    await s.attach('A');
+    await s.until('half of it is synced', () => s.is('A>B:SyncTarget') && s.bits('A>B') < 40);
+    s.sever('A>B');
+    const lost = s.wStar('A', 0);
+    await s.noticed('A-B');
+    expect(lost.errno).toBe(-1);
+    await s.con('A-B');
+    await s.ended(lost);
+  });
