@@ -130,6 +130,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   if (hopeless(w)) return w.done();
   missedFinishWithoutBits(w);
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
+  if (v.reconcileBits) skippedByMissedFinish(w, v.shownDisk);
   diskStates(w);
   passingSplitBrain(w);
   if (strategies[w.strategy].reconnect) return w.done();
@@ -143,7 +144,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   targetWhilePrimary(w, '');
   if (strategies[w.strategy].disconnect || strategies[w.strategy].reconnect) return w.done();
   sourceByCrashAgainstPrimary(w);
-  skippedByMissedFinish(w);
+  if (!v.reconcileBits) skippedByMissedFinish(w, v.sentDisk);
   if (v.dryRun) dryRun(w);
   return w.done();
 }
@@ -186,6 +187,8 @@ function missedFinishWithoutBits(w: Work): void {
 }
 
 const arbitraryRules: ReadonlySet<Rule> = new Set<Rule>(['reconnected', 'lost-quorum', 'both-off']);
+/** No-sync by these may leave bits. */
+const bitsLeftRules: ReadonlySet<Rule> = new Set<Rule>([...arbitraryRules, 'sync-source-missed-finish', 'sync-target-peer-missed-finish']);
 
 /**
  * A crashed Primary has the newest data, but not when it read them from a peer: genuine DRBD would never get on. One that is
@@ -273,7 +276,7 @@ function passingSplitBrain(w: Work): void {
  */
 function reconcileByBits(w: Work): void {
   const { v } = w;
-  if (!v.reconcileBits || !v.connecting || w.strategy !== 'no-sync' || !arbitraryRules.has(w.rule)) return;
+  if (!v.reconcileBits || !v.connecting || w.strategy !== 'no-sync' || !bitsLeftRules.has(w.rule)) return;
   const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
   if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
   const sentFlags = v.sent?.flags ?? v.localFlags;
@@ -395,12 +398,15 @@ function sourceByCrashAgainstPrimary(w: Work): void {
   w.strategy = 'target-use-bitmap';
 }
 
-/** Step 15: who is not UpToDate is no source because an end was missed. */
-function skippedByMissedFinish(w: Work): void {
+/**
+ * Step 15: who is not UpToDate is no source because an end was missed. In genuine DRBD that is the last word, and the bits are
+ * cleared unseen (hazards Z-02); else the disk states and the bits decide.
+ */
+function skippedByMissedFinish(w: Work, disk: Disk): void {
   const { v } = w;
   if (w.rule !== 'sync-source-missed-finish' && w.rule !== 'sync-target-peer-missed-finish') return;
-  if (w.strategy === 'source-use-bitmap' && v.sentDisk !== Disk.upToDate) {
-    w.log(LogLevel.info, `Resync (rule=${w.rule}) skipped: sync-source (${diskNames[v.sentDisk]})`);
+  if (w.strategy === 'source-use-bitmap' && disk !== Disk.upToDate) {
+    w.log(LogLevel.info, `Resync (rule=${w.rule}) skipped: sync-source (${diskNames[disk]})`);
     w.strategy = 'no-sync';
   } else if (w.strategy === 'target-use-bitmap' && v.peerDisk !== Disk.upToDate) {
     w.actions.push({ kind: 'clearBitmapUuid' });

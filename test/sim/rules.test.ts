@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Rules whose loss no hazard shows: stories in which nothing else covers for them. Mutations run them too. */
 import { expect } from 'vitest';
+import { Cmd } from '../../src/genl/ops.ts';
 import { BioOp } from '../../src/host/block.ts';
 import { LowerOp } from '../../src/host/lower.ts';
 import { hazard } from './hazards/hazard.ts';
@@ -229,3 +230,21 @@ hazard('R-18', 'a write that was on its way when a Primary lost its only data is
     await s.con('A-B');
     await s.ended(lost);
   });
+
+hazard('R-19', 'who missed the end of a resync as its source, and is Outdated since, gets what differs', 'A(P) B C', {}, async (s) => {
+  await s.cut('A-B', 'B-C');
+  await s.w('A', 1);
+  s.sever('A-C');
+  s.wStar('A', 2);
+  await s.pass(20);
+  s.crash('A');
+  await s.noticed('C-A');
+  await s.con('B-C');
+  await s.reach('B:UpToDate');
+  await s.up('A', { connect: false });
+  await s.ok(s.setup('A').plain(Cmd.OUTDATE, {}, s.minor('A')));
+  await s.joining('A-B');
+  await s.until('A and B are connected', () => s.joined('A-B'));
+  await s.pass(2_000);
+  s.expectSame('A', 'B');
+});

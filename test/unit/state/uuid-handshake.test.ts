@@ -229,11 +229,23 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
 
   it('15: who is not UpToDate does not sync because an end was missed', () => {
     const source = syncHandshake(handshakeView(device(A), peerUuids(A),
-      { missedEnd: 'source', sentDisk: Disk.outdated, peerDisk: Disk.outdated }));
+      { missedEnd: 'source', sentDisk: Disk.outdated, shownDisk: Disk.outdated, peerDisk: Disk.outdated }));
     expect(source.strategy).toBe('no-sync');
     const target = syncHandshake(handshakeView(device(A), peerUuids(A), { missedEnd: 'peer', peerDisk: Disk.outdated }));
     expect(target.strategy).toBe('no-sync');
     expect(target.actions).toContainEqual({ kind: 'clearBitmapUuid' });
+  });
+
+  it('15: what differs then goes by the disks and the bits (hazard Z-02)', () => {
+    const both = (worse: Disk, reconcileBits: boolean) => [
+      syncHandshake(handshakeView(device(A), peerUuids(A, {}, { flags: UuidFlag.stable }),
+        { missedEnd: 'source', sentDisk: worse, shownDisk: worse, ownBits: 3, sent: null, reconcileBits })).strategy,
+      syncHandshake(handshakeView(device(A), peerUuids(A, {}, { flags: UuidFlag.stable, dirtyBits: 3 }),
+        { missedEnd: 'peer', peerDisk: worse, ownBits: 0, sent: null, reconcileBits })).strategy,
+    ];
+    expect(both(Disk.outdated, true)).toEqual(['target-use-bitmap', 'source-use-bitmap']);
+    expect(both(Disk.inconsistent, true)).toEqual(['target-use-bitmap', 'source-use-bitmap']);
+    expect(both(Disk.outdated, false)).toEqual(['no-sync', 'no-sync']);
   });
 
   it('16: tentative says what would be', () => {
