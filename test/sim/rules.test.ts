@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Rules whose loss no hazard shows: stories in which nothing else covers for them. Mutations run them too. */
 import { expect } from 'vitest';
+import { invalidateParms } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { BioOp } from '../../src/host/block.ts';
 import { LowerOp } from '../../src/host/lower.ts';
@@ -247,4 +248,15 @@ hazard('R-19', 'who missed the end of a resync as its source, and is Outdated si
   await s.until('A and B are connected', () => s.joined('A-B'));
   await s.pass(2_000);
   s.expectSame('A', 'B');
+});
+
+hazard('R-20', 'the label of a disk whose resync was interrupted does not make it UpToDate beside a diskless Primary', 'A(d,P) B C', slow, async (s) => {
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  await s.idle();
+  expect(await s.patient(() => s.setup('C').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: s.player('B').id }, s.minor('C')))).toBe(1);
+  await s.reach('C>B:SyncTarget');
+  await s.cut('B-C');
+  await s.reset('A-C');
+  await s.con('A-C');
+  await s.stays(2_000, 'C:Inconsistent');
 });
