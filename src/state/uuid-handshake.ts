@@ -11,7 +11,7 @@ import { uuidCompare } from './uuid-compare.ts';
 import type { CompareView, Rule } from './uuid-compare.ts';
 import { isDetermined, strategies, strategyToRepl } from './uuid-strategy.ts';
 import type { Strategy } from './uuid-strategy.ts';
-import { nodeIds, uuidPrimaryBit, uuidText } from './uuid-types.ts';
+import { nodeIds, uuidEq, uuidPrimaryBit, uuidText } from './uuid-types.ts';
 import type { LogLine } from './uuid-types.ts';
 
 export interface HandshakeView extends CompareView {
@@ -23,6 +23,8 @@ export interface HandshakeView extends CompareView {
   readonly shownDisk: Disk;
   /** Own disk now. */
   readonly disk: Disk;
+  /** What users of the device have seen; 0: nothing yet. */
+  readonly exposedUuid: bigint;
   /** The peer's disk as received (Negotiating already replaced by Inconsistent or Consistent). */
   readonly peerDisk: Disk;
   /** Both ends decide about bits of equal generations alike. */
@@ -361,9 +363,25 @@ function reverseByUser(w: Work, user: Strategy | null): void {
   w.strategy = reverse;
 }
 
+/**
+ * A Primary without good data of its own shows those of a peer. These must be what its users have seen, as for one without a
+ * disk: it may have written more, and who has that is away. Genuine DRBD asks so of diskless ones only.
+ */
+function wouldShowOther(w: Work): boolean {
+  const { v } = w;
+  const shows = w.kind === 'target' || (w.kind === 'no-sync' && v.peerDisk > Disk.inconsistent);
+  return shows && v.role === Role.primary && v.disk < Disk.consistent && v.exposedUuid !== 0n
+    && !uuidEq(v.exposedUuid, v.peer.currentUuid);
+}
+
 /** Step 13. @spec uuid.md 3.6 */
 function targetWhilePrimary(w: Work, during: string): void {
   const { v } = w;
+  if (during === '' && v.rrConflict !== 'violently' && wouldShowOther(w)) {
+    w.log(LogLevel.err, 'I shall become SyncTarget, but I am primary!');
+    w.strategy = 'sync-target-primary-reconnect';
+    return;
+  }
   if (w.kind !== 'target' || w.strategy === 'target-if-both-failed' || v.role !== Role.primary
     || v.disk < Disk.consistent || (selfBits(v) === 0 && v.peer.dirtyBits === 0)) return;
   const refuse = (strategy: Strategy): void => {

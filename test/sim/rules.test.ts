@@ -260,3 +260,18 @@ hazard('R-20', 'the label of a disk whose resync was interrupted does not make i
   await s.con('A-C');
   await s.stays(2_000, 'C:Inconsistent');
 });
+
+hazard('R-21', 'a Primary without good data of its own takes none that are older than what it has shown', 'A(P) B C',
+  { ...slow, resource: { onNoData: 1 } }, async (s) => {
+    await s.cut('A-C', 'B-C');
+    await s.detach('A');
+    for (let block = 0; block < 60; block++) await s.w('A', block);
+    await s.attach('A');
+    await s.reach('A>B:SyncTarget');
+    await s.w('A', 100);
+    await s.cut('A-B');
+    await s.joining('A-C');
+    await s.stays(5_000, 'A:frozen');
+    await s.con('A-B');
+    await s.reach('A:UpToDate');
+  });

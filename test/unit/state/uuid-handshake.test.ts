@@ -218,6 +218,18 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(d.strategy).toBe('target-use-bitmap');
   });
 
+  it('13: a Primary without good data takes only what its users have seen', () => {
+    const met = (exposedUuid: bigint, rest: Partial<HandshakeView> = {}, theirs = A) => syncHandshake(handshakeView(device(A), peerUuids(theirs),
+      { role: Role.primary, disk: Disk.inconsistent, sentDisk: Disk.inconsistent, shownDisk: Disk.inconsistent, exposedUuid, ...rest })).strategy;
+    expect(met(A)).toBe('target-use-bitmap');
+    expect(met(0n)).toBe('target-use-bitmap');
+    expect(met(B)).toBe('sync-target-primary-reconnect');
+    expect(met(B, { role: Role.secondary })).toBe('target-use-bitmap');
+    expect(met(B, { disk: Disk.outdated, sentDisk: Disk.outdated, shownDisk: Disk.outdated })).toBe('sync-target-primary-reconnect');
+    expect(met(B, { peerDisk: Disk.inconsistent })).toBe('no-sync');
+    expect(met(B, { rrConflict: 'violently' })).toBe('target-use-bitmap');
+  });
+
   it('13, 14: auto-discard makes both ends agree about a crashed Primary (H-035)', () => {
     const crashed = UuidFlag.crashedPrimary;
     const rest = { wireProtocol: 'A', rrConflict: 'auto-discard' } as const;
