@@ -92,7 +92,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     role: view.resource.role, peerRole: peer.role,
     sentDisk: told === Disk.negotiating ? fromMd : told,
     shownDisk: told !== Disk.negotiating ? told : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
-    disk: deviceRow.disk, peerDisk: peer.disk, reconcileBits: (row.agreedFeatures & Feature.reconcileBits) !== 0,
+    disk: deviceRow.disk, exposedUuid: deviceRow.exposedUuid, peerDisk: peer.disk, reconcileBits: (row.agreedFeatures & Feature.reconcileBits) !== 0,
     ownBits: device.disk?.bitsFor(connection.nodeId) ?? 0,
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),

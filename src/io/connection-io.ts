@@ -2,6 +2,7 @@
 import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
 import type { PeerLink } from '../host/link.ts';
+import { Repl } from '../state/states.ts';
 import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
 import { HashWork } from './hash-work.ts';
@@ -198,13 +199,17 @@ export class ConnectionIo {
     this.wasConnected = this.facts.connected;
   }
 
-  /** The state change that ran had I/O suspended before it. @spec io.md 2.9 */
+  /**
+   * The state change that ran had I/O suspended before it. What a resync from here carries need not be sent again; as target
+   * it must be, for the resync would overwrite it. @spec io.md 2.9
+   */
   afterSuspension(released: boolean): void {
     const { requests } = this.resource;
     if (released && !this.facts.connected) requests.walk(RqEvent.CANCEL_SUSPENDED_IO, this.nodeId, -1);
     else if (this.facts.connected && !this.wasConnected) {
-      const resync = this.peers.some((p) => p.facts.repl > 10);
-      requests.walk(resync ? RqEvent.CANCEL_SUSPENDED_IO : RqEvent.RESEND, this.nodeId, -1);
+      for (const { facts, device } of this.peers) {
+        requests.walk(facts.repl === Repl.wfBitMapS ? RqEvent.CANCEL_SUSPENDED_IO : RqEvent.RESEND, this.nodeId, device.index);
+      }
       this.sender.restart();
     }
   }

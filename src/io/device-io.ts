@@ -20,6 +20,7 @@ import type { ResourceIo } from './resource-io.ts';
 import { sendAndSubmit } from './submit.ts';
 
 const EIO = 5;
+const EOPNOTSUPP = 95;
 const EXTENT_SECTORS = 8192;
 /** Whose operation a cookie of the disk, or a token of the activity log, names: cookie = id * 4 + owner. */
 export const Owner = { request: 0, peer: 1, flush: 2 } as const;
@@ -423,10 +424,12 @@ export class DeviceIo implements LowerHandler {
     let event = RqEvent.COMPLETED_OK;
     if (!failed) this.countLocal(op, pool.size[slot]);
     else if (op === BioOp.read) event = this.localReadFailed(slot);
-    else if (op === BioOp.discard || op === BioOp.writeZeroes) event = RqEvent.DISCARD_COMPLETED_WITH_ERROR;
+    else if (op === BioOp.discard && pool.errno[slot] === EOPNOTSUPP) event = RqEvent.DISCARD_COMPLETED_NOTSUPP;
     else {
+      // Of a discard or zeroes as well, as on the peers, which have done it: what is read here would be old.
       env.ioError(this.vnr, ErrorKind.write);
-      event = RqEvent.WRITE_COMPLETED_WITH_ERROR;
+      const zeroes = op === BioOp.discard || op === BioOp.writeZeroes;
+      event = zeroes ? RqEvent.DISCARD_COMPLETED_WITH_ERROR : RqEvent.WRITE_COMPLETED_WITH_ERROR;
     }
     this.endInterval(slot, IvFlag.BACKING_COMPLETED);
     requests.mod(slot, event, -1);

@@ -142,14 +142,26 @@ const clamp = (value: Disk, [least, most]: readonly [Disk, Disk]): Disk => {
   return low < least ? least : low;
 };
 
+/** What a later row finds good may be about to be overwritten by the resync with another peer: S24's bounds go on to hold. */
+function raise(at: Cell, disk: Disk): void {
+  let most = disk;
+  somePeer(at.draft, at.d, (pd) => {
+    const [, limit] = bounds[pd.repl].disk;
+    if (limit < most) most = limit;
+    return false;
+  });
+  if (most > at.device.disk) at.setDevice({ disk: most });
+}
+
 /** The end of the peer's attach, which stays Negotiating here until then. */
 const attachedEqual = (at: Cell): boolean => at.oldPd.pdsk === Disk.negotiating && at.oldPd.repl === Repl.established
   && at.pd.repl === Repl.established && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid);
 const becamePrimaryDiskless = (at: Cell): boolean =>
   at.oldConnection.peerRole === Role.unknown && at.connection.peerRole === Role.primary && at.pd.pdsk === Disk.diskless
   && at.device.disk >= Disk.negotiating;
+/** An Inconsistent disk has no data, whatever its label: the resync that it waits for may be one within this generation. */
 const sameDataNoOtherSource = (at: Cell): boolean =>
-  sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid)
+  at.device.disk >= Disk.outdated && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid)
   && !somePeer(at.draft, at.d, (pd, c) => c !== at.c && isSyncTarget(pd.repl));
 
 /** Rows S19..S32 run completely for one peer device before the next. */
@@ -189,21 +201,21 @@ export const secondPass: readonly Rule<Cell>[] = [
       && at.pd.pdsk >= Disk.consistent && at.pd.uuidsReceived && (at.pd.uuidFlags & UuidFlag.stable) !== 0
       && (at.oldPd.repl < Repl.established || (at.pd.uuidFlags & UuidFlag.gotStable) !== 0
         || at.oldPd.pdsk === Disk.outdated),
-    then: (at) => at.setDevice({ disk: at.pd.pdsk }) },
+    then: (at) => raise(at, at.pd.pdsk) },
   { row: 'S27', when: (at) => at.oldPd.repl === Repl.wfBitMapT && at.pd.repl === Repl.off && at.device.disk === Disk.outdated
       && somePeer(at.draft, at.d, (pd) => pd.pdsk === Disk.upToDate && (pd.uuidFlags & UuidFlag.stable) !== 0
         && pd.peerCurrentUuid === at.device.currentUuid)
       && mayBeUpToDate(at.draft, at.draft, at.d),
-    then: (at) => at.setDevice({ disk: Disk.upToDate }) },
+    then: (at) => raise(at, Disk.upToDate) },
   { row: 'S28', when: (at) => at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established
       && at.device.disk === Disk.consistent && mayBeUpToDate(at.draft, at.draft, at.d),
     then: (at) => at.setDevice({ disk: Disk.upToDate }) },
   { row: 'S29', when: (at) => at.device.disk === Disk.consistent && at.pd.pdsk === Disk.upToDate
       && (at.oldPd.pdsk === Disk.consistent || attachedEqual(at)) && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
-    then: (at) => at.setDevice({ disk: Disk.upToDate }) },
+    then: (at) => raise(at, Disk.upToDate) },
   { row: 'S30', when: always, then: (at) => at.set({ uuidFlags: at.pd.uuidFlags & ~UuidFlag.gotStable }) },
   { row: 'S31a', when: (at) => becamePrimaryDiskless(at) && sameDataNoOtherSource(at),
-    then: (at) => { if (at.oldDevice.disk < Disk.upToDate) at.setDevice({ disk: Disk.upToDate }); } },
+    then: (at) => { if (at.oldDevice.disk < Disk.upToDate) raise(at, Disk.upToDate); } },
   { row: 'S31b', when: (at) => becamePrimaryDiskless(at) && !sameDataNoOtherSource(at),
     then: (at) => at.setDevice({ tryToGetResync: true,
       disk: at.device.disk === Disk.upToDate ? Disk.consistent : at.device.disk }) },

@@ -11,7 +11,7 @@ import { uuidCompare } from './uuid-compare.ts';
 import type { CompareView, Rule } from './uuid-compare.ts';
 import { isDetermined, strategies, strategyToRepl } from './uuid-strategy.ts';
 import type { Strategy } from './uuid-strategy.ts';
-import { nodeIds, uuidPrimaryBit, uuidText } from './uuid-types.ts';
+import { nodeIds, uuidEq, uuidPrimaryBit, uuidText } from './uuid-types.ts';
 import type { LogLine } from './uuid-types.ts';
 
 export interface HandshakeView extends CompareView {
@@ -23,6 +23,8 @@ export interface HandshakeView extends CompareView {
   readonly shownDisk: Disk;
   /** Own disk now. */
   readonly disk: Disk;
+  /** What users of the device have seen; 0: nothing yet. */
+  readonly exposedUuid: bigint;
   /** The peer's disk as received (Negotiating already replaced by Inconsistent or Consistent). */
   readonly peerDisk: Disk;
   /** Both ends decide about bits of equal generations alike. */
@@ -130,6 +132,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   if (hopeless(w)) return w.done();
   missedFinishWithoutBits(w);
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
+  if (v.reconcileBits) skippedByMissedFinish(w, v.shownDisk);
   diskStates(w);
   passingSplitBrain(w);
   if (strategies[w.strategy].reconnect) return w.done();
@@ -143,7 +146,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   targetWhilePrimary(w, '');
   if (strategies[w.strategy].disconnect || strategies[w.strategy].reconnect) return w.done();
   sourceByCrashAgainstPrimary(w);
-  skippedByMissedFinish(w);
+  if (!v.reconcileBits) skippedByMissedFinish(w, v.sentDisk);
   if (v.dryRun) dryRun(w);
   return w.done();
 }
@@ -186,6 +189,8 @@ function missedFinishWithoutBits(w: Work): void {
 }
 
 const arbitraryRules: ReadonlySet<Rule> = new Set<Rule>(['reconnected', 'lost-quorum', 'both-off']);
+/** No-sync by these may leave bits. */
+const bitsLeftRules: ReadonlySet<Rule> = new Set<Rule>([...arbitraryRules, 'sync-source-missed-finish', 'sync-target-peer-missed-finish']);
 
 /**
  * A crashed Primary has the newest data, but not when it read them from a peer: genuine DRBD would never get on. One that is
@@ -273,7 +278,7 @@ function passingSplitBrain(w: Work): void {
  */
 function reconcileByBits(w: Work): void {
   const { v } = w;
-  if (!v.reconcileBits || !v.connecting || w.strategy !== 'no-sync' || !arbitraryRules.has(w.rule)) return;
+  if (!v.reconcileBits || !v.connecting || w.strategy !== 'no-sync' || !bitsLeftRules.has(w.rule)) return;
   const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
   if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
   const sentFlags = v.sent?.flags ?? v.localFlags;
@@ -358,9 +363,25 @@ function reverseByUser(w: Work, user: Strategy | null): void {
   w.strategy = reverse;
 }
 
+/**
+ * A Primary without good data of its own shows those of a peer. These must be what its users have seen, as for one without a
+ * disk: it may have written more, and who has that is away. Genuine DRBD asks so of diskless ones only.
+ */
+function wouldShowOther(w: Work): boolean {
+  const { v } = w;
+  const shows = w.kind === 'target' || (w.kind === 'no-sync' && v.peerDisk > Disk.inconsistent);
+  return shows && v.role === Role.primary && v.disk < Disk.consistent && v.exposedUuid !== 0n
+    && !uuidEq(v.exposedUuid, v.peer.currentUuid);
+}
+
 /** Step 13. @spec uuid.md 3.6 */
 function targetWhilePrimary(w: Work, during: string): void {
   const { v } = w;
+  if (during === '' && v.rrConflict !== 'violently' && wouldShowOther(w)) {
+    w.log(LogLevel.err, 'I shall become SyncTarget, but I am primary!');
+    w.strategy = 'sync-target-primary-reconnect';
+    return;
+  }
   if (w.kind !== 'target' || w.strategy === 'target-if-both-failed' || v.role !== Role.primary
     || v.disk < Disk.consistent || (selfBits(v) === 0 && v.peer.dirtyBits === 0)) return;
   const refuse = (strategy: Strategy): void => {
@@ -395,12 +416,15 @@ function sourceByCrashAgainstPrimary(w: Work): void {
   w.strategy = 'target-use-bitmap';
 }
 
-/** Step 15: who is not UpToDate is no source because an end was missed. */
-function skippedByMissedFinish(w: Work): void {
+/**
+ * Step 15: who is not UpToDate is no source because an end was missed. In genuine DRBD that is the last word, and the bits are
+ * cleared unseen (hazards Z-02); else the disk states and the bits decide.
+ */
+function skippedByMissedFinish(w: Work, disk: Disk): void {
   const { v } = w;
   if (w.rule !== 'sync-source-missed-finish' && w.rule !== 'sync-target-peer-missed-finish') return;
-  if (w.strategy === 'source-use-bitmap' && v.sentDisk !== Disk.upToDate) {
-    w.log(LogLevel.info, `Resync (rule=${w.rule}) skipped: sync-source (${diskNames[v.sentDisk]})`);
+  if (w.strategy === 'source-use-bitmap' && disk !== Disk.upToDate) {
+    w.log(LogLevel.info, `Resync (rule=${w.rule}) skipped: sync-source (${diskNames[disk]})`);
     w.strategy = 'no-sync';
   } else if (w.strategy === 'target-use-bitmap' && v.peerDisk !== Disk.upToDate) {
     w.actions.push({ kind: 'clearBitmapUuid' });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Rules whose loss no hazard shows: stories in which nothing else covers for them. Mutations run them too. */
 import { expect } from 'vitest';
+import { invalidateParms } from '../../src/genl/command-attrs.ts';
+import { Cmd } from '../../src/genl/ops.ts';
 import { BioOp } from '../../src/host/block.ts';
 import { LowerOp } from '../../src/host/lower.ts';
 import { hazard } from './hazards/hazard.ts';
@@ -203,3 +205,73 @@ hazard('R-16', 'the bits of an extent are on the disk before it leaves the activ
   await s.reboot('A');
   await s.con('A-B');
 });
+
+for (const op of [BioOp.writeZeroes, BioOp.discard] as const) {
+  hazard('R-17', `zeroes that the own disk could not write (${op}) are not read from it as what was there before`, 'A(P) B', {}, async (s) => {
+    await s.w('A', 8);
+    s.backing('A').faults.each = (lower, sector) => (lower === LowerOp.writeZeroes || lower === LowerOp.discard) && sector === 64 ? 'fail' : null;
+    await s.w('A', 8, { op });
+    expect(await s.r('A', 8)).toBe(0);
+    s.flow('A');
+    await s.reach('A:Diskless');
+    await s.attach('A');
+  });
+}
+
+hazard('R-18', 'a write that was on its way when a Primary lost its only data is sent again, for it becomes their target', 'A(P) B',
+  { ...slow, resource: { onNoData: 1 } }, async (s) => {
+    await s.detach('A');
+    for (let block = 0; block < 60; block++) await s.w('A', block);
+    await s.attach('A');
+    await s.until('half of it is synced', () => s.is('A>B:SyncTarget') && s.bits('A>B') < 40);
+    s.sever('A>B');
+    const lost = s.wStar('A', 0);
+    await s.noticed('A-B');
+    expect(lost.errno).toBe(-1);
+    await s.con('A-B');
+    await s.ended(lost);
+  });
+
+hazard('R-19', 'who missed the end of a resync as its source, and is Outdated since, gets what differs', 'A(P) B C', {}, async (s) => {
+  await s.cut('A-B', 'B-C');
+  await s.w('A', 1);
+  s.sever('A-C');
+  s.wStar('A', 2);
+  await s.pass(20);
+  s.crash('A');
+  await s.noticed('C-A');
+  await s.con('B-C');
+  await s.reach('B:UpToDate');
+  await s.up('A', { connect: false });
+  await s.ok(s.setup('A').plain(Cmd.OUTDATE, {}, s.minor('A')));
+  await s.joining('A-B');
+  await s.until('A and B are connected', () => s.joined('A-B'));
+  await s.pass(2_000);
+  s.expectSame('A', 'B');
+});
+
+hazard('R-20', 'the label of a disk whose resync was interrupted does not make it UpToDate beside a diskless Primary', 'A(d,P) B C', slow, async (s) => {
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  await s.idle();
+  expect(await s.patient(() => s.setup('C').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: s.player('B').id }, s.minor('C')))).toBe(1);
+  await s.reach('C>B:SyncTarget');
+  await s.cut('B-C');
+  await s.reset('A-C');
+  await s.con('A-C');
+  await s.stays(2_000, 'C:Inconsistent');
+});
+
+hazard('R-21', 'a Primary without good data of its own takes none that are older than what it has shown', 'A(P) B C',
+  { ...slow, resource: { onNoData: 1 } }, async (s) => {
+    await s.cut('A-C', 'B-C');
+    await s.detach('A');
+    for (let block = 0; block < 60; block++) await s.w('A', block);
+    await s.attach('A');
+    await s.reach('A>B:SyncTarget');
+    await s.w('A', 100);
+    await s.cut('A-B');
+    await s.joining('A-C');
+    await s.stays(5_000, 'A:frozen');
+    await s.con('A-B');
+    await s.reach('A:UpToDate');
+  });

@@ -6,7 +6,7 @@
 import type { SimMember } from '../cluster.ts';
 import { Role } from '../../state/states.ts';
 import { Application } from './application.ts';
-import { generationOf, goodPeers, roleOf } from './look.ts';
+import { generationOf, goodPeers, roleOf, viewOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 const STUCK_MS = 4_000;
@@ -69,8 +69,9 @@ export class Manager {
     const errno = await s.open(device);
     s.note(`open n${m.id}: ${errno}`);
     if (errno !== 0 || m.node.lives !== lives) return false;
-    // What the answer took its time for may have changed what was looked at.
-    if (!this.#promotable(m)) {
+    // What the answer took its time for may have changed what was looked at. And who is Primary since long is not asked
+    // again whether it may: without quorum it takes nothing over.
+    if (!this.#promotable(m) || !viewOf(m)?.devices[0]?.haveQuorum) {
       device.close(() => {});
       await m.setup.secondary('r0');
       return false;

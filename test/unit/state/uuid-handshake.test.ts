@@ -218,6 +218,18 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(d.strategy).toBe('target-use-bitmap');
   });
 
+  it('13: a Primary without good data takes only what its users have seen', () => {
+    const met = (exposedUuid: bigint, rest: Partial<HandshakeView> = {}, theirs = A) => syncHandshake(handshakeView(device(A), peerUuids(theirs),
+      { role: Role.primary, disk: Disk.inconsistent, sentDisk: Disk.inconsistent, shownDisk: Disk.inconsistent, exposedUuid, ...rest })).strategy;
+    expect(met(A)).toBe('target-use-bitmap');
+    expect(met(0n)).toBe('target-use-bitmap');
+    expect(met(B)).toBe('sync-target-primary-reconnect');
+    expect(met(B, { role: Role.secondary })).toBe('target-use-bitmap');
+    expect(met(B, { disk: Disk.outdated, sentDisk: Disk.outdated, shownDisk: Disk.outdated })).toBe('sync-target-primary-reconnect');
+    expect(met(B, { peerDisk: Disk.inconsistent })).toBe('no-sync');
+    expect(met(B, { rrConflict: 'violently' })).toBe('target-use-bitmap');
+  });
+
   it('13, 14: auto-discard makes both ends agree about a crashed Primary (H-035)', () => {
     const crashed = UuidFlag.crashedPrimary;
     const rest = { wireProtocol: 'A', rrConflict: 'auto-discard' } as const;
@@ -229,11 +241,23 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
 
   it('15: who is not UpToDate does not sync because an end was missed', () => {
     const source = syncHandshake(handshakeView(device(A), peerUuids(A),
-      { missedEnd: 'source', sentDisk: Disk.outdated, peerDisk: Disk.outdated }));
+      { missedEnd: 'source', sentDisk: Disk.outdated, shownDisk: Disk.outdated, peerDisk: Disk.outdated }));
     expect(source.strategy).toBe('no-sync');
     const target = syncHandshake(handshakeView(device(A), peerUuids(A), { missedEnd: 'peer', peerDisk: Disk.outdated }));
     expect(target.strategy).toBe('no-sync');
     expect(target.actions).toContainEqual({ kind: 'clearBitmapUuid' });
+  });
+
+  it('15: what differs then goes by the disks and the bits (hazard Z-02)', () => {
+    const both = (worse: Disk, reconcileBits: boolean) => [
+      syncHandshake(handshakeView(device(A), peerUuids(A, {}, { flags: UuidFlag.stable }),
+        { missedEnd: 'source', sentDisk: worse, shownDisk: worse, ownBits: 3, sent: null, reconcileBits })).strategy,
+      syncHandshake(handshakeView(device(A), peerUuids(A, {}, { flags: UuidFlag.stable, dirtyBits: 3 }),
+        { missedEnd: 'peer', peerDisk: worse, ownBits: 0, sent: null, reconcileBits })).strategy,
+    ];
+    expect(both(Disk.outdated, true)).toEqual(['target-use-bitmap', 'source-use-bitmap']);
+    expect(both(Disk.inconsistent, true)).toEqual(['target-use-bitmap', 'source-use-bitmap']);
+    expect(both(Disk.outdated, false)).toEqual(['no-sync', 'no-sync']);
   });
 
   it('16: tentative says what would be', () => {
