@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { mutations, unnoticed } from '../src/sim/mutations.ts';
+import { mutations } from '../src/sim/mutations.ts';
 import type { Mutation } from '../src/sim/mutations.ts';
 import { SimRandom } from '../src/sim/random.ts';
 
@@ -20,7 +20,7 @@ function chosen(): readonly Mutation[] {
   const some = mutations.filter(({ name }) => !values.only || name.includes(values.only));
   if (!values.draw) return some;
   const random = new SimRandom([...values.by].reduce((h, c) => (h * 31 + c.charCodeAt(0)) >>> 0, 7));
-  const left = some.filter(({ name }) => !unnoticed.has(name));
+  const left = [...some];
   return Array.from({ length: Math.min(Number(values.draw), left.length) }, () => left.splice(random.below(left.length), 1)[0]!);
 }
 

@@ -27,15 +27,13 @@ export class ReadBalance {
 
   /** Rotates through the UpToDate peers of the strongest protocol, by node id. */
   private nextRemote(device: DeviceIo): ConnectionIo | null {
-    const { connections } = device.resource;
-    if (this.readNodes === 0) this.readNodes = candidates(device);
-    while (this.readNodes !== 0) {
-      const node = 31 - Math.clz32(this.readNodes & -this.readNodes);
-      this.readNodes &= this.readNodes - 1;
-      const connection = connections[node];
-      if (connection !== null && usable(connection, device)) return connection;
-    }
-    return null;
+    const now = candidates(device);
+    this.readNodes &= now;
+    if (this.readNodes === 0) this.readNodes = now;
+    if (now === 0) return null;
+    const node = 31 - Math.clz32(this.readNodes & -this.readNodes);
+    this.readNodes &= this.readNodes - 1;
+    return device.resource.connections[node];
   }
 
   private wantsRemote(device: DeviceIo, policy: number, remote: ConnectionIo, sector: number): boolean {

@@ -74,9 +74,9 @@ export const shouldSendOutOfSync = (pd: PeerDeviceRow): boolean =>
   pd.repl === Repl.ahead || pd.repl === Repl.wfBitMapS
   || (pd.pdsk === Disk.outdated && pd.repl >= Repl.established);
 
-/** A diskless Primary next door works with other data. @spec state.md 9.2 */
+/** A Primary next door that has no disk any more works with other data. @spec state.md 9.2 */
 export const mayReturnToUpToDate = (rows: Rows, d: number): boolean =>
-  !somePeer(rows, d, (pd, c) => pd.pdsk === Disk.diskless && rows.connections[c]!.peerRole === Role.primary
+  !somePeer(rows, d, (pd, c) => pd.pdsk <= Disk.failed && rows.connections[c]!.peerRole === Role.primary
     && !sameUuid(pd.peerCurrentUuid, rows.devices[d]!.currentUuid));
 
 /** A node whose absence does not forbid to call the own data UpToDate. `pd`: its peer device, if it is configured. @spec state.md 9.2 */
@@ -91,7 +91,7 @@ function slotIsFine(slot: SlotFacts, pd: PeerDeviceRow | undefined): boolean {
 
 /** @spec state.md 9.2 */
 export function mayBeUpToDate(which: Rows, next: Rows, d: number): boolean {
-  if (!mayReturnToUpToDate(which, d) || reconcileHold(next, d)) return false;
+  if (!mayReturnToUpToDate(which, d) || !mayReturnToUpToDate(next, d) || reconcileHold(next, d)) return false;
   const md = next.devices[d]!.md;
   if (md === null) return true;
   for (let n = 0; n < NODES_MAX; n++) {

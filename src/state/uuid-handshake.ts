@@ -136,7 +136,8 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   diskStates(w);
   passingSplitBrain(w);
   if (strategies[w.strategy].reconnect) return w.done();
-  reconcileByBits(w);
+  // Later the counts are those of the connect, and the other end is not asked.
+  if (v.connecting) reconcileByBits(w);
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
   if (!isDetermined(w.strategy)) {
     w.log(LogLevel.alert, 'Failed to fully determine sync strategy, dropping connection!');
@@ -274,11 +275,10 @@ function passingSplitBrain(w: Work): void {
 /**
  * Equal generations with bits: genuine DRBD clears them unseen (hazards Z-01, Z-11). Both ends know both counts, so they
  * decide alike: the Primary's data, the better disk's, those of a Primary's neighbour, of whom has bits for the other.
- * Only while they connect: later the counts are those of the connect, and the other end is not asked.
  */
 function reconcileByBits(w: Work): void {
   const { v } = w;
-  if (!v.reconcileBits || !v.connecting || w.strategy !== 'no-sync' || !bitsLeftRules.has(w.rule)) return;
+  if (!v.reconcileBits || w.strategy !== 'no-sync' || !bitsLeftRules.has(w.rule)) return;
   const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
   if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
   const sentFlags = v.sent?.flags ?? v.localFlags;

@@ -275,3 +275,56 @@ hazard('R-21', 'a Primary without good data of its own takes none that are older
     await s.con('A-B');
     await s.reach('A:UpToDate');
   });
+
+hazard('R-22', 'a target that could not write a block is not promoted', 'A(P) B', { disk: { onIoError: PASS_ON } }, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 20; block++) await s.w('A', block);
+  let failed = 0;
+  s.backing('B').faults.each = (op, sector) => (op === LowerOp.write && sector < 160 && failed++ < 1 ? 'fail' : null);
+  await s.joining('A-B');
+  await s.until('a write has failed', () => failed > 0);
+  await s.reach('B>A:Established');
+  s.crash('A');
+  await s.noticed('B-A');
+  expect(await s.mayPromote('B')).toBeLessThan(0);
+});
+
+hazard('R-23', 'a target that did not hear of all writes is not UpToDate', 'A(P) B', slow, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 100; block++) s.wStar('A', block);
+  await s.pass(100);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  await s.cut('A-B');
+  const bitmap = s.hold('A>B', 'P_COMPRESSED_BITMAP');
+  await s.joining('A-B');
+  await s.caught(bitmap);
+  await s.ended(...[200, 201, 202].map((block) => s.wStar('A', block)));
+  bitmap.release();
+  await s.reach('B:UpToDate');
+  s.expectSame('A', 'B');
+});
+
+hazard('R-24', 'what a crashed Primary had in its activity log is compared when it attaches beside its peer', 'A(P) B', {}, async (s) => {
+  await s.w('A', 1);
+  s.sever('A-B');
+  s.wStar('A', 1);
+  await s.pass(20);
+  s.crash('A');
+  await s.noticed('B-A');
+  await s.up('A', { attach: false });
+  await s.con('A-B');
+  await s.attach('A');
+});
+
+hazard('R-25', 'a crashed Primary is compared with a peer that has crashed as well', 'A(P) B', { likeGenuine: true }, async (s) => {
+  await s.w('A', 1);
+  s.sever('A-B');
+  s.wStar('A', 1);
+  await s.pass(20);
+  s.crash('A');
+  s.crash('B');
+  await s.up('A');
+  await s.up('B');
+  await s.con('A-B');
+});

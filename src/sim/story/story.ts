@@ -24,6 +24,7 @@ import { sockaddr } from '../drbdsetup.ts';
 import type { Answer } from '../drbdsetup.ts';
 import { castOf, linkOf } from './cast.ts';
 import type { Player } from './cast.ts';
+import { likeGenuine } from './genuine.ts';
 import { HeldPacket, Holds } from './holds.ts';
 import { BLOCK_BYTES, BLOCK_SECTORS, Ledger } from './ledger.ts';
 import type { Writing } from './ledger.ts';
@@ -35,6 +36,8 @@ export interface StoryOptions {
   readonly diskSectors?: number;
   /** 'A', 'B' or 'C'. */
   readonly protocol?: 'A' | 'B' | 'C';
+  /** Only features of genuine DRBD are agreed upon. */
+  readonly likeGenuine?: boolean;
   /** Bitmap slots of each disk; default: one for each peer with a disk. */
   readonly slots?: number;
   /** Links that are there from the start; default: all. */
@@ -78,6 +81,7 @@ export class Story {
       wireProtocol: PROTOCOL[options.protocol ?? 'C'],
     });
     this.holds = new Holds(this.cluster);
+    if (options.likeGenuine) likeGenuine(this.cluster.fabric);
     for (const { name } of this.cast) this.createMd(name);
   }
 

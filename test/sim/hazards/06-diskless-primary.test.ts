@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Hazards 6: a Primary without a disk. */
 import { expect } from 'vitest';
+import { LowerOp } from '../../../src/host/lower.ts';
 import { hazard } from './hazard.ts';
 
 hazard('H-141', 'a peer that was away is not read from before it is in sync', 'A(d,P) B C', {}, async (s) => {
@@ -41,19 +42,29 @@ hazard('H-144', 'a frozen diskless Primary takes no newer data', 'A(d,P) B C', {
   expect(s.is('A:Primary') && s.is('A:flowing')).toBe(false);
 });
 
-hazard('H-145', 'a wrong disk that is attached under a Primary without data is refused', 'A(P) B', { resource: { onNoData: 1 }, end: 'as told', expected: ['Unrelated', 'exposed'] },
-  async (s) => {
-    const x = s.uuid('A');
-    await s.detach('B');
-    s.replaceDisk('B');
-    s.editMd('B', (sb) => ({ ...sb, currentUuid: 0xbad_0000n, flags: sb.flags | 0x11 }));
-    await s.detach('A', true);
-    await s.reach('A:frozen');
-    await s.code(s.setup('B').attach(s.minor('B'), '/dev/disk0', {}));
-    await s.pass(2_000);
-    expect(s.is('A:flowing') && s.pdsk('A>B') === 'UpToDate').toBe(false);
-    expect(s.uuid('A')).toBe(x);
-  });
+for (const crossed of [false, true]) {
+  hazard('H-145', `a wrong disk that is attached under a Primary without data is refused${crossed ? ', also when the attach crosses its detach' : ''}`, 'A(P) B',
+    { resource: { onNoData: 1 }, end: 'as told', expected: ['Unrelated', 'exposed'] }, async (s) => {
+      const x = s.uuid('A');
+      await s.detach('B');
+      await s.reach('A>B:Diskless');
+      s.replaceDisk('B');
+      s.editMd('B', (sb) => ({ ...sb, currentUuid: 0xbad_0000n, flags: sb.flags | 0x11 }));
+      const word = crossed ? s.hold('A>B', 'P_STATE') : null;
+      await s.letGo('A');
+      await s.reach('A:frozen');
+      const attached = s.code(s.setup('B').attach(s.minor('B'), '/dev/disk0', {}));
+      if (word) {
+        await s.caught(word);
+        await s.reach('B:Negotiating');
+        word.release();
+      }
+      await attached;
+      await s.pass(8_000);
+      expect(s.is('A:flowing') && s.pdsk('A>B') === 'UpToDate').toBe(false);
+      expect(s.uuid('A')).toBe(x);
+    });
+}
 
 hazard('H-146', 'a late word about the old generation does not undo the new one', 'A(d,P) B C', {}, async (s) => {
   const late = s.hold('B>A', 'P_UUIDS110');
@@ -154,11 +165,13 @@ hazard('H-161', 'what holds for one volume is not taken for another', 'A(d,P) B 
   await s.con('B-C');
 });
 
-hazard('H-162', 'a read that fails at one peer is asked of the next', 'A(d,P) B C', {}, async (s) => {
-  const { tag } = await s.w('A', 4);
-  await s.idle();
-  s.fail('B', 0);
-  for (let i = 0; i < 6; i++) expect(await s.r('A', 4)).toBe(tag);
-  s.flow('B');
-  if (s.is('B:Diskless')) await s.attach('B');
-});
+for (const bad of ['B', 'C']) {
+  hazard('H-162', `a read that fails at one peer (${bad}) is asked of the next`, 'A(d,P) B C', {}, async (s) => {
+    const { tag } = await s.w('A', 4);
+    await s.idle();
+    s.fail(bad, LowerOp.read);
+    for (let i = 0; i < 6; i++) expect(await s.r('A', 4)).toBe(tag);
+    s.flow(bad);
+    if (s.is(`${bad}:Diskless`)) await s.attach(bad);
+  });
+}

@@ -127,7 +127,7 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
 
   it('attach: the bits of equal generations count, also before anything was told', () => {
     const attached = (rest: Partial<HandshakeView>, theirs: number) => attachHandshake(handshakeView(device(A),
-      { ...peerUuids(A), flags: UuidFlag.stable, dirtyBits: theirs }, { ...rest })).strategy;
+      { ...peerUuids(A), flags: UuidFlag.stable, dirtyBits: theirs }, { connecting: false, ...rest })).strategy;
     const own = { sent: null, ownBits: 16, role: Role.primary, disk: Disk.negotiating, shownDisk: Disk.consistent } as const;
     expect(attached(own, 0)).toBe('target-use-bitmap');
     expect(attached({ peerRole: Role.primary, peerDisk: Disk.consistent }, 16)).toBe('source-use-bitmap');
