@@ -39,7 +39,6 @@ function workOf(change: BitmapChange, slot: number, allocated: readonly number[]
     case 'setAllocated': return { kind: 'set', slots: allocated };
     case 'copy':
     case 'join': return slot < 0 ? null : { kind: change.kind, slots: [slot], from: change.from };
-    case 'clear': return slot < 0 ? null : { kind: 'clear', slots: [slot] };
     case 'set':
     case 'setFullSync': return slot < 0 ? null : { kind: 'set', slots: [slot] };
   }

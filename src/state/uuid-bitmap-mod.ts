@@ -12,7 +12,6 @@ export type BitmapChange =
   | { readonly kind: 'copy'; readonly from: number }
   /** The bits of another peer's slot are added: a resync of that peer may have cleared some of them already. */
   | { readonly kind: 'join'; readonly from: number }
-  | { readonly kind: 'clear' }
   /** All bits of the peer's slot, because the day-0 bitmap is not there. */
   | { readonly kind: 'set' }
   /** The same under PEER_FULL_SYNC: flag on and written, bits set and written, flag off and written. */
@@ -72,10 +71,8 @@ export function bitmapModAfterHandshake(device: DeviceContext, peer: PeerContext
   peerNodeId: number): BitmapMod {
   switch (strategy) {
     case 'source-copy-other-bitmap': return copyMod(device, peer, peerNodeId);
-    case 'target-clear-bitmap':
-      return {
-        change: { kind: 'clear' }, log: info(`Resync source provides bitmap (node_id=${peerNodeId})`), bitmapUuid: null,
-      };
+    // Genuine DRBD clears the own bits, which follow another base. But they also tell what a crash may have lost here.
+    case 'target-clear-bitmap': return { ...nothing, log: info(`Resync source provides bitmap (node_id=${peerNodeId})`) };
     case 'source-set-bitmap':
     case 'target-set-bitmap': return setMod(device, peer, strategy);
     default: return nothing;

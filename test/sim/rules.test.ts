@@ -13,6 +13,8 @@ const ALL = 1025;
 /** In the second extent, which nobody has used: no activity log names it. */
 const COLD = BLOCKS_PER_EXTENT + 76;
 const PASS_ON = 0;
+/** What a slow resync of a whole disk takes. */
+const LONG_MS = 200_000;
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
 for (const protocol of ['A', 'B', 'C'] as const) {
@@ -327,4 +329,21 @@ hazard('R-25', 'a crashed Primary is compared with a peer that has crashed as we
   await s.up('A');
   await s.up('B');
   await s.con('A-B');
+});
+
+hazard('R-26', 'a target whose base only the slot of another node has still tells what it lacks itself', 'A(P) B C', slow, async (s) => {
+  await s.w('A', 500);
+  await s.idle();
+  await s.cut('A-B');
+  await s.w('A', 1);
+  await s.cut('A-C');
+  await s.until('B has the generation from C', () => s.is('B-C:Established') && s.uuid('B') === s.uuid('C'));
+  await s.w('A', 2);
+  expect(await s.patient(() => s.setup('B').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: s.player('C').id }, s.minor('B')))).toBe(1);
+  await s.reach('B>C:SyncTarget');
+  await s.cut('B-C');
+  s.scribble('B', 500);
+  await s.con('A-B');
+  await s.until('B is UpToDate', () => s.is('B:UpToDate'), LONG_MS);
+  s.expectSame('A', 'B');
 });

@@ -38,4 +38,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 199, nodes: 3, minutes: 0.5, lost: 'bits were cleared where a missed end was skipped, since its source was Outdated' },
   { seed: 86, nodes: 3, minutes: 0.5, lost: 'an Inconsistent node became UpToDate by its label beside a diskless Primary' },
   { seed: 191, nodes: 3, minutes: 0.5, lost: 'a Primary without good data of its own took older ones than it had shown' },
+  { seed: 31, nodes: 5, minutes: 0.3, lost: 'the own bits of a target were cleared where its source had the better base' },
+  { seed: 13, nodes: 5, minutes: 0.3, lost: 'P_PEERS_IN_SYNC cleared bits that its sender did not know of' },
+  { seed: 71, nodes: 3, minutes: 0.5, lost: 'as seed 13 of five nodes' },
 ];

@@ -383,7 +383,7 @@ describe('bitmaps after the handshake (uuid.md 2.4)', () => {
     expect(mod(own, 'source-copy-other-bitmap', 2).change).toEqual({ kind: 'join', from: 1 });
     expect(mod(own, 'source-copy-other-bitmap', 9).change).toEqual({ kind: 'set' });
     expect(mod({ ...own, maxPeers: 3 }, 'source-copy-other-bitmap', 9).change).toEqual({ kind: 'copy', from: 2 });
-    expect(mod(own, 'target-clear-bitmap', 4)).toMatchObject({ change: { kind: 'clear' }, log: { text: 'Resync source provides bitmap (node_id=4)' } });
+    expect(mod(own, 'target-clear-bitmap', 4)).toMatchObject({ change: { kind: 'none' }, log: { text: 'Resync source provides bitmap (node_id=4)' } });
     expect(mod(own, 'source-set-bitmap')).toMatchObject({ change: { kind: 'setFullSync' }, bitmapUuid: B });
     expect(mod(own, 'target-set-bitmap')).toMatchObject({ change: { kind: 'setFullSync' }, bitmapUuid: null });
     expect(mod(own, 'source-use-bitmap').change).toEqual({ kind: 'none' });
