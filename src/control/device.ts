@@ -8,6 +8,8 @@ import { devicePrefix, Prefixed } from './log.ts';
 import { Openers } from './openers.ts';
 import { ReadBypass } from './read-bypass.ts';
 import type { Resource } from './resource.ts';
+import { inHandshake } from '../state/facts.ts';
+import { deviceIndex } from '../state/view.ts';
 import type { Determined } from '../state/size-agreement.ts';
 import type { AlStripes } from './sizes.ts';
 import { pushFacts } from './facts.ts';
@@ -72,6 +74,26 @@ export class Device implements BlockHandler {
   resumeIo(): void {
     this.blocked--;
     pushFacts(this.resource);
+  }
+
+  /** A peer that connects has our UUIDs, and decides by them until the connect is committed or given up. */
+  whenUuidsAreFree(run: () => void): void {
+    if (this.#uuidsAreTold) this.#wantUuids.push(run);
+    else run();
+  }
+
+  /** After each change of the view. */
+  uuidsMayBeFree(): void {
+    if (this.#wantUuids.length === 0 || this.#uuidsAreTold) return;
+    this.resource.engine.host.clock.soon({ name: 'UUIDs may move again', queued: false, run: () => {
+      for (const run of this.#wantUuids.splice(0)) this.whenUuidsAreFree(run);
+    } });
+  }
+  readonly #wantUuids: (() => void)[] = [];
+
+  get #uuidsAreTold(): boolean {
+    const { view } = this.resource;
+    return inHandshake(view, deviceIndex(view, this.vnr));
   }
 
   writesDrained(): void {

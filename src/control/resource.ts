@@ -85,6 +85,7 @@ export class Resource {
     if (view !== this.#view) {
       this.#view = view;
       pushFacts(this);
+      for (const device of this.devices.values()) device.uuidsMayBeFree();
       this.#drain.look();
     }
     if (outermost) this.#performPending();

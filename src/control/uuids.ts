@@ -95,13 +95,13 @@ export function makeNewCurrentUuid(device: Device, forced: boolean, done: () => 
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: false } });
   pushFacts(resource);
   const connected = resource.view.connections.filter((row) => row.cstate === Cstate.connected).map((row) => row.nodeId);
-  send.pingAll(resource, connected, () => create(device, forced, () => {
+  send.pingAll(resource, connected, () => device.whenUuidsAreFree(() => create(device, forced, () => {
     device.makingUuid = false;
     device.blocked--;
     pushFacts(resource);
     done();
     for (const waiter of device.uuidWaiters.splice(0)) waiter();
-  }));
+  })));
 }
 
 function create(device: Device, forced: boolean, done: () => void): void {

@@ -442,19 +442,21 @@ hazard('H-041', 'two targets meet while each ends its resync: both decide on wha
   await s.con('B-C');
 });
 
-hazard('H-042', 'no generation is made between the exchange of UUIDs and the commit of the connect', 'A(P) B', {}, async (s) => {
-  await s.cut('A-B');
-  const commit = s.hold('A-B', 'P_TWOPC_COMMIT');
-  await s.joining('A-B');
-  await s.caught(commit);
-  const x = s.uuid('A');
-  const w = s.wStar('A');
-  await s.pass(50);
-  expect(s.uuid('A')).toBe(x);
-  commit.release();
-  await s.con('A-B');
-  await s.ended(w);
-});
+for (const cast of ['A(P) B', 'B A(P)']) {
+  hazard('H-042', `no generation is made between the exchange of UUIDs and the commit of the connect (${cast})`, cast, {}, async (s) => {
+    await s.cut('A-B');
+    const commit = s.hold('A-B', 'P_TWOPC_COMMIT');
+    await s.joining('A-B');
+    await s.caught(commit);
+    const x = s.uuid('A');
+    const w = s.wStar('A');
+    await s.pass(50);
+    expect(s.uuid('A')).toBe(x);
+    commit.release();
+    await s.con('A-B');
+    await s.ended(w);
+  });
+}
 
 hazard('H-044', 'a promotion that waited for a demotion and two disconnects makes no generation of its own', 'A(P) B C', {}, async (s) => {
   let code = 0;

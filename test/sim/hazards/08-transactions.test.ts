@@ -193,10 +193,10 @@ hazard('H-208', 'a forwarder that loses the initiator aborts what it has forward
 });
 
 hazard('H-209', 'a long empty transaction holds up nothing else', 'A(P) B C', {}, async (s) => {
-  const yes = s.hold('C>B', 'P_TWOPC_YES');
+  const yes = s.hold('B-C', 'P_TWOPC_YES');
   s.crash('A');
   await s.caught(yes);
   await s.pass(200);
-  expect(s.resource('B').worker.idle).toBe(true);
+  for (const x of ['B', 'C']) expect(s.resource(x).worker.idle).toBe(true);
   yes.release();
 });
