@@ -203,3 +203,17 @@ hazard('R-16', 'the bits of an extent are on the disk before it leaves the activ
   await s.reboot('A');
   await s.con('A-B');
 });
+
+hazard('R-30', 'after a power failure a target knows which blocks it had got, and others have not', 'A(P) B C', slow, async (s) => {
+  await s.cut('A-B', 'A-C');
+  const writes = Array.from({ length: 100 }, (_, n) => s.wStar('A', COLD + n));
+  await s.ended(...writes);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  await s.until('a part of it is done', () => s.bits('A>B') < 70);
+  s.sever('A-B');
+  await s.reboot('B');
+  await s.con('B-C');
+  await s.until('B has what C has', () => s.is('B-C:Established') && s.disk('B') !== 'Inconsistent');
+  s.expectSame('B', 'C');
+});

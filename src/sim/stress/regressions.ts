@@ -33,4 +33,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 79, nodes: 3, minutes: 0.5, lost: 'a crashed, Inconsistent Primary of protocol A never met its peers' },
   { seed: 82, nodes: 3, minutes: 0.5, lost: 'split brain: the own former generation was not in the history after a resync' },
   { seed: 84, nodes: 3, minutes: 0.5, lost: 'a retried invalidate made a connection to nobody' },
+  { seed: 167, nodes: 3, minutes: 0.5, lost: 'a resync target lost power: its bits for third nodes had never been on its disk' },
 ];
