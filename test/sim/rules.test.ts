@@ -217,3 +217,17 @@ hazard('R-30', 'after a power failure a target knows which blocks it had got, an
   await s.until('B has what C has', () => s.is('B-C:Established') && s.disk('B') !== 'Inconsistent');
   s.expectSame('B', 'C');
 });
+
+hazard('R-31', 'a Primary without data does not outdate the only good disk when it meets a third node', 'A(P) B C(d)', slow, async (s) => {
+  await s.detach('A');
+  const writes = Array.from({ length: 100 }, (_, n) => s.wStar('A', COLD + n));
+  await s.ended(...writes);
+  await s.attach('A');
+  await s.reach('A>B:SyncTarget');
+  s.crash('B');
+  await s.noticed('A-B');
+  s.sever('A-B');
+  await s.up('B');
+  await s.con('B-C');
+  await s.stays(1_000, 'B:UpToDate');
+});
