@@ -36,6 +36,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 15, nodes: 3, minutes: 0.5, lost: 'a resync from an Outdated source stood still and kept another one away' },
   { seed: 42, nodes: 3, minutes: 0.5, lost: 'an invalidate by bitmap out of PausedSyncS began on one end alone' },
   { seed: 167, nodes: 3, minutes: 0.5, lost: 'a resync target lost power: its bits for third nodes had never been on its disk' },
+  { seed: 227, nodes: 3, minutes: 0.5, lost: 'a source never heard that its target was UpToDate' },
   { seed: 253, nodes: 3, minutes: 0.5, lost: 'a neighbour of a Primary became target of a crashed one' },
   { seed: 297, nodes: 3, minutes: 0.5, lost: 'an attach: WFBitMapS on both ends' },
 ];
