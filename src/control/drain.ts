@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
- * Bits that are left between two UpToDate disks of one generation, say of the last writes of a lost Primary: nothing else
- * would ever look at them. After a while the blocks are synced by bitmap, as by invalidate-remote --reset-bitmap=no, so any
- * peer knows how to take part. docs/differences.md, hazards.md Z-01, Z-07, Z-11
+ * What nothing else would ever look at again, after a while: bits that are left between two UpToDate disks of one generation,
+ * say of the last writes of a lost Primary; and an own disk that is not good beside one that is, say after a resync whose
+ * source was not stable. The blocks are synced by bitmap, as by invalidate-remote --reset-bitmap=no, so any peer knows how to
+ * take part. docs/differences.md, hazards.md Z-01, Z-07, Z-11
  */
 import type { Timer } from '../host/clock.ts';
-import { deviceStable, isSuspended, resyncSuspended } from '../state/facts.ts';
+import { deviceStable, isSuspended } from '../state/facts.ts';
 import { calcQuorum } from '../state/quorum.ts';
-import { Cs, Cstate, Disk, Repl, Role, UuidFlag } from '../state/states.ts';
+import { Cs, Cstate, Disk, Repl, Role, UuidFlag, isSyncTarget } from '../state/states.ts';
 import { deviceIndex, findConnection, findDevice, findPeerDevice, sameUuid } from '../state/view.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { resyncBecause } from './reevaluate.ts';
 import type { Resource } from './resource.ts';
 import { BITMAP_RESYNC_PROTOCOL } from './resync.ts';
 import { maySyncNow } from './resync-after.ts';
+import * as send from './send.ts';
 
 /** What is merely late is over by then. */
 const LEFT_MS = 10_000;
@@ -25,56 +28,104 @@ export class Drain {
 
   /** After each change of the view. */
   look(): void {
-    if (this.#timer !== null || this.#left().length === 0) return;
+    if (this.#timer !== null || (!this.#some(isLeft) && !this.#some(isBehind))) return;
     this.#timer = this.#resource.engine.host.clock.timer(`${this.#resource.name}: bits that are left`, LEFT_MS, () => this.#sync());
   }
 
   close(): void { this.#timer?.cancel(); }
 
-  #left(): PeerDevice[] {
-    const found: PeerDevice[] = [];
+  #some(is: (pd: PeerDevice) => boolean): PeerDevice | undefined {
     for (const connection of this.#resource.connections.values()) {
-      for (const pd of connection.peerDevices.values()) if (isLeft(pd)) found.push(pd);
+      for (const pd of connection.peerDevices.values()) if (is(pd)) return pd;
     }
-    return found;
+    return undefined;
   }
 
   #sync(): void {
     this.#timer = null;
     const resource = this.#resource;
-    const pd = this.#left().find(maySync);
-    if (pd && resource.view.twopc === null) {
-      const { device: { vnr }, connection: { nodeId } } = pd;
-      const target = resource.connectionRow(nodeId).peerRole === Role.primary;
-      pd.log.info(`${pd.io.bitsOutOfSync} blocks are left out of sync between UpToDate disks, syncing them`);
-      resource.request((request) => ({ kind: 'clusterChange', request, tag: 'bits-left', transient: false,
-        flags: Cs.verbose | Cs.serialize | Cs.clusterWide, change: { what: 'repl', nodeId, vnr, repl: target ? Repl.wfBitMapT : Repl.wfBitMapS } }),
-      () => this.look());
+    const mayCatchUp = (pd: PeerDevice): boolean => isBehind(pd) && mayStart(pd);
+    const behind = this.#some((pd) => mayCatchUp(pd) && isPrimary(pd)) ?? this.#some(mayCatchUp);
+    const left = this.#some((pd) => isLeft(pd) && isIdle(pd) && mayStart(pd) && mayCost(pd));
+    if (resource.view.twopc === null && behind) this.#catchUp(behind);
+    else if (resource.view.twopc === null && left) {
+      left.log.info(`${left.io.bitsOutOfSync} blocks are left out of sync between UpToDate disks, syncing them`);
+      this.#byBitmap(left, 'bits-left', isPrimary(left) ? Repl.wfBitMapT : Repl.wfBitMapS);
     }
     this.look();
   }
+
+  /** Of one generation the bitmaps say what differs; else the generations do. */
+  #catchUp(pd: PeerDevice): void {
+    const { device: { resource, vnr }, connection: { nodeId } } = pd;
+    pd.log.info('Own disk is not good beside one that is, syncing it');
+    if (sameUuid(resource.deviceRow(vnr).currentUuid, resource.peerDeviceRow(vnr, nodeId).peerCurrentUuid)) {
+      return this.#byBitmap(pd, 'left-behind', Repl.wfBitMapT);
+    }
+    send.uuids(pd, UuidFlag.resync);
+    resyncBecause(pd, 'after-unstable');
+  }
+
+  #byBitmap({ device: { vnr }, connection: { nodeId } }: PeerDevice, tag: string, repl: Repl): void {
+    this.#resource.request((request) => ({ kind: 'clusterChange', request, tag, transient: false,
+      flags: Cs.verbose | Cs.serialize | Cs.clusterWide, change: { what: 'repl', nodeId, vnr, repl } }), () => this.look());
+  }
 }
 
+const isPrimary = ({ device: { resource }, connection: { nodeId } }: PeerDevice): boolean =>
+  resource.connectionRow(nodeId).peerRole === Role.primary;
+
+const connected = ({ device: { resource }, connection: { nodeId } }: PeerDevice): boolean =>
+  findConnection(resource.view, nodeId)?.cstate === Cstate.connected;
+
 /** What an online verify found is for the administrator to decide. */
-function isLeft({ device: { resource, vnr, disk }, connection: { nodeId }, io }: PeerDevice): boolean {
+function isLeft(pd: PeerDevice): boolean {
+  const { device: { resource, vnr, disk }, connection: { nodeId }, io } = pd;
   if (disk === null || io.bitsOutOfSync === 0 || io.verify.found) return false;
   const device = findDevice(resource.view, vnr);
   const row = findPeerDevice(resource.view, vnr, nodeId);
   return device?.disk === Disk.upToDate && row?.pdsk === Disk.upToDate && row.repl === Repl.established
-    && findConnection(resource.view, nodeId)?.cstate === Cstate.connected && sameUuid(device.currentUuid, row.peerCurrentUuid);
+    && connected(pd) && sameUuid(device.currentUuid, row.peerCurrentUuid);
 }
 
-/** Nothing runs, nobody would be without quorum for it, and neither of the two sees a Primary that the other does not see. */
-function maySync({ device, connection: { nodeId } }: PeerDevice): boolean {
+function isBehind(pd: PeerDevice): boolean {
+  const { device: { resource, vnr, disk }, connection: { nodeId }, uuids } = pd;
+  const device = findDevice(resource.view, vnr);
+  const row = findPeerDevice(resource.view, vnr, nodeId);
+  return disk !== null && uuids !== null && (device?.disk === Disk.inconsistent || device?.disk === Disk.outdated)
+    && row?.pdsk === Disk.upToDate && row.repl === Repl.established && connected(pd) && hasNoBetter(pd) && mayShow(pd);
+}
+
+/** A Primary's users have seen data: nothing else may come below them. */
+function mayShow({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice): boolean {
+  const { exposedUuid } = resource.deviceRow(vnr);
+  return resource.view.resource.role !== Role.primary || exposedUuid === 0n
+    || sameUuid(exposedUuid, resource.peerDeviceRow(vnr, nodeId).peerCurrentUuid);
+}
+
+const isIdle = ({ device: { resource, vnr } }: PeerDevice): boolean =>
+  resource.view.peerDevices.every((pd) => pd.vnr !== vnr || pd.repl <= Repl.established);
+
+/** At most a resync is on whose source is not good itself. */
+const hasNoBetter = ({ device: { resource, vnr } }: PeerDevice): boolean => resource.view.peerDevices.every((pd) =>
+  pd.vnr !== vnr || pd.repl <= Repl.established || (isSyncTarget(pd.repl) && pd.pdsk === Disk.outdated));
+
+/** Neither of the two sees a Primary that the other does not see. */
+function mayStart(pd: PeerDevice): boolean {
+  const { device, connection: { nodeId } } = pd;
   const { resource, vnr } = device;
   const { view } = resource;
   const row = resource.peerDeviceRow(vnr, nodeId);
   const { agreedVersion, peerRole } = resource.connectionRow(nodeId);
-  const idle = view.peerDevices.every((pd) => pd.vnr !== vnr || pd.repl <= Repl.established);
   const primaries = Number(view.resource.role === Role.primary) + Number(peerRole === Role.primary);
   const alike = primaries === 1 || (primaries === 0 && deviceStable(view) === ((row.uuidFlags & UuidFlag.stable) !== 0));
-  const paused = resyncSuspended(row, Disk.upToDate) || !maySyncNow(device);
+  const paused = row.suspUser || row.suspPeer || row.suspDependency || !maySyncNow(device);
+  return agreedVersion >= BITMAP_RESYNC_PROTOCOL && alike && !paused;
+}
+
+/** Nobody would be without quorum for it. */
+function mayCost({ device: { resource, vnr } }: PeerDevice): boolean {
+  const { view } = resource;
   const { votes, minRedundancyAt } = calcQuorum(view, view, deviceIndex(view, vnr));
-  const redundant = view.resource.options.quorum === 0 || votes.upToDate > minRedundancyAt;
-  return agreedVersion >= BITMAP_RESYNC_PROTOCOL && idle && alike && !paused && redundant && !isSuspended(view);
+  return !isSuspended(view) && (view.resource.options.quorum === 0 || votes.upToDate > minRedundancyAt);
 }

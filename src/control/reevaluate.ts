@@ -3,7 +3,7 @@
 import { LogLevel } from '../host/log.ts';
 import type { Change } from '../state/events.ts';
 import { Ss } from '../state/ss.ts';
-import { Cs, Disk, Repl, UuidFlag, diskNames, isSyncTarget, replNames } from '../state/states.ts';
+import { Cs, Disk, Repl, UuidFlag, diskNames, isSyncSource, isSyncTarget, replNames } from '../state/states.ts';
 import { bestResync, resyncDecision } from '../state/uuid-handshake.ts';
 import type { HandshakeView, ResyncDecision } from '../state/uuid-handshake.ts';
 import { strategies } from '../state/uuid-strategy.ts';
@@ -13,6 +13,7 @@ import { modifyBitmap } from './bitmap-mod.ts';
 import type { Device } from './device.ts';
 import { act, handshakeView } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { sourceChanges } from './resync-end.ts';
 import * as send from './send.ts';
 import { logLines, peerDevicesOf } from './uuids.ts';
 
@@ -52,7 +53,10 @@ function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps
     change(pd, reason, [{ set: 'disk', vnr, disk: pdsk }]);
     return;
   }
-  const rc = change(pd, reason, [{ set: 'repl', vnr, nodeId, repl: decision.repl as Repl }]);
+  const { repl } = resource.peerDeviceRow(vnr, nodeId);
+  // What it told while this source was not there yet counts now.
+  const over: readonly Change[] = decision.repl === Repl.established && isSyncSource(repl) ? sourceChanges(pd) : [];
+  const rc = change(pd, reason, [{ set: 'repl', vnr, nodeId, repl: decision.repl as Repl }, ...over]);
   const starts = decision.repl === Repl.wfBitMapS || decision.repl === Repl.wfBitMapT;
   if (!starts || (rc !== Ss.nothingToDo && rc !== Ss.resyncRunning)) return;
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { resyncAgain: decision.repl } });

@@ -54,7 +54,7 @@ function failedChanges({ device: { vnr }, connection: { nodeId } }: PeerDevice, 
 }
 
 /** What it says now: with two sources it may have told another disk state while the answer to the ping was under way. */
-function sourceChanges({ device: { vnr }, connection: { nodeId }, toldDisk }: PeerDevice): Change[] {
+export function sourceChanges({ device: { vnr }, connection: { nodeId }, toldDisk }: PeerDevice): Change[] {
   return [{ set: 'pdsk', vnr, nodeId, pdsk: toldDisk }];
 }
 

@@ -4,7 +4,7 @@ import { BitmapTask } from '../meta/bitmap-task.ts';
 import type { Change } from '../state/events.ts';
 import { stableSyncSourcePresent } from '../state/facts.ts';
 import { Cs, Cstate, Disk, isSyncTarget, Repl, Role, UuidFlag } from '../state/states.ts';
-import { deviceIndex } from '../state/view.ts';
+import { deviceIndex, findPeerDevice } from '../state/view.ts';
 import type { Device } from './device.ts';
 import type { Connection } from './connection.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -54,20 +54,32 @@ function askHelper(pd: PeerDevice, side: Side): void {
     link.wait(false);
   });
   // Behind the events that led here.
-  resource.worker.flush(() => (side === 'target' ? keepBits(device, ask) : ask()));
+  resource.worker.flush(() => (side === 'target' ? keepBits(pd, ask) : ask()));
 }
 
 /**
  * The source forgets a block with our ack, which waits for no flush: after a power failure only our own bits on the disk tell
- * that it may be missing. So they are there before the first block comes; they are cleared only behind a flush.
+ * that it may be missing. So they are there before the first block comes; they are cleared only behind a flush. Nodes that we
+ * do not sync from will lack what comes, and after that failure only these bits would tell which blocks came.
  */
-function keepBits({ disk }: Device, done: () => void): void {
+function keepBits(pd: PeerDevice, done: () => void): void {
+  const { device, connection } = pd;
+  const { disk, resource } = device;
   if (disk === null) return done();
+  const from = disk.bitmapIndex(connection.nodeId);
+  const others = from < 0 ? [] : disk.nodesWithBitmap().filter((n) => n !== connection.nodeId && !syncsFrom(device, n));
   disk.hold();
-  disk.writeBitmap(() => {
-    disk.unhold();
-    done();
+  new BitmapTask(disk.bitmap, resource.engine.host.clock).start({ kind: 'join', slots: others.map((n) => disk.bitmapIndex(n)), from }, () => {
+    disk.writeBitmap(() => {
+      disk.unhold();
+      done();
+    });
   });
+}
+
+function syncsFrom({ resource, vnr }: Device, nodeId: number): boolean {
+  const row = findPeerDevice(resource.view, vnr, nodeId);
+  return row !== undefined && (row.repl === Repl.wfBitMapT || isSyncTarget(row.repl));
 }
 
 function helperEnded(pd: PeerDevice, side: Side, name: string, exit: number | null): void {

@@ -128,7 +128,9 @@ export class ResyncSource {
   }
 
   private admitted(slot: number): void {
-    if (!this.waitsForDagtag(slot)) this.begin(slot);
+    if (!this.mustWait(slot)) this.begin(slot);
+    else if (this.getsWrites(slot)) this.connection.resource.peerRequests.flags[slot] |= PeerFlag.WAITS_DAGTAG;
+    else this.refuse(slot, Cmd.RS_CANCEL);
   }
 
   /** A node's position moved, or its connection was lost: then what waits for it is cancelled. */
@@ -308,11 +310,15 @@ export class ResyncSource {
   }
 
   /** Writes that the target knows of must be here before the block is read. */
-  private waitsForDagtag(slot: number): boolean {
+  private mustWait(slot: number): boolean {
     const p = this.connection.resource.peerRequests;
-    if (!mustWaitFor(this.connection, p.dagtagNode[slot], p.dagtag[slot])) return false;
-    p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
-    return true;
+    return mustWaitFor(this.connection, p.dagtagNode[slot], p.dagtag[slot]);
+  }
+
+  /** An Outdated disk only hears that they happened: they never come, and what is there instead may be older. */
+  private getsWrites(slot: number): boolean {
+    const { peerRequests: p, devices } = this.connection.resource;
+    return devices[p.device[slot]].facts.disk !== Disk.outdated;
   }
 
   private begin(slot: number): void {

@@ -81,7 +81,7 @@ export const mutations: readonly Mutation[] = [
   mutation('uuid: a crashed Primary is equal to its peer', 'state/uuid-compare.ts',
     "row(17, 'equal selfCrashed', 'source-if-both-failed', 'both-off'),\n  row(18, 'equal peerCrashed', 'target-if-both-failed', 'both-off'),", ''),
   mutation('uuid: bits of equal generations are cleared unseen', 'state/uuid-handshake.ts',
-    "if (!v.reconcileBits || w.strategy !== 'no-sync' || !arbitraryRules.has(w.rule)) return;", 'return;'),
+    "if (!v.reconcileBits || w.strategy !== 'no-sync' || !equalRules.has(w.rule)) return;", 'return;'),
   // --- roles
   // Four places refuse a second Primary; all ask this option.
   mutation('role: two Primaries are accepted', 'control/options.ts', 'allowTwoPrimaries: n.twoPrimaries', 'allowTwoPrimaries: true'),

@@ -175,7 +175,7 @@ function applyCstate(draft: Draft, nodeId: number, cstate: Cstate, phase: Phase,
     }
     applyConnect(draft, c);
   }
-  if (unreachablePrimary(draft, twopc.primaryNodes)) draft.outdateMyself();
+  if (unreachablePrimary(draft, twopc.primaryNodes) && !twopc.priIncapable) draft.outdateMyself();
 }
 
 /** role part of a mask says Primary. */

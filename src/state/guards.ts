@@ -166,6 +166,10 @@ export const softPeerDeviceGuards: readonly Guard[] = [
     refuses: (at) => (at.draft.flags & Cs.clusterWide) !== 0 && replChanges(at)
       && ((newRepl(at) === Repl.wfBitMapS && at.device.disk < at.pd.pdsk)
         || (newRepl(at) === Repl.wfBitMapT && at.device.disk > at.pd.pdsk)) },
+  // From elsewhere it would begin on this end alone.
+  { row: 'T25b', code: Ss.resyncRunning,
+    refuses: (at) => (at.draft.flags & Cs.clusterWide) !== 0 && replChanges(at) && oldRepl(at) > Repl.established
+      && (newRepl(at) === Repl.wfBitMapS || newRepl(at) === Repl.wfBitMapT) },
   { row: 'T26', code: Ss.resyncRunning,
     refuses: (at) => replChanges(at) && isStarting(newRepl(at)) && oldRepl(at) > Repl.established },
   { row: 'T27', code: Ss.needConnection,

@@ -104,7 +104,7 @@ function connectionChange(step: Step, packet: TwopcPrepare, twopc: Twopc, c: num
   if (phase === 'commit' && demotesNeighbour(step, packet, c)) {
     for (const { vnr } of step.view.devices) step.effects.push({ kind: 'writeBitmap', vnr, why: 'peer demote' });
   }
-  if (unreachablePrimary(draft, twopc.primaryNodes)) draft.outdateMyself();
+  if (unreachablePrimary(draft, twopc.primaryNodes) && !twopc.priIncapable) draft.outdateMyself();
   return end(step, draft, options);
 }
 

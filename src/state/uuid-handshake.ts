@@ -134,6 +134,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
   if (v.reconcileBits) skippedByMissedFinish(w, v.shownDisk);
   diskStates(w);
+  neighbourOfPrimary(w);
   passingSplitBrain(w);
   if (strategies[w.strategy].reconnect) return w.done();
   // Later the counts are those of the connect, and the other end is not asked.
@@ -157,6 +158,7 @@ export function attachHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
   if (!isDetermined(w.strategy)) return w.done();
   diskStates(w);
+  neighbourOfPrimary(w);
   reconcileByBits(w);
   targetWhilePrimary(w, ' during attach');
   return w.done();
@@ -190,8 +192,8 @@ function missedFinishWithoutBits(w: Work): void {
 }
 
 const arbitraryRules: ReadonlySet<Rule> = new Set<Rule>(['reconnected', 'lost-quorum', 'both-off']);
-/** No-sync by these may leave bits. */
-const bitsLeftRules: ReadonlySet<Rule> = new Set<Rule>([...arbitraryRules, 'sync-source-missed-finish', 'sync-target-peer-missed-finish']);
+/** None of them says that one has what was acknowledged, and the other has not; no-sync by these may leave bits. */
+const equalRules: ReadonlySet<Rule> = new Set<Rule>([...arbitraryRules, 'sync-source-missed-finish', 'sync-target-peer-missed-finish']);
 
 /**
  * A crashed Primary has the newest data, but not when it read them from a peer: genuine DRBD would never get on. One that is
@@ -204,7 +206,8 @@ function crashedInconsistent({ v, rule, kind }: Work): boolean {
 /** Step 5, disk_states_to_strategy. @spec uuid.md 3.3 */
 function diskStates(w: Work): void {
   const { v } = w;
-  const mine = v.sentDisk;
+  // Genuine ends may disagree about a disk that attaches.
+  const mine = v.reconcileBits ? v.shownDisk : v.sentDisk;
   const other = v.peerDisk;
   const eitherInconsistent = (mine === Disk.inconsistent && other > Disk.inconsistent)
     || (other === Disk.inconsistent && mine > Disk.inconsistent);
@@ -220,6 +223,23 @@ function diskStates(w: Work): void {
   w.log(LogLevel.info,
     `strategy = ${strategies[w.strategy].name} due to disk states. (${diskNames[mine]}/${diskNames[other]})`);
 }
+
+/**
+ * Equal generations, and one of the two gets what a Primary writes: that one is no target of the other, who may have crashed
+ * with more, or have missed the end of a resync. Else the Primary would have a neighbour with other data. docs/differences.md
+ */
+function neighbourOfPrimary(w: Work): void {
+  const { v } = w;
+  if (!v.reconcileBits || !equalRules.has(w.rule) || !(w.kind === 'source' || w.kind === 'target')) return;
+  if (v.shownDisk !== Disk.upToDate || v.peerDisk !== Disk.upToDate || v.role === Role.primary || v.peerRole === Role.primary) return;
+  const ahead = neighbour(v.sent?.flags ?? v.localFlags) - neighbour(v.peer.flags);
+  if (ahead === 0) return;
+  w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';
+  w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name}, for ${ahead > 0 ? 'this node' : 'the peer'} sees a Primary`);
+}
+
+/** Who sees a Primary is not stable. */
+const neighbour = (flags: number): number => Number((flags & UuidFlag.stable) === 0);
 
 /** Which bitmap describes what a peer needs that presents another node's generation. */
 function asSourceByDisk(w: Work): void {
@@ -278,14 +298,13 @@ function passingSplitBrain(w: Work): void {
  */
 function reconcileByBits(w: Work): void {
   const { v } = w;
-  if (!v.reconcileBits || w.strategy !== 'no-sync' || !bitsLeftRules.has(w.rule)) return;
+  if (!v.reconcileBits || w.strategy !== 'no-sync' || !equalRules.has(w.rule)) return;
   const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
   if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
   const sentFlags = v.sent?.flags ?? v.localFlags;
   const own = selfBits(v);
   const theirs = v.peer.dirtyBits;
   if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
-  const neighbour = (flags: number): number => Number((flags & UuidFlag.stable) === 0);
   const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk === Disk.upToDate);
   const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
     || v.shownDisk - v.peerDisk

@@ -347,3 +347,31 @@ hazard('R-26', 'a target whose base only the slot of another node has still tell
   await s.until('B is UpToDate', () => s.is('B:UpToDate'), LONG_MS);
   s.expectSame('A', 'B');
 });
+
+hazard('R-27', 'after a power failure a target knows which blocks it had got, and others have not', 'A(P) B C', slow, async (s) => {
+  await s.cut('A-B', 'A-C');
+  const writes = Array.from({ length: 100 }, (_, n) => s.wStar('A', COLD + n));
+  await s.ended(...writes);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  await s.until('a part of it is done', () => s.bits('A>B') < 70);
+  s.sever('A-B');
+  await s.reboot('B');
+  await s.con('B-C');
+  await s.until('B has what C has', () => s.is('B-C:Established') && s.disk('B') !== 'Inconsistent');
+  s.expectSame('B', 'C');
+});
+
+hazard('R-28', 'a Primary without data does not outdate the only good disk when it meets a third node', 'A(P) B C(d)', slow, async (s) => {
+  await s.detach('A');
+  const writes = Array.from({ length: 100 }, (_, n) => s.wStar('A', COLD + n));
+  await s.ended(...writes);
+  await s.attach('A');
+  await s.reach('A>B:SyncTarget');
+  s.crash('B');
+  await s.noticed('A-B');
+  s.sever('A-B');
+  await s.up('B');
+  await s.con('B-C');
+  await s.stays(1_000, 'B:UpToDate');
+});

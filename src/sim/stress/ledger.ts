@@ -43,6 +43,11 @@ export class Ledger {
     if (this.holder?.member === member) this.history.cutAdrift();
   }
 
+  /** A Primary has made one: also the last writer's, when its application is gone already. */
+  made(member: SimMember, generation: bigint): void {
+    if (member === (this.holder?.member ?? this.lastWriter)) this.generation = generation;
+  }
+
   closed(app: Application): void {
     if (this.holder === app) this.holder = null;
   }

@@ -32,6 +32,7 @@ const LINGER_MS = 120_000;
 const HEALED_MS = 600_000;
 /** Genuine DRBD refuses as well, and says why: the Primary has the older data, or too few good disks for the peers to be synced. */
 const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum/;
+const GENERATION_MADE = /(?<!received )new current UUID: ([0-9A-F]{16})/;
 const FALSE_REFUSAL = /Split-Brain detected|Unrelated data/;
 
 /** A rule of the checker does not hold. */
@@ -94,6 +95,8 @@ export class Stress {
     for (const m of cluster.members) {
       m.node.log.heard = (text) => {
         if (FALSE_REFUSAL.test(text)) this.refusal ||= `n${m.id}: ${text}`;
+        const made = GENERATION_MADE.exec(text);
+        if (made) this.ledger.made(m, BigInt(`0x${made[1]}`) & ~1n);
         if (this.healing && PRIMARY_IN_THE_WAY.test(text)) this.inTheWay.set(m, (this.inTheWay.get(m) ?? 0) + 1);
       };
       await cluster.up(m.id);

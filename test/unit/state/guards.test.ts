@@ -71,6 +71,8 @@ const cases: readonly Case[] = [
     passesFrom: {} },
   { row: 'T25', code: Ss.resyncRunning, from: repl(21), to: repl(14), passes: repl(14), passesFrom: {} },
   { row: 'T25a', code: Ss.noUpToDateDisk, from: { ...disk(8) }, to: { ...disk(8), ...repl(13) }, flags: Cs.clusterWide, passes: repl(13) },
+  { row: 'T25b', code: Ss.resyncRunning, from: { peers: [{ repl: Repl.pausedSyncS, pdsk: Disk.inconsistent }] }, to: repl(14),
+    flags: Cs.clusterWide, passes: repl(14), passesFrom: {} },
   { row: 'T26', code: Ss.resyncRunning, from: repl(16), to: repl(11), passes: repl(11), passesFrom: {} },
   { row: 'T27', code: Ss.needConnection, from: { peers: [{ repl: Repl.off, pdsk: Disk.unknown }] }, to: { ...repl(18), connections: [verifyAlg] },
     passes: { ...repl(18), connections: [verifyAlg] }, passesFrom: {} },

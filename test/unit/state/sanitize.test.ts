@@ -138,6 +138,9 @@ describe('sanitize', () => {
     const running = draftOf(target(sync, {}), target({ ...sync, resyncActive: true }, sync));
     sanitize(running);
     expect(running.peerDevices.map((p) => p.repl)).toEqual([Repl.syncTarget, Repl.pausedSyncT]);
+    const better = draftOf(target({ ...sync, pdsk: Disk.outdated }, {}), target({ ...sync, pdsk: Disk.outdated }, sync));
+    sanitize(better);
+    expect(better.peerDevices.map((p) => p.repl)).toEqual([Repl.pausedSyncT, Repl.syncTarget]);
     const paused = draftOf(target(sync, {}), target({ ...sync, resyncActive: true, suspUser: true }, sync));
     sanitize(paused);
     expect(paused.peerDevices.map((p) => p.repl)).toEqual([Repl.pausedSyncT, Repl.pausedSyncT]);

@@ -125,6 +125,35 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     ])('%s', (_, rest, mine, others, flags, strategy) => { expect(equal(rest, mine, others, flags)).toBe(strategy); });
   });
 
+  describe('equal generations, one of the two sees a Primary', () => {
+    const { stable, crashedPrimary } = UuidFlag;
+    const told = (self: number, peer: number, rest: Partial<HandshakeView> = {}): HandshakeView => handshakeView(device(A),
+      { ...peerUuids(A), flags: peer }, { localFlags: self, sent: { currentUuid: A, bitmapUuid: 0n, flags: self, dirtyBits: 0 }, ...rest });
+    it.each<[string, HandshakeView, string]>([
+      ['that one is the source, though the other has crashed with more', told(0, stable | crashedPrimary), 'source-use-bitmap'],
+      ['mirrored', told(stable | crashedPrimary, 0), 'target-use-bitmap'],
+      ['though the other has missed the end of a resync', told(0, stable, { missedEnd: 'peer' }), 'source-use-bitmap'],
+      ['both see it', told(0, crashedPrimary), 'target-if-both-failed'],
+      ['who has newer data by protocol A stays the source', told(0, stable | crashedPrimary, { wireProtocol: 'A' }), 'target-use-bitmap'],
+      ['not with a lesser disk', told(0, stable | crashedPrimary, { sentDisk: Disk.outdated }), 'target-use-bitmap'],
+      ['not against genuine DRBD', told(0, stable | crashedPrimary, { reconcileBits: false }), 'target-if-both-failed'],
+    ])('%s', (_, view, strategy) => { expect(syncHandshake(view).strategy).toBe(strategy); });
+
+    it('at an attach as well', () => {
+      expect(attachHandshake(told(0, stable | crashedPrimary)).strategy).toBe('source-use-bitmap');
+    });
+  });
+
+  it('attach: both ends see the attaching disk as Consistent, so they do not both become source', () => {
+    const { crashedPrimary, stable } = UuidFlag;
+    const flags = crashedPrimary | stable;
+    const attaching = handshakeView(device(A), { ...peerUuids(A), flags: stable },
+      { localFlags: flags, sent: null, role: Role.primary, disk: Disk.negotiating, shownDisk: Disk.consistent });
+    const other = handshakeView(device(A), { ...peerUuids(A), flags }, { peerRole: Role.primary, peerDisk: Disk.consistent });
+    expect(attachHandshake(attaching).strategy).toBe('target-use-bitmap');
+    expect(attachHandshake(other).strategy).toBe('source-use-bitmap');
+  });
+
   it('attach: the bits of equal generations count, also before anything was told', () => {
     const attached = (rest: Partial<HandshakeView>, theirs: number) => attachHandshake(handshakeView(device(A),
       { ...peerUuids(A), flags: UuidFlag.stable, dirtyBits: theirs }, { connecting: false, ...rest })).strategy;
