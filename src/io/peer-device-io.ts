@@ -95,7 +95,6 @@ export class PeerDeviceIo {
   factsChanged(): void {
     const { repl } = this.facts;
     if (this.facts.pdisk < Disk.upToDate) this.gotNegAck = false;
-    this.inSync.factsChanged();
     const before = this.lastRepl;
     this.lastRepl = repl;
     if (before === repl) {

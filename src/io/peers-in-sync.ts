@@ -4,7 +4,7 @@
  * another. @spec uuid.md 7.8, io.md 9.2, wire.md 10.7
  */
 import type { Job, Timer } from '../host/clock.ts';
-import { Disk, isSyncSource, isSyncTarget, Repl } from '../state/states.ts';
+import { Disk, isSync, isSyncSource, isSyncTarget, Repl } from '../state/states.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Cmd } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
@@ -39,18 +39,14 @@ function sameNodes({ device }: PeerDeviceIo, sector: number, size: number): numb
   return mask;
 }
 
-/** No bit here says so only while the peer has none that we do not know of. */
+/** Who is merely connected has compared its bits with ours only if neither disk still waits for a resync. */
 function hasSame(peer: PeerDeviceIo, sector: number, size: number): boolean {
   const { repl, pdisk, bitmapIndex } = peer.facts;
-  const compared = isRunning(repl)
-    || (repl === Repl.established && peer.inSync.compared && pdisk >= Disk.consistent && peer.device.facts.disk >= Disk.consistent);
+  const compared = isSync(repl as Repl)
+    || (repl === Repl.established && pdisk >= Disk.consistent && peer.device.facts.disk >= Disk.consistent);
   return compared && bitmapIndex >= 0 && pdisk >= Disk.inconsistent
     && pdisk !== Disk.unknown && peer.device.bits.count(peer, sector, size) === 0;
 }
-
-const isRunning = (repl: number): boolean => repl === Repl.syncSource || repl === Repl.syncTarget;
-const hasData = (disk: number): boolean => disk >= Disk.inconsistent && disk !== Disk.unknown;
-const isGood = (disk: number): boolean => hasData(disk) && disk !== Disk.inconsistent;
 
 function busy({ device, connection }: PeerDeviceIo, sector: number, sectors: number): boolean {
   const lock = device.intervals.insert(IvType.PEERS_IN_SYNC_LOCK, connection.nodeId, sector, sectors, -1);
@@ -60,7 +56,10 @@ function busy({ device, connection }: PeerDeviceIo, sector: number, sectors: num
   return conflict;
 }
 
-/** The packet was received: the nodes in `mask` have what the sender has there. Unless we know better. */
+/**
+ * The packet was received: the nodes in `mask` have what the sender has there. Unless bits here say that we have not: what we
+ * got from others we have marked on our side alone. Then our bits for the other nodes tell it for them as well.
+ */
 export function peersInSync(sender: PeerDeviceIo, sector: number, size: number, mask: number): void {
   const { device } = sender;
   if (device.bits.count(sender, sector, size) > 0) return;
@@ -84,13 +83,6 @@ export class PeersInSync {
   private from = 0;
   /** The last resync with this peer was from us: of ranges that it told late it does not know who else has the same. */
   fromUs = false;
-  /**
-   * What one of us marks for the other, the other knows: since a connect or an attach without a resync, or the end of one. Not
-   * any more once one of us gets blocks of third nodes: who is Inconsistent beside the other marks them on its own side alone.
-   */
-  compared = false;
-  private lastRepl: number = Repl.off;
-  private bothHadData = false;
   private readonly job: Job;
 
   constructor(peer: PeerDeviceIo) {
@@ -101,18 +93,6 @@ export class PeersInSync {
   replChanged(repl: number): void {
     if (isSyncSource(repl as Repl)) this.fromUs = true;
     else if (isSyncTarget(repl as Repl)) this.fromUs = false;
-  }
-
-  /** After each transaction. */
-  factsChanged(): void {
-    const { facts: { repl, pdisk }, device: { facts: { disk } } } = this.peer;
-    const { lastRepl, bothHadData } = this;
-    this.lastRepl = repl;
-    this.bothHadData = hasData(disk) && hasData(pdisk);
-    if (repl !== Repl.established) return;
-    if (!isGood(disk) || !isGood(pdisk)) this.compared = false;
-    else if (lastRepl !== Repl.established) this.compared = lastRepl < Repl.established || isRunning(lastRepl);
-    else if (!bothHadData) this.compared = true;
   }
 
   /** A resync starts. */
