@@ -32,7 +32,10 @@ const viewOf = (pd: PeerDevice): HandshakeView => {
 
 /** drbd_resync: the outcome may be a resync, an upgrade of the own disk, or nothing. */
 export function resyncBecause(pd: PeerDevice, reason: Reason): void {
-  run(steps(pd, reason, resyncDecision(viewOf(pd), reason)), () => {});
+  const { link } = pd.connection.conn;
+  // Slots may take their time: the peer's bitmap must not come before we wait for it.
+  link?.wait(true);
+  run(steps(pd, reason, resyncDecision(viewOf(pd), reason)), () => link?.wait(false));
 }
 
 function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps<void> {
