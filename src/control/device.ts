@@ -32,6 +32,8 @@ export class Device implements BlockHandler {
   capacity = 0;
   /** WRITING_NEW_CUR_UUID, and who waits for its end. */
   makingUuid = false;
+  /** Generations that this node replaced by newer ones while it had no disk, newest first. */
+  readonly replaced: bigint[] = [];
   /** Outcome of the last cluster-wide resize, and the activity log's layout that this node wants with the next. */
   resized: Determined = 'unchanged';
   wantedStripes: AlStripes | null = null;

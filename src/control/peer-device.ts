@@ -33,7 +33,7 @@ export class PeerDevice {
   peerMaxSectors = 0;
   peerMaxBioBytes = 0;
   peerLogicalBlockBytes = 512;
-  /** Current UUID of the peer's data when this diskless node made a newer one: what still says so is out of date. */
+  /** What the peer had when this diskless node told it a newer generation that it has not confirmed; 0: nothing of that kind. */
   overtaken = 0n;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;

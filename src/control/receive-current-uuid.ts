@@ -20,12 +20,14 @@ export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurren
   const context = deviceContext(device);
   const moved = device.disk !== null && movedOn(context, peerContext(pd), uuid);
   const weak = weakNodes | bit(nodeId);
-  pd.uuids ??= freshPeerUuids();
-  peerMovesTo(pd, uuid);
-  if (device.disk) applyUuids(device, markNodeExists(context.uuids, nodeId));
   const { peerRole } = resource.connectionRow(nodeId);
+  // It counts on what this disk has, and makes its newer generation of it once we are connected.
+  const kept = peerRole === Role.unknown && context.disk >= Disk.consistent && (weak & bit(context.nodeId)) === 0n;
+  pd.uuids ??= freshPeerUuids();
+  peerMovesTo(pd, kept ? context.uuids.currentUuid : uuid);
+  if (device.disk) applyUuids(device, markNodeExists(context.uuids, nodeId));
   if (peerRole === Role.primary) checkResyncSource(device, weak);
-  if (peerRole === Role.unknown) inHandshake(pd, moved);
+  if (peerRole === Role.unknown) inHandshake(pd, moved && !kept);
   else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved);
 }
 

@@ -17,6 +17,7 @@ import { run } from './admin/steps.ts';
 import type { Connection } from './connection.ts';
 import { decide, maybeForceSecondary, peerSays } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { peerMovesTo } from './receive-uuids.ts';
 import { checkResyncSource } from './resync-source.ts';
 import { finished, startResync } from './resync.ts';
 import * as send from './send.ts';
@@ -86,7 +87,7 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
 }
 
 /** Own disk is Diskless: what was found out about the peer's data. @spec state.md 9.6 */
-function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, maybeForceSecondary: force }: DisklessTrust): void {
+function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, follows, maybeForceSecondary: force }: DisklessTrust): void {
   const { device } = pd;
   const { resource, vnr } = device;
   const own = resource.deviceRow(vnr).exposedUuid;
@@ -97,6 +98,13 @@ function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, maybeForceSecondar
   if (trust === 'retry') pd.log.warn('Remote node has more recent data');
   if (trust === 'outdated') pd.log.info("Downgrading joining peer's disk as its data is older");
   if (trust === 'disconnect') pd.log.err('Current UUID of peer does not match my exposed UUID.');
+  if (follows) {
+    pd.log.info('Peer is one generation behind; asserting UpToDate, will resend transfer log and relabel.');
+    peerMovesTo(pd, own);
+  } else if (trust === 'ok') {
+    // Who has our generation may have more of it than who was told and did not confirm.
+    for (const other of peerDevicesOf(device)) other.overtaken = 0n;
+  }
   if (force) maybeForceSecondary(pd);
   if (exposedUuid === null) return;
   setExposedLocally(device, exposedUuid);

@@ -2,7 +2,8 @@
 /** P_UUIDS110: what the peer has, step by step. @spec uuid.md 1.7, 1.8 */
 import type { Change } from '../state/events.ts';
 import { deviceStable } from '../state/facts.ts';
-import { Cs, Disk, Repl, Role, UuidFlag } from '../state/states.ts';
+import { Cs, Cstate, Disk, Repl, Role, UuidFlag } from '../state/states.ts';
+import { stillBehind } from '../state/uuid-diskless.ts';
 import { receivedNewCurrent, skipInitialSync } from '../state/uuid-generation.ts';
 import { receiveUuids, sourceIsUnstable, stableSyncSourcePresent } from '../state/uuid-message.ts';
 import type { UuidsMessage } from '../state/uuid-message.ts';
@@ -41,8 +42,9 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { device, connection } = pd;
   const { resource } = device;
   const message = messageOf(p);
-  if (pd.overtaken !== 0n && uuidEq(message.currentUuid, pd.overtaken)) return;
-  pd.overtaken = 0n;
+  if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) pd.overtaken = 0n;
+  // A late word of what it has been told to replace.
+  else if (resource.connectionRow(connection.nodeId).cstate === Cstate.connected) return;
   keep(pd, message);
   const { peerRole } = resource.connectionRow(connection.nodeId);
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);

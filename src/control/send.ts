@@ -5,9 +5,11 @@ import { deviceSectorsMax } from '../state/size-agreement.ts';
 import { diskOf, stateWordOf } from '../state/state-word.ts';
 import { Disk, Role, UuidFlag } from '../state/states.ts';
 import type { TwopcEnd, TwopcPacket, TwopcPrepare, TwopcPrepareResize, TwopcReply } from '../state/twopc-types.ts';
+import { mayFollow } from '../state/uuid-diskless.ts';
 import { uuidsToSend } from '../state/uuid-message.ts';
 import type { UuidsMessage } from '../state/uuid-message.ts';
-import { connectionIndex, deviceIndex } from '../state/view.ts';
+import { bit, connectionIndex, deviceIndex } from '../state/view.ts';
+import { Feature } from '../wire/features.ts';
 import { PPeerDagtag } from '../wire/packets/dagtag.ts';
 import { PDisconnect } from '../wire/packets/empty.ts';
 import { PSizes } from '../wire/packets/sizes.ts';
@@ -23,6 +25,8 @@ import type { PeerDevice } from './peer-device.ts';
 import type { Resource } from './resource.ts';
 import { ownSizes } from './sizes.ts';
 import { deviceContext, localFlags, peerContext, weak } from './uuids.ts';
+
+const PROTOCOL_A = 1;
 
 /** P_STATE. vnr -1: of the resource. The disk state in it is what a handshake is decided on. */
 export function state(resource: Resource, nodeId: number, vnr: number, word: number): void {
@@ -43,7 +47,10 @@ export function uuids(pd: PeerDevice, flags: number, nodeMask?: bigint): void {
   const { resource, vnr, disk } = device;
   if (conn.link === null) return;
   const row = resource.deviceRow(vnr);
-  if (!disk || row.disk < Disk.negotiating) return currentUuid(pd, row.exposedUuid, weak(device));
+  if (!disk || row.disk < Disk.negotiating) {
+    const { follows } = resource.peerDeviceRow(vnr, nodeId);
+    return currentUuid(pd, row.exposedUuid, weak(device) & ~(follows ? bit(nodeId) : 0n));
+  }
   const mask = nodeMask ?? ((flags & UuidFlag.newDatagen) !== 0 ? weak(device) : 0n);
   const { message, sent } = uuidsToSend(deviceContext(device), peerContext(pd), flags, mask, disk.bitsFor(nodeId), localFlags(pd));
   pd.sent = sent;
@@ -84,9 +91,17 @@ export function initialPackets(connection: Connection): void {
   const { resource, nodeId } = connection;
   for (const pd of connection.peerDevices.values()) {
     const { vnr } = pd.device;
-    resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { holdingUuidLock: true } });
+    resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { holdingUuidLock: true, follows: follows(pd) } });
     initialVolumePackets(pd);
   }
+}
+
+/** Such a peer knows what it means that it is not among the weak nodes; protocol A completes writes that nobody has. */
+function follows(pd: PeerDevice): boolean {
+  const { device, connection: { nodeId, netConf } } = pd;
+  const { agreedFeatures } = device.resource.connectionRow(nodeId);
+  return (agreedFeatures & Feature.reconcileBits) !== 0 && netConf.wireProtocol !== PROTOCOL_A
+    && mayFollow(deviceContext(device), peerContext(pd));
 }
 
 /** The same of a volume that is new on a Connected connection. @spec uuid.md 4.3 */

@@ -19,6 +19,9 @@ import { pushFacts } from './facts.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
 
+/** More of them at once are not remembered: a peer that is further behind has to ask others. */
+const REPLACED_MAX = 16;
+
 const noUuids: DeviceUuids = {
   currentUuid: 0n, historyUuids: freshPeerUuids().historyUuids,
   peers: Array.from({ length: 32 }, () => ({ bitmapUuid: 0n, bitmapDagtag: 0n, flags: 0, bitmapIndex: -1 })),
@@ -32,6 +35,7 @@ export function peerContext(pd: PeerDevice): PeerContext {
   return {
     nodeId: connection.nodeId, name: connection.name, repl: row.repl, pdsk: row.pdsk, wantBitmap: row.wantBitmap,
     peerRole: resource.connectionRow(connection.nodeId).peerRole, uuids: pd.uuids ?? freshPeerUuids(), sent: pd.sent,
+    overtaken: pd.overtaken, follows: row.follows,
   };
 }
 
@@ -51,7 +55,7 @@ export function deviceContext(device: Device): DeviceContext {
   const { resource } = device;
   const row = resource.deviceRow(device.vnr);
   return {
-    nodeId: resource.nodeId, role: resource.view.resource.role, disk: row.disk, exposedUuid: row.exposedUuid,
+    nodeId: resource.nodeId, role: resource.view.resource.role, disk: row.disk, exposedUuid: row.exposedUuid, replaced: device.replaced,
     intentionalDiskless: row.intentionalDiskless, maxPeers: device.disk?.meta.superBlock.bmMaxPeers ?? 0, dagtag: BigInt(resource.io.requests.dagtag),
     uuids: uuidsOf(device), peers: peerDevicesOf(device).map(peerContext),
   };
@@ -148,13 +152,15 @@ function createOnDisk(device: Device, forced: boolean, done: () => void): void {
 function createForPeers(device: Device): void {
   const made = generation.sendNewCurrentUuid(deviceContext(device), random64(device));
   if (made === null) return;
+  device.replaced.unshift(device.resource.deviceRow(device.vnr).exposedUuid);
+  device.replaced.length = Math.min(device.replaced.length, REPLACED_MAX);
   setExposedLocally(device, made.uuid);
   logLines(device, [made.log]);
   for (const pd of peerDevicesOf(device)) {
     if (peerContext(pd).repl < Repl.established) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
     if (pd.uuids) {
-      if (peerContext(pd).pdsk === Disk.upToDate) pd.overtaken = pd.uuids.currentUuid;
+      if (peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) pd.overtaken = pd.uuids.currentUuid;
       pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
     }
     const facts = { peerCurrentUuid: made.uuid };
@@ -257,7 +263,8 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
     holdingUuidLock: false, resyncAgain: 0 };
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId: connection.nodeId, facts });
   pd.sent = null;
-  pd.overtaken = 0n;
+  // Where others have the data it misses what they get now.
+  if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) pd.overtaken = 0n;
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
   const row = resource.deviceRow(vnr);
   const needed = row.newCurUuid && !resource.view.resource.suspended && !row.primaryLostQuorum

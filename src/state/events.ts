@@ -39,7 +39,7 @@ export type DeviceFacts = Facts<DeviceRow, 'intentionalDiskless' | 'md' | 'curre
   | 'newCurUuid' | 'crashedPrimary' | 'primaryLostQuorum' | 'restoreQuorum' | 'forceDetach' | 'unregistered' | 'stableResync'
   | 'openCount' | 'writable' | 'tryToGetResync' | 'outdateOn2pcCommit'>;
 export type PeerDeviceFacts = Facts<PeerDeviceRow, 'uuidsReceived' | 'currentUuidReceived' | 'initialStateSent' | 'haveSizes'
-  | 'holdingUuidLock' | 'peerQuorate' | 'considerResync' | 'unstableResync' | 'reconciliationResync' | 'reconcilePending' | 'beforeResyncDone'
+  | 'holdingUuidLock' | 'follows' | 'peerQuorate' | 'considerResync' | 'unstableResync' | 'reconciliationResync' | 'reconcilePending' | 'beforeResyncDone'
   | 'aheadToSyncSource' | 'syncSrcCrashedPrimary' | 'resyncAgain' | 'peerCurrentUuid' | 'uuidFlags' | 'uuidNodeMask'
   | 'commCurrentUuid' | 'negotiationResult' | 'lastRepl' | 'connectState'>;
 

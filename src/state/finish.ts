@@ -136,6 +136,12 @@ const peerDeviceRows: readonly Row[] = [
     then: (at) => at.set({ considerResync: true }) },
   { row: 'F27', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
     then: (at, f) => f.out.push({ kind: 'alUpdates', vnr: at.pd.vnr, suspended: false }) },
+  // Right behind the commit, and before any write: those go on in our generation.
+  { row: '15.2', when: (at) => at.pd.follows && at.pd.pdsk >= Disk.consistent && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
+    then: (at, f) => {
+      at.set({ follows: false });
+      f.out.push({ kind: 'sendUuids', vnr: at.pd.vnr, nodeId: at.pd.nodeId, flags: 0 });
+    } },
   { row: 'F28', when: (at) => at.oldPd.repl === Repl.ahead && at.pd.repl === Repl.syncSource,
     then: (at, f) => f.out.push({ kind: 'congestionOver', nodeId: at.pd.nodeId }) },
   { row: 'F29', when: (at) => becameRepl(at, Repl.ahead), then: newUuid },

@@ -8,14 +8,14 @@ import { connectionIndex, noConnectState, replaceConnection, replacePeerDevicesO
 
 /** drbd_init_connect_state: nothing of an earlier attempt may count. */
 export const noHandshake = { initialStateSent: false, initialStateReceived: false, haveSizes: false, uuidsReceived: false,
-  currentUuidReceived: false, peerQuorate: false, connectState: noConnectState } as const;
+  follows: false, currentUuidReceived: false, peerQuorate: false, connectState: noConnectState } as const;
 
 export const initConnectState = (view: View, nodeId: number): View =>
   replaceConnection(replacePeerDevicesOf(view, nodeId, noHandshake), nodeId, { handshake: 'none' });
 
 export function abortConnect(view: View, nodeId: number): View {
   return replacePeerDevicesOf(view, nodeId, { holdingUuidLock: false, initialStateSent: false, initialStateReceived: false,
-    uuidsReceived: false, currentUuidReceived: false });
+    uuidsReceived: false, currentUuidReceived: false, follows: false });
 }
 
 /** CONN_HANDSHAKE_READY: the peer's initial states of all volumes came. */

@@ -186,7 +186,8 @@ function refused({ pd, device, peer }: At, plan: Plan, how: 'disconnect' | 'retr
 
 /** Step 12: without a disk, are the peer's data those that were shown here? */
 function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
-  if (device.disk !== Disk.diskless || pd.repl > Repl.off || !pd.uuidsReceived || peer.disk !== Disk.upToDate) return;
+  if (device.disk !== Disk.diskless || pd.repl > Repl.off || !pd.uuidsReceived) return;
+  if (peer.disk !== Disk.upToDate && !(pd.follows && peer.disk === Disk.consistent)) return;
   const verdict = decide.diskless();
   if (verdict === 'outdated' && plan.pdsk > Disk.outdated) plan.pdsk = Disk.outdated;
   if (verdict === 'retry' || verdict === 'disconnect') plan.how = verdict;

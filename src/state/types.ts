@@ -213,6 +213,8 @@ export interface PeerDeviceRow {
   readonly haveSizes: boolean;
   /** UUIDs are frozen between the initial packets and the end of the connect transaction. */
   readonly holdingUuidLock: boolean;
+  /** Told in this handshake that it may keep the label that it has: it gets our newer one as soon as it is connected. */
+  readonly follows: boolean;
   readonly peerQuorate: boolean;
   readonly considerResync: boolean;
   readonly unstableResync: boolean;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A diskless node meets a peer that says UpToDate: are these the data it has shown to its users? @spec state.md 9.6 */
-import { Role } from './states.ts';
+import { Disk, Role } from './states.ts';
 import { withRole } from './uuid-ops.ts';
 import { uuidEq, uuidPrimaryBit, uuidUnknown } from './uuid-types.ts';
 import type { DeviceContext, PeerContext } from './uuid-types.ts';
@@ -10,13 +10,15 @@ export interface DisklessTrust {
   readonly trust: 'ok' | 'outdated' | 'retry' | 'disconnect';
   /** New exposed data UUID, told (P_CURRENT_UUID) to all peers that already got the initial state; null: unchanged. */
   readonly exposedUuid: bigint | null;
+  /** It is one generation behind, if at all, and gets ours when it is connected. */
+  readonly follows: boolean;
   /** I/O is suspended and on-suspended-primary-outdated may force this Primary to Secondary. */
   readonly maybeForceSecondary: boolean;
 }
 
 function result(trust: DisklessTrust['trust'], exposedUuid: bigint | null = null,
-  maybeForceSecondary = false): DisklessTrust {
-  return { trust, exposedUuid, maybeForceSecondary };
+  more: Partial<DisklessTrust> = {}): DisklessTrust {
+  return { trust, exposedUuid, follows: false, maybeForceSecondary: false, ...more };
 }
 
 /** Our generation is an older one of the peer's. */
@@ -26,9 +28,24 @@ function isSuccessor(peer: PeerContext, exposed: bigint): boolean {
     || historyUuids.some((uuid) => uuidEq(uuid, exposed));
 }
 
-/** The peer's generation is an older one of what others have (bit 0 of it counts). */
+/**
+ * It was told our generation and has not confirmed it: what it has is still the one before. No write of ours is there that it
+ * has acknowledged, and none has ended well without it, for it was lost last. @spec hazards.md 15.2
+ */
+export function stillBehind({ replaced }: DeviceContext, { overtaken }: PeerContext, uuid: bigint): boolean {
+  if (overtaken === 0n) return false;
+  const at = replaced.findIndex((old) => uuidEq(old, uuid));
+  return uuidEq(uuid, overtaken) || at >= 0 && at <= replaced.findIndex((old) => uuidEq(old, overtaken));
+}
+
+/** May a peer keep its label over the connect? One at a time, while nobody has the data. */
+export const mayFollow = (device: DeviceContext, peer: PeerContext): boolean => device.disk === Disk.diskless
+  && peer.overtaken !== 0n && device.peers.every((other) => other.nodeId === peer.nodeId || !other.follows && other.pdsk !== Disk.upToDate);
+
+/** The peer's generation is an older one of ours, or of what others have (bit 0 of it counts). */
 function isAncestor(device: DeviceContext, peer: PeerContext): boolean {
   const uuid = peer.uuids.currentUuid;
+  if (device.replaced.some((old) => uuidEq(old, uuid))) return true;
   const others = device.peers.filter((other) => other.nodeId !== peer.nodeId);
   return others.length > 0 && (others.some((other) => other.uuids.bitmapUuids.includes(uuid))
     || peer.uuids.historyUuids.includes(uuid & ~uuidPrimaryBit));
@@ -38,10 +55,16 @@ export function disklessTrust(device: DeviceContext, peer: PeerContext): Diskles
   const theirs = peer.uuids.currentUuid;
   const exposed = device.exposedUuid;
   const taken = withRole(theirs, device.role);
+  if (device.peers.some((other) => other.nodeId !== peer.nodeId && other.follows)) return result('retry');
   if (exposed === 0n) return result('ok', taken);
   if (uuidEq(exposed, theirs)) return result('ok');
   if (isSuccessor(peer, exposed)) {
-    return device.role === Role.primary ? result('retry', null, true) : result('ok', taken);
+    return device.role === Role.primary ? result('retry', null, { maybeForceSecondary: true }) : result('ok', taken);
+  }
+  if (stillBehind(device, peer, theirs)) {
+    const { follows } = peer;
+    if (!follows || !mayFollow(device, peer)) return result('retry');
+    return device.role === Role.primary ? result('ok', null, { follows }) : result('ok', taken);
   }
   return isAncestor(device, peer) ? result('outdated') : result('disconnect');
 }

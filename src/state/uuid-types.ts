@@ -69,6 +69,10 @@ export interface PeerContext {
   readonly wantBitmap: boolean;
   readonly uuids: PeerUuids;
   readonly sent: SentUuids | null;
+  /** What it had when this diskless node told it a newer generation that it has not confirmed; 0: nothing of that kind. */
+  readonly overtaken: bigint;
+  /** PeerDeviceRow.follows. */
+  readonly follows: boolean;
 }
 
 /** What the UUID rules must know of the device and its node. */
@@ -79,6 +83,8 @@ export interface DeviceContext {
   /** bm_max_peers of the meta-data. */
   readonly maxPeers: number;
   readonly exposedUuid: bigint;
+  /** Generations that this node replaced by newer ones while it had no disk, newest first. */
+  readonly replaced: readonly bigint[];
   /** Resource dagtag: sectors written. */
   readonly dagtag: bigint;
   readonly uuids: DeviceUuids;

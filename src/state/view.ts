@@ -77,7 +77,7 @@ export function newPeerDevice(vnr: number, nodeId: number, wantBitmap: boolean, 
   return {
     vnr, nodeId, wantBitmap, repl: Repl.off, pdsk, suspUser: false, suspPeer: false, suspDependency: false, suspOtherC,
     resyncActive: false, uuidsReceived: false, currentUuidReceived: false, initialStateSent: false, initialStateReceived: false,
-    haveSizes: false, holdingUuidLock: false, peerQuorate: false, considerResync: false, unstableResync: false,
+    haveSizes: false, holdingUuidLock: false, follows: false, peerQuorate: false, considerResync: false, unstableResync: false,
     reconciliationResync: false, reconcilePending: false, beforeResyncDone: false, aheadToSyncSource: false, syncSrcCrashedPrimary: false,
     resyncAgain: 0, peerCurrentUuid: 0n, uuidFlags: 0, uuidNodeMask: 0n, commCurrentUuid: 0n,
     negotiationResult: Negotiation.negotiating, connectState: noConnectState, lastRepl: Repl.off,

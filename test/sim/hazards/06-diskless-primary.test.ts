@@ -124,6 +124,80 @@ hazard('H-153', 'a peer that was away while the diskless Primary forgot its UUID
   await s.con('A-C', 'B-C');
 });
 
+for (const onNoData of [0, 1]) {
+  const frozen = onNoData === 1 ? 'I/O waits for it' : 'I/O fails meanwhile';
+  const resource = { onNoData };
+
+  hazard('H-154', `a generation that got lost on its way is told again, and the peer is what it says until then (${frozen})`, 'A(d,P) B C', { resource }, async (s) => {
+    await s.w('A', 1);
+    await s.cut('A-C');
+    const told = s.hold('A>B', 'P_CURRENT_UUID');
+    const w = s.wStar('A', 1);
+    await s.lose(told, 'A-B');
+    expect(s.uuid('B')).not.toBe(s.uuid('A'));
+    await s.con('A-B');
+    await s.reach('A>B:UpToDate', 'B:UpToDate');
+    await s.ended(w);
+    await s.w('A', 2);
+    expect(s.uuid('B')).toBe(s.uuid('A'));
+  });
+
+  hazard('H-156', `no generation on top of one that nobody has confirmed, and who was lost before it waits for who was told (${frozen})`, 'A(d,P) B C', { resource }, async (s) => {
+    await s.w('A', 1);
+    await s.cut('A-C');
+    const told = s.hold('A>B', 'P_CURRENT_UUID');
+    const w = s.wStar('A', 1);
+    await s.lose(told, 'A-B');
+    s.sever('A-B');
+    const x = s.uuid('A');
+    await s.cut('B-C');
+    await s.con('A-C');
+    await s.pass(2_000);
+    expect(s.pdsk('A>C')).toBe('Outdated');
+    expect(s.uuid('A')).toBe(x);
+    await s.con('A-B');
+    await s.ended(w);
+    await s.reach('A>B:UpToDate');
+    await s.w('A', 2);
+    await s.con('B-C');
+    await s.reach('A>C:UpToDate');
+  });
+}
+
+hazard('H-155', 'a write that is acknowledged is in a generation that the peer has on its disk', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.cut('A-C');
+  await s.cut('B-C');
+  const ack = s.hold('B>A', 'P_WRITE_ACK');
+  const w = s.wStar('A', 1);
+  await s.caught(ack);
+  s.crash('B');
+  ack.release();
+  await s.noticed('A-B');
+  await s.con('A-C');
+  await s.pass(2_000);
+  expect(s.is('A>C:UpToDate')).toBe(false);
+  await s.up('B');
+  await s.con('A-B');
+  await s.ended(w);
+  expect(s.uuid('B')).toBe(s.uuid('A'));
+});
+
+hazard('H-158', 'who was lost first comes back first: it is let in, and waits for who was lost last', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.cut('A-C', 'B-C');
+  await s.w('A', 1);
+  await s.cut('A-B');
+  const w = s.wStar('A', 2);
+  await s.con('A-C');
+  await s.pass(5_000);
+  expect(s.pdsk('A>C')).toBe('Outdated');
+  expect(w.errno).toBe(-1);
+  await s.con('A-B');
+  await s.ended(w);
+  await s.con('B-C');
+  await s.reach('A>C:UpToDate');
+});
+
 hazard('H-157', 'the diskless Primary looks for each peer whether somebody lacks its base', 'A B C D(d,P)', {}, async (s) => {
   await s.demote('D');
   await s.disc('A-B');

@@ -5,10 +5,6 @@
 export const waiting: Readonly<Record<string, string>> = {
   'H-065': 'equal-UUID reconcile at a reconnect (feature bit 512), hazards 15.6',
   'H-119': 'resync without replication (9.3, feature bit 128): not offered',
-  'H-154': 'confirm-before-complete of a diskless Primary, hazards 15.2',
-  'H-155': 'confirm-before-complete of a diskless Primary, hazards 15.2',
-  'H-156': 'confirm-before-complete of a diskless Primary, hazards 15.2',
-  'H-158': 'parking of an older peer at a diskless Primary, hazards 15.2',
   'H-213': 'a half packet before the end of a stream: the simulated net delivers whole packets; native stream tests',
   'H-220': 'time that work takes: the simulation has no slow code; metrics of the turn',
   'H-288': 'bitmap granularity (9.3, feature bit 256): not offered',

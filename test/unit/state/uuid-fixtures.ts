@@ -29,13 +29,13 @@ export function peerUuids(currentUuid: bigint, bitmap: Record<number, bigint> = 
 export function peer(nodeId: number, rest: Partial<PeerContext> = {}): PeerContext {
   return {
     nodeId, name: `n${nodeId}`, repl: Repl.off, pdsk: Disk.unknown, peerRole: Role.unknown, wantBitmap: true,
-    uuids: freshPeerUuids(), sent: null, ...rest,
+    uuids: freshPeerUuids(), sent: null, overtaken: 0n, follows: false, ...rest,
   };
 }
 
 export function context(uuids: DeviceUuids, rest: Partial<DeviceContext> = {}): DeviceContext {
   return {
-    nodeId: 0, role: Role.primary, disk: Disk.upToDate, intentionalDiskless: false, maxPeers: 7, exposedUuid: 0n, dagtag: 100n, uuids, peers: [],
+    nodeId: 0, role: Role.primary, disk: Disk.upToDate, intentionalDiskless: false, maxPeers: 7, exposedUuid: 0n, replaced: [], dagtag: 100n, uuids, peers: [],
     ...rest,
   };
 }

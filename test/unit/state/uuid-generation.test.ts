@@ -412,4 +412,21 @@ describe('a diskless node and its peers (state.md 9.6)', () => {
     expect(trust(C, successor, Role.primary).trust).toBe('disconnect');
     expect(trust(C, successor, Role.primary, [peer(2, { uuids: peerUuids(C, { 1: A }) })]).trust).toBe('outdated');
   });
+
+  it('who was told a newer generation and has not confirmed it (hazards.md 15.2)', () => {
+    const met = (theirs: bigint, rest: Partial<PeerContext>, others: PeerContext[] = [], role: Role = Role.primary) => {
+      const it = peer(1, { uuids: peerUuids(theirs), ...rest });
+      return disklessTrust(context(device(0n), { disk: Disk.diskless, exposedUuid: C, replaced: [B, A], role, peers: [it, ...others] }), it);
+    };
+    const told = { overtaken: B, follows: true };
+    expect(met(B, told)).toMatchObject({ trust: 'ok', follows: true, exposedUuid: null });
+    expect(met(B, { ...told, overtaken: A })).toMatchObject({ trust: 'ok', follows: true });
+    expect(met(B, told, [], Role.secondary)).toMatchObject({ trust: 'ok', follows: false, exposedUuid: B });
+    expect(met(C, told)).toMatchObject({ trust: 'ok', follows: false });
+    expect(met(A, told).trust).toBe('outdated');
+    expect(met(B, {}).trust).toBe('outdated');
+    expect(met(B, { overtaken: B }).trust).toBe('retry');
+    expect(met(B, told, [peer(2, { pdsk: Disk.upToDate })]).trust).toBe('retry');
+    expect(met(C, {}, [peer(2, told)]).trust).toBe('retry');
+  });
 });
