@@ -105,6 +105,8 @@ const cases: readonly Case[] = [
   { row: 'F21', from: repl(Repl.wfBitMapS), to: repl(Repl.established, { reconciliationResync: true }),
     look: (s) => pd(s).reconciliationResync,
     is: false, unless: { to: repl(Repl.syncSource, { reconciliationResync: true }) } },
+  { row: '15.2', from: repl(Repl.off), to: repl(Repl.established, { follows: true }), look: (s) => pd(s).follows, is: false,
+    unless: { from: repl(Repl.established) } },
   { row: '15.5', from: repl(Repl.established), to: repl(Repl.wfBitMapS, { reconcilePending: true }),
     look: (s) => pd(s).reconcilePending, is: false, unless: { to: repl(Repl.wfBitMapT, { reconcilePending: true }) } },
   { row: 'F22', from: repl(Repl.ahead), to: gone(Cstate.timeout, { aheadToSyncSource: true }), look: (s) => pd(s).aheadToSyncSource,
