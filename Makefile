@@ -22,7 +22,7 @@ ENGINE_SOURCES := $(shell find src -name '*.ts')
 
 BUNDLE := --bundle --platform=node --target=node24 --format=cjs --log-level=warning
 
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(CURDIR)/$(RUNTIME)/bin:$(CURDIR)/$(BIN):$(PATH)
 export npm_config_loglevel := error
 
 .PHONY: all setup install stage demo test test-all bench kmod-check clean
@@ -56,7 +56,7 @@ $(OUT)/engine/drbdd.cache: $(ENGINE_SOURCES) $(ADDON) package.json node_modules/
 # One at a time: npm ci empties the folder first.
 node_modules/.package-lock.json: package-lock.json
 	@mkdir -p $(OUT)
-	flock $(OUT)/.npm.lock sh -c 'test $@ -nt $< || { npm ci --no-audit --no-fund && touch $@; }'
+	flock $(OUT)/.npm.lock sh -c 'test $@ -nt $< || scripts/npm-ci'
 
 install: all
 	install -d $(DESTDIR)/usr/lib/modules/$(KVER)/updates/drbdd $(DESTDIR)/usr/lib/drbdd $(DESTDIR)/usr/lib/depmod.d
@@ -79,8 +79,8 @@ demo: setup
 test: setup
 	@$(MAKE) --no-print-directory stage
 	@$(MAKE) --no-print-directory kmod-check
-	npm run --silent lint
-	npm run --silent typecheck
+	node scripts/lint.ts
+	tsc -p .
 	vitest run --reporter=./test/reporter.ts
 
 test-all: export TEST_ALL = 1
