@@ -42,8 +42,8 @@
 #undef pr_fmt
 #define pr_fmt(fmt) "drbd: " fmt
 
-/* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back; `dev` is NULL if it names none. */
 struct shim_device;
+/* Calls of the engine: `data` is the copy of a struct drbd_shim_*, which is written back; `dev` is NULL if it names none. */
 #define SHIM_CALL(name) int name(struct shim_device *dev, void *data)
 
 /* main.c */

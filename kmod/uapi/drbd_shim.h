@@ -394,7 +394,7 @@ DRBD_SHIM_SIZE(drbd_shim_device, 40);
 /* Does anybody besides us, a socket for one, hold pages of this range of the data arena? Multiples of 4096. */
 struct drbd_shim_held {
 	__u32 device;
-	__u32 held;		/* out: 1 or 0 */
+	__u32 held;		/* in: 0; out: 1 or 0 */
 	__u64 offset;
 	__u64 bytes;
 };

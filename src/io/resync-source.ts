@@ -250,9 +250,8 @@ export class ResyncSource {
   writeAck(peer: PeerDeviceIo, ok: boolean, sector: number, size: number, idHigh: number, idLow: number): string {
     const p = this.connection.resource.peerRequests;
     let slot = this.list.head;
-    while (slot >= 0 && !(p.kind[slot] === PeerReq.RS_READ && p.sector[slot] === sector && p.size[slot] === size &&
-      p.idHigh[slot] === (idHigh | 0) && p.idLow[slot] === (idLow | 0) && p.device[slot] === peer.device.index &&
-      (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE)) slot = p.next[slot];
+    while (slot >= 0 && !(p.sector[slot] === sector && p.size[slot] === size && p.idHigh[slot] === (idHigh | 0) &&
+      p.idLow[slot] === (idLow | 0) && p.device[slot] === peer.device.index && this.awaitsAck(slot))) slot = p.next[slot];
     if (slot < 0) return 'Unexpected resync write ack';
     if (ok) peer.device.bits.clear(peer, sector, size);
     else peer.progress.failed += peer.device.bits.count(peer, sector, size);
@@ -275,7 +274,7 @@ export class ResyncSource {
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
       const peer = this.connection.peers[p.device[slot]];
-      if (p.kind[slot] === PeerReq.RS_READ && (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE) peer.rsPending--;
+      if (this.awaitsAck(slot)) peer.rsPending--;
       if (p.kind[slot] === PeerReq.OV_TARGET && (p.flags[slot] & PeerFlag.ANSWERED) !== 0) peer.rsPending--;
       if ((p.flags[slot] & PeerFlag.SUBMITTED) !== 0) p.flags[slot] |= PeerFlag.GONE;
       else this.drop(slot);
@@ -382,11 +381,6 @@ export class ResyncSource {
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
     const iv = p.interval[slot];
-    const unanswered = p.kind[slot] === PeerReq.RS_READ && (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE;
-    if (unanswered && p.offset[slot] >= 0) {
-      device.arena.freeSent(p.offset[slot], p.size[slot]);
-      p.offset[slot] = -1;
-    }
     this.freePayload(slot);
     if (iv >= 0) {
       device.intervals.remove(iv);
@@ -400,8 +394,16 @@ export class ResyncSource {
   freePayload(slot: number): void {
     const { resource } = this.connection;
     const p = resource.peerRequests;
-    if (p.offset[slot] >= 0) resource.devices[p.device[slot]].arena.free(p.offset[slot], p.size[slot]);
+    const { arena } = resource.devices[p.device[slot]];
+    if (p.offset[slot] >= 0 && this.awaitsAck(slot)) arena.freeSent(p.offset[slot], p.size[slot]);
+    else if (p.offset[slot] >= 0) arena.free(p.offset[slot], p.size[slot]);
     p.offset[slot] = -1;
+  }
+
+  /** A resync reply that the peer has not answered. */
+  private awaitsAck(slot: number): boolean {
+    const p = this.connection.resource.peerRequests;
+    return p.kind[slot] === PeerReq.RS_READ && (p.flags[slot] & (PeerFlag.DONE | PeerFlag.ACKED)) === PeerFlag.DONE;
   }
 
   private pushFlight(slot: number, position: number): void {

@@ -4,7 +4,7 @@ import type { BackingFile, LowerDevice, LowerHandler } from '../host/lower.ts';
 import { LinuxBacking } from './backing.ts';
 import { ShimBlockDevice } from './block-device.ts';
 import type { ArenaSizes, DeviceAnswer } from './block-device.ts';
-import { DeviceFlag, Ioctls, ArenaFlag } from './shim-abi.ts';
+import { ArenaFlag, DeviceFlag, Ioctls } from './shim-abi.ts';
 import { ShimError } from './shim.ts';
 import type { ShimChannel } from './shim.ts';
 
