@@ -92,6 +92,7 @@ class Recorder implements StreamHandler {
 
 /** A stream of ours whose other end is a plain socket of Node.js. */
 async function pair(): Promise<{ stream: Stream; recorder: Recorder; peer: Socket }> {
+  const before = ownListeningPorts();
   const accepted: Promise<Stream> = new Promise((resolve, reject) => {
     const listener = net.listen(0, { ...anyPort, port: 0 }, tuning, (stream) => {
       (listener as Listener).close();
@@ -99,7 +100,7 @@ async function pair(): Promise<{ stream: Stream; recorder: Recorder; peer: Socke
     });
     if (typeof listener === 'number') reject(new Error(`errno ${listener}`));
   });
-  const port = boundPort();
+  const port = ownListeningPorts().find((candidate) => !before.includes(candidate))!;
   const peer = createConnection({ host: '127.0.0.1', port });
   const stream = await accepted;
   return { stream, recorder: new Recorder(stream), peer };
@@ -113,12 +114,12 @@ function connected(port: number): Promise<Stream> {
   });
 }
 
-/** Our own newest listening socket on loopback. */
-function boundPort(): number {
+/** Where this process listens on loopback. */
+function ownListeningPorts(): number[] {
   const inodes = new Set(ownSockets());
-  const lines = readFileSync('/proc/self/net/tcp', 'utf8').split('\n').slice(1)
-    .map((line) => line.trim().split(/\s+/)).filter((f) => f[3] === '0A' && f[1]!.startsWith('0100007F') && inodes.has(f[9]!));
-  return parseInt(lines.at(-1)![1]!.split(':')[1]!, 16);
+  return readFileSync('/proc/self/net/tcp', 'utf8').split('\n').slice(1)
+    .map((line) => line.trim().split(/\s+/)).filter((f) => f[3] === '0A' && f[1]!.startsWith('0100007F') && inodes.has(f[9]!))
+    .map((f) => parseInt(f[1]!.split(':')[1]!, 16));
 }
 function ownSockets(): string[] {
   const found: string[] = [];
@@ -356,6 +357,8 @@ describe('packets that are sent', () => {
 
   it('are not copied there, which is why such memory must not be used anew before the socket gives it back', async () => {
     const arena = new LinuxArena(turn, new Uint8Array(65_536), 65_536, undefined, () => true);
+    // Memory that nobody wrote to is the kernel's one page of zeros, and a page of its own only from the first write on.
+    arena.bytes.fill(1);
     // Nothing is read before resume(), not even ahead.
     const server = createServer({ pauseOnConnect: true });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
