@@ -39,71 +39,43 @@ Napi::Value crc(const Info &info) {
   return number(info.Env(), function(seed, bytes.data + static_cast<size_t>(from), static_cast<size_t>(to - from)));
 }
 
-/// (bytes, stride, slot, from, to): the slot; false (and an exception) when the range lies outside.
-bool bit_slot(const Info &info, BitSlot *out, uint64_t *from, uint64_t *to) {
-  Bytes bytes = bytes_of(info[0]);
-  double stride = double_of(info[1]), slot = double_of(info[2]), first = double_of(info[3]), end = double_of(info[4]);
-  bool sane = stride >= 1 && stride <= 64 && slot >= 0 && slot < stride && first >= 0 && first <= end &&
-              reinterpret_cast<uintptr_t>(bytes.data) % 4 == 0;
-  if (!sane || (end > 0 && !bytes.holds(0, (static_cast<double>(static_cast<uint64_t>((end - 1) / 32)) * stride + slot + 1) * 4))) {
-    range_error(info.Env(), "bitmap: range outside the bytes");
+/// (words, index, stride) from argument `first` on, `count` of them; false (and an exception) when some lie outside.
+bool words_of(const Info &info, size_t first, double count, Words *out) {
+  Bytes bytes = bytes_of(info[first]);
+  double index = double_of(info[first + 1]), stride = double_of(info[first + 2]);
+  bool sane = index >= 0 && stride >= 1 && stride <= 64 && count >= 0 && reinterpret_cast<uintptr_t>(bytes.data) % 4 == 0;
+  if (!sane || (count > 0 && !bytes.holds(index * 4, ((count - 1) * stride + 1) * 4))) {
+    range_error(info.Env(), "bitmap: words outside the array");
     return false;
   }
-  *out = {reinterpret_cast<uint32_t *>(bytes.data), static_cast<uint64_t>(end), static_cast<uint32_t>(stride),
-          static_cast<uint32_t>(slot)};
-  *from = static_cast<uint64_t>(first);
-  *to = static_cast<uint64_t>(end);
+  *out = {reinterpret_cast<uint32_t *>(bytes.data) + static_cast<size_t>(index), static_cast<size_t>(stride), static_cast<size_t>(count)};
   return true;
 }
 
-Napi::Value bitmap_write_js(const Info &info) {
-  BitSlot slot;
-  uint64_t from, to;
-  if (!bit_slot(info, &slot, &from, &to)) return info.Env().Undefined();
-  return number(info.Env(), static_cast<double>(bitmap_write(slot, from, to, bool_of(info[5]))));
+uint32_t word_of(const Napi::Value &value) { return static_cast<uint32_t>(static_cast<int64_t>(double_of(value))); }
+
+/// (words, index, stride, count, word)
+template <auto function>
+Napi::Value bitmap_with_word(const Info &info) {
+  Words words;
+  if (!words_of(info, 0, double_of(info[3]), &words)) return info.Env().Undefined();
+  return number(info.Env(), static_cast<double>(function(words, word_of(info[4]))));
 }
 
+/// (words, index, stride, count)
 Napi::Value bitmap_count_js(const Info &info) {
-  BitSlot slot;
-  uint64_t from, to;
-  if (!bit_slot(info, &slot, &from, &to)) return info.Env().Undefined();
-  return number(info.Env(), static_cast<double>(bitmap_count(slot, from, to)));
+  Words words;
+  if (!words_of(info, 0, double_of(info[3]), &words)) return info.Env().Undefined();
+  return number(info.Env(), static_cast<double>(bitmap_count(words)));
 }
 
-Napi::Value bitmap_next_js(const Info &info) {
-  BitSlot slot;
-  uint64_t from, to;
-  if (!bit_slot(info, &slot, &from, &to)) return info.Env().Undefined();
-  return number(info.Env(), static_cast<double>(bitmap_next(slot, from, to, bool_of(info[5]))));
-}
-
-/// (…, plain bytes, offset): the plain words of [from, to), from a multiple of 32.
-bool plain_words(const Info &info, uint64_t from, uint64_t to, uint8_t **out) {
-  Bytes plain = bytes_of(info[5]);
-  double at = double_of(info[6]);
-  if (from % 32 == 0 && plain.holds(at, static_cast<double>((to - from + 31) / 32 * 4))) {
-    *out = plain.data + static_cast<size_t>(at);
-    return true;
-  }
-  range_error(info.Env(), "bitmap: plain words outside the bytes");
-  return false;
-}
-
-Napi::Value bitmap_merge_js(const Info &info) {
-  BitSlot slot;
-  uint64_t from, to;
-  uint8_t *plain;
-  if (!bit_slot(info, &slot, &from, &to) || !plain_words(info, from, to, &plain)) return info.Env().Undefined();
-  return number(info.Env(), static_cast<double>(bitmap_merge(slot, from, to, plain)));
-}
-
-Napi::Value bitmap_extract_js(const Info &info) {
-  BitSlot slot;
-  uint64_t from, to;
-  uint8_t *plain;
-  if (!bit_slot(info, &slot, &from, &to) || !plain_words(info, from, to, &plain)) return info.Env().Undefined();
-  bitmap_extract(slot, from, to, plain);
-  return info.Env().Undefined();
+/// (words, index, stride, count, source, source's index, source's stride)
+template <auto function>
+Napi::Value bitmap_with_source(const Info &info) {
+  Words words, source;
+  double count = double_of(info[3]);
+  if (!words_of(info, 0, count, &words) || !words_of(info, 4, count, &source)) return info.Env().Undefined();
+  return number(info.Env(), static_cast<double>(function(words, source)));
 }
 
 Napi::Value digest_find_js(const Info &info) { return number(info.Env(), digest_find(text_of(info[0]))); }
@@ -231,17 +203,29 @@ Napi::Object constants(Napi::Env env) {
   return result;
 }
 
+using Function = std::pair<const char *, Napi::Value (*)(const Info &)>;
+
+Napi::Object bitmap_primitives(Napi::Env env) {
+  const Function functions[] = {
+      {"fill", bitmap_with_word<bitmap_fill>},      {"count", bitmap_count_js},
+      {"findNot", bitmap_with_word<bitmap_find_not>}, {"merge", bitmap_with_source<bitmap_merge>},
+      {"copy", bitmap_with_source<bitmap_copy>},
+  };
+  Napi::Object result = Napi::Object::New(env);
+  for (const auto &[name, function] : functions) result.Set(name, Napi::Function::New(env, function, name));
+  return result;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  const std::pair<const char *, Napi::Value (*)(const Info &)> functions[] = {
-      {"crc32c", crc<crc32c>},           {"crc32cTable", crc<crc32c_table>}, {"bitmapWrite", bitmap_write_js},
-      {"bitmapCount", bitmap_count_js},  {"bitmapNext", bitmap_next_js},     {"bitmapMerge", bitmap_merge_js},
-      {"bitmapExtract", bitmap_extract_js}, {"digestFind", digest_find_js},  {"digestBytes", digest_bytes_js},
-      {"digest", digest_js},             {"hmac", hmac_js},                  {"openBacking", open_backing},
-      {"statBacking", stat_backing},     {"writeNow", write_now},
-      {"pageMemory", page_memory},       {"lockProgram", lock_program_later},
+  const Function functions[] = {
+      {"crc32c", crc<crc32c>},        {"crc32cTable", crc<crc32c_table>}, {"digestFind", digest_find_js},
+      {"digestBytes", digest_bytes_js}, {"digest", digest_js},            {"hmac", hmac_js},
+      {"openBacking", open_backing},  {"statBacking", stat_backing},      {"writeNow", write_now},
+      {"pageMemory", page_memory},    {"lockProgram", lock_program_later},
   };
   for (const auto &[name, function] : functions) exports.Set(name, Napi::Function::New(env, function, name));
   exports.Set("constants", constants(env));
+  exports.Set("bitmap", bitmap_primitives(env));
   TurnObject::init(env, exports);
   return exports;
 }

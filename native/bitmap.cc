@@ -1,75 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bitmap.h"
 
-#include <algorithm>
 #include <bit>
-#include <cstring>
+
+// The instruction where there is one: asked once, when the addon is loaded.
+#define COUNTS_BITS __attribute__((target_clones("popcnt", "default")))
 
 namespace drbdd {
-namespace {
 
 static_assert(std::endian::native == std::endian::little, "bitmap words are used in place");
 
-/// Bits of word number `index` that lie in [from, to).
-uint32_t mask_of(uint64_t index, uint64_t from, uint64_t to) {
-  uint64_t start = index * 32;
-  uint32_t mask = ~0u;
-  if (from > start) mask &= ~0u << (from - start);
-  if (to < start + 32) mask &= ~0u >> (start + 32 - to);
-  return mask;
-}
-
-uint32_t &word_at(const BitSlot &slot, uint64_t index) { return slot.words[index * slot.stride + slot.slot]; }
-
-}  // namespace
-
-uint64_t bitmap_write(const BitSlot &slot, uint64_t from, uint64_t to, bool value) {
+COUNTS_BITS uint64_t bitmap_fill(Words words, uint32_t value) {
   uint64_t changed = 0;
-  for (uint64_t index = from / 32; index * 32 < to; index++) {
-    uint32_t mask = mask_of(index, from, to);
-    uint32_t &word = word_at(slot, index);
-    uint32_t next = value ? word | mask : word & ~mask;
-    changed += std::popcount(word ^ next);
-    word = next;
+  for (size_t i = 0; i < words.count; i++, words.at += words.stride) {
+    changed += static_cast<uint64_t>(std::popcount(*words.at ^ value));
+    *words.at = value;
   }
   return changed;
 }
 
-uint64_t bitmap_count(const BitSlot &slot, uint64_t from, uint64_t to) {
-  uint64_t count = 0;
-  for (uint64_t index = from / 32; index * 32 < to; index++) {
-    count += std::popcount(word_at(slot, index) & mask_of(index, from, to));
-  }
-  return count;
+COUNTS_BITS uint64_t bitmap_count(Words words) {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < words.count; i++, words.at += words.stride) bits += static_cast<uint64_t>(std::popcount(*words.at));
+  return bits;
 }
 
-uint64_t bitmap_next(const BitSlot &slot, uint64_t from, uint64_t to, bool value) {
-  for (uint64_t index = from / 32; index * 32 < to; index++) {
-    uint32_t word = word_at(slot, index);
-    uint32_t found = (value ? word : ~word) & mask_of(index, from, to);
-    if (found) return index * 32 + std::countr_zero(found);
+int64_t bitmap_find_not(Words words, uint32_t skip) {
+  for (size_t i = 0; i < words.count; i++, words.at += words.stride) {
+    if (*words.at != skip) return static_cast<int64_t>(i);
   }
-  return to;
+  return -1;
 }
 
-uint64_t bitmap_merge(const BitSlot &slot, uint64_t from, uint64_t to, const uint8_t *source) {
+COUNTS_BITS uint64_t bitmap_merge(Words words, Words source) {
   uint64_t changed = 0;
-  for (uint64_t index = from / 32; index * 32 < to; index++, source += 4) {
-    uint32_t incoming;
-    memcpy(&incoming, source, 4);
-    uint32_t &word = word_at(slot, index);
-    uint32_t next = word | (incoming & mask_of(index, from, to));
-    changed += std::popcount(word ^ next);
-    word = next;
+  for (size_t i = 0; i < words.count; i++, words.at += words.stride, source.at += source.stride) {
+    changed += static_cast<uint64_t>(std::popcount(*source.at & ~*words.at));
+    *words.at |= *source.at;
   }
   return changed;
 }
 
-void bitmap_extract(const BitSlot &slot, uint64_t from, uint64_t to, uint8_t *target) {
-  for (uint64_t index = from / 32; index * 32 < to; index++, target += 4) {
-    uint32_t word = word_at(slot, index) & mask_of(index, from, to);
-    memcpy(target, &word, 4);
+COUNTS_BITS int64_t bitmap_copy(Words words, Words source) {
+  int64_t difference = 0;
+  for (size_t i = 0; i < words.count; i++, words.at += words.stride, source.at += source.stride) {
+    difference += std::popcount(*source.at) - std::popcount(*words.at);
+    *words.at = *source.at;
   }
+  return difference;
 }
 
 }  // namespace drbdd

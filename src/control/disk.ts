@@ -72,7 +72,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   #released: (() => void)[] = [];
 
   constructor(device: Device, conf: DiskConf, claims: DiskClaims, read: ReadSuperBlock,
-    build: Omit<MdBuildOptions, 'mdHandler' | 'alHandler'>) {
+    build: Omit<MdBuildOptions, 'mdHandler' | 'alHandler' | 'primitives'>) {
     this.device = device;
     this.conf = conf;
     this.lower = claims.lower;
@@ -80,7 +80,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
     this.#claims = claims;
     this.#mdCapacity = claims.mdLower.limits.sectors;
     this.usable = read.usable;
-    const parts = claims.area.build(read, { ...build, mdHandler: this, alHandler: this });
+    const parts = claims.area.build(read, { ...build, primitives: device.resource.engine.host.bitmap, mdHandler: this, alHandler: this });
     this.meta = parts.md;
     this.al = parts.log;
     this.bitmap = parts.bitmap;

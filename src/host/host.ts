@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { Admin } from './admin.ts';
+import type { BitmapPrimitives } from './bitmap.ts';
 import type { BlockFrontend } from './block.ts';
 import type { Clock } from './clock.ts';
 import type { Crypto } from './crypto.ts';
@@ -20,4 +21,5 @@ export interface Host {
   readonly helper: Helper;
   readonly journal: Journal;
   readonly crypto: Crypto;
+  readonly bitmap: BitmapPrimitives;
 }

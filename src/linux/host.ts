@@ -76,5 +76,6 @@ export function attachHost(options: HostOptions): LinuxHost {
     helper: new SpawnerHelper(options.spawnerFd, (line) => log.line(LogLevel.info, `drbd helper: ${line}`)),
     journal,
     crypto: new LinuxCrypto(),
+    bitmap: native.bitmap,
   };
 }

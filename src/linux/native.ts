@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { BitmapPrimitives } from '../host/bitmap.ts';
 import type { Address } from '../host/net.ts';
 
 /** What native/addon.cc exports. Errors of calls are negative errnos. */
@@ -13,16 +14,7 @@ export interface Native {
   } & Record<string, number>;
   crc32c(seed: number, bytes: Uint8Array, from: number, to: number): number;
   crc32cTable(seed: number, bytes: Uint8Array, from: number, to: number): number;
-  /** Bits [from, to) of a slot, in interleaved little-endian 32-bit words; returns how many changed. */
-  bitmapWrite(bytes: Uint8Array, stride: number, slot: number, from: number, to: number, value: boolean): number;
-  bitmapCount(bytes: Uint8Array, stride: number, slot: number, from: number, to: number): number;
-  /** First bit of `value` in [from, to), else `to`. */
-  bitmapNext(bytes: Uint8Array, stride: number, slot: number, from: number, to: number, value: boolean): number;
-  /** ORs plain words in, `from` a multiple of 32; returns how many became set. */
-  bitmapMerge(bytes: Uint8Array, stride: number, slot: number, from: number, to: number, plain: Uint8Array,
-    at: number): number;
-  bitmapExtract(bytes: Uint8Array, stride: number, slot: number, from: number, to: number, plain: Uint8Array,
-    at: number): void;
+  readonly bitmap: BitmapPrimitives;
   /** Handle of a digest algorithm, -1 when unknown. */
   digestFind(name: string): number;
   digestBytes(algorithm: number): number;

@@ -4,10 +4,10 @@
  * inclusive, counts are of bits. Nothing here does I/O: see bitmap-writer.ts. @spec io.md 9
  */
 import { assert } from '../assert.ts';
+import type { BitmapPrimitives } from '../host/bitmap.ts';
 import { chunkWords, heapBitmapMemory, PageMark } from './bitmap-memory.ts';
 import type { BitmapMemory } from './bitmap-memory.ts';
 import { bitmapPrimitives, popcount } from './bitmap-primitives.ts';
-import type { BitmapPrimitives } from './bitmap-primitives.ts';
 import { bitsOf, bitsPerWord, pagesOf, wordsPerPage, wordsPerSlot } from './bitmap-layout.ts';
 import { sectorBytes, sectorsPerBit } from './limits.ts';
 

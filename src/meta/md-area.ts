@@ -11,7 +11,7 @@ import { MdError, locateSuperBlock, readSuperBlock } from './attach-checks.ts';
 import type { ReadSuperBlock, RefusedSuperBlock } from './attach-checks.ts';
 import { Bitmap } from './bitmap.ts';
 import type { BitmapMemory } from './bitmap-memory.ts';
-import type { BitmapPrimitives } from './bitmap-primitives.ts';
+import type { BitmapPrimitives } from '../host/bitmap.ts';
 import { BitmapTask } from './bitmap-task.ts';
 import { BitmapWriter } from './bitmap-writer.ts';
 import { blockBytes } from './limits.ts';
@@ -43,7 +43,7 @@ export interface MdBuildOptions {
   readonly alMemory?: AlMemory;
   readonly adopt?: boolean;
   readonly bitmapMemory?: BitmapMemory;
-  readonly primitives?: BitmapPrimitives;
+  readonly primitives: BitmapPrimitives;
 }
 
 export interface MdParts {

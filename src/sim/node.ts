@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { Host } from '../host/host.ts';
+import { bitmapPrimitives } from '../meta/bitmap-primitives.ts';
 import { KernelAdmin, SimAdmin } from './admin.ts';
 import { KernelDevice, SimBlockFrontend } from './block.ts';
 import { EngineLife } from './clock.ts';
@@ -74,7 +75,7 @@ export class SimNode {
     this.helper = new SimHelper(life);
     const host: Host = {
       clock: life, random: this.world.random, log: this.log, helper: this.helper, journal: this.journal,
-      admin: new SimAdmin(this.admin, life), net: new SimNet(this.fabric, life), crypto: new SimCrypto(),
+      admin: new SimAdmin(this.admin, life), net: new SimNet(this.fabric, life), crypto: new SimCrypto(), bitmap: bitmapPrimitives,
       block: new SimBlockFrontend(this.world, life, this.devices, this.disks),
     };
     life.turn(() => this.#startEngine(host));

@@ -277,3 +277,18 @@ for (const [who, links] of [['the peer leaves too', 'B-C'], ['there is nobody el
     await s.demote('B');
   });
 }
+
+hazard('H-065', 'survivors that lose the Primary and each other find what only one of them has', 'A B C(P)', {}, async (s) => {
+  const late = s.hold('C>A', 'P_DATA', 1);
+  s.wStar('C', 1);
+  s.wStar('C', 2);
+  await s.caught(late);
+  await s.until('B has both', () => s.onDisk('B', 2) !== s.onDisk('A', 2) && s.onDisk('A', 1) === s.onDisk('B', 1));
+  const links = s.drop('A-B', 'A-C', 'B-C');
+  s.crash('C');
+  await links;
+  s.heal('A-B');
+  await s.reach('A-B:Established', 'A:UpToDate', 'B:UpToDate');
+  await s.until('no bits', () => s.bits('A-B') + s.bits('B-A') === 0);
+  s.expectSame('A', 'B');
+});

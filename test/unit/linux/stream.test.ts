@@ -280,6 +280,26 @@ describe('packets that are received', () => {
     peer.destroy();
   });
 
+  // H-213
+  it.each([
+    ['a header', 8], ['a fixed part', 16 + 8], ['a payload that lies in the input', 16 + fixedOfData + 100],
+    ['a payload that is received by itself', 16 + fixedOfData + 700_000],
+  ])('end with the stream when it ends in the middle of %s, and give their room back', async (_what, bytes) => {
+    const arena = arenaOf(1024);
+    const { stream, recorder, peer } = await pair();
+    stream.bindVolume(0, arena);
+    stream.start(framing('h100'), recorder);
+    const whole = h100(P_DATA, 0, pattern(fixedOfData + 1_000_000, 1));
+    peer.end(Buffer.concat([h100(0x13, 0xffff, Buffer.alloc(0)), whole.subarray(0, bytes)]));
+    await recorder.until(() => recorder.end !== null);
+    expect(recorder.end).toEqual({ cause: 'eof', errno: 0 });
+    expect(recorder.packets.length).toBe(1);
+    expect(arena.freeBytes()).toBe(arena.sizeBytes);
+    stream.close(0);
+    peer.destroy();
+    arena.remove();
+  });
+
   it('come in every header form where any is allowed', async () => {
     const { stream, recorder, peer } = await pair();
     stream.start(framing('any'), recorder);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../../src/meta/crc32c.ts';
+import { bitmapPrimitives } from '../../../src/meta/bitmap-primitives.ts';
 import { MdArea } from '../../../src/meta/md-area.ts';
 import type { ReadSuperBlock, RefusedSuperBlock } from '../../../src/meta/attach-checks.ts';
 import { FakeArena, FakeClock, FakeDisk } from './fakes.ts';
@@ -20,6 +21,7 @@ function open(name: string) {
 }
 
 const handlers = {
+  primitives: bitmapPrimitives,
   mdHandler: { mdError: () => {}, mdSyncTimerExpired: () => {} }, alHandler: { alActive: () => {}, alError: () => {} },
 };
 

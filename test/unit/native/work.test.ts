@@ -2,9 +2,11 @@
 import fc from 'fast-check';
 import { createHash, createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { BitmapPrimitives } from '../../../src/host/bitmap.ts';
 import { EventKind, OpKind, Sizes } from '../../../src/linux/abi.ts';
 import { native } from '../../../src/linux/native.ts';
 import { LinuxCrypto } from '../../../src/linux/crypto.ts';
+import { bitmapPrimitives } from '../../../src/meta/bitmap-primitives.ts';
 
 describe('numbers on both sides of the border', () => {
   it('are the same', () => {
@@ -42,83 +44,42 @@ describe('crc32c', () => {
   });
 });
 
-/** Bits in the plainest way: the reference. */
-class Reference {
-  readonly sets: Set<number>[];
-  constructor(slots: number) { this.sets = Array.from({ length: slots }, () => new Set<number>()); }
-  write(slot: number, from: number, to: number, value: boolean): number {
-    let changed = 0;
-    for (let bit = from; bit < to; bit++) {
-      if (this.sets[slot]!.has(bit) === value) continue;
-      changed++;
-      if (value) this.sets[slot]!.add(bit);
-      else this.sets[slot]!.delete(bit);
-    }
-    return changed;
-  }
-  count(slot: number, from: number, to: number): number {
-    return [...this.sets[slot]!].filter((bit) => bit >= from && bit < to).length;
-  }
-  next(slot: number, from: number, to: number, value: boolean): number {
-    for (let bit = from; bit < to; bit++) if (this.sets[slot]!.has(bit) === value) return bit;
-    return to;
-  }
-}
+describe('bitmap loops', () => {
+  const word = fc.oneof(fc.constantFrom(0, 0xffffffff), fc.nat({ max: 0xffffffff }));
+  const wordsOf = (length: number) => fc.array(word, { minLength: length, maxLength: length }).map((values) => Uint32Array.from(values));
+  const length = 60;
+  /** A start, a stride and a count that fit. */
+  const range = fc.tuple(fc.integer({ min: 1, max: 7 }), fc.nat({ max: length }), fc.nat({ max: length })).map(([stride, index, count]) =>
+    [index, stride, Math.min(count, Math.ceil((length - index) / stride))] as const);
 
-describe('bitmap work', () => {
-  const bits = 500;
-  const range = fc.tuple(fc.nat({ max: bits }), fc.nat({ max: bits })).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const);
-
-  it('does what the reference does, and leaves the other slots alone', () => {
-    const step = fc.record({ slot: fc.nat({ max: 6 }), range, value: fc.boolean() });
-    fc.assert(fc.property(fc.integer({ min: 1, max: 7 }), fc.array(step, { maxLength: 30 }), (stride, steps) => {
-      const memory = new Uint8Array(Math.ceil(bits / 32) * 4 * stride);
-      const reference = new Reference(stride);
-      for (const { slot: wanted, range: [from, to], value } of steps) {
-        const slot = wanted % stride;
-        expect(native.bitmapWrite(memory, stride, slot, from, to, value)).toBe(reference.write(slot, from, to, value));
-        for (let s = 0; s < stride; s++) {
-          expect(native.bitmapCount(memory, stride, s, 0, bits)).toBe(reference.sets[s]!.size);
-        }
-        expect(native.bitmapCount(memory, stride, slot, from, to)).toBe(reference.count(slot, from, to));
-        expect(native.bitmapNext(memory, stride, slot, from, bits, true)).toBe(reference.next(slot, from, bits, true));
-        expect(native.bitmapNext(memory, stride, slot, from, bits, false)).toBe(reference.next(slot, from, bits, false));
+  it('do what the reference does, and nothing else', () => {
+    fc.assert(fc.property(wordsOf(length), wordsOf(length), range, range, word, (mine, other, [index, stride, most], [from, by, available], value) => {
+      const count = Math.min(most, available);
+      const calls: ((loops: BitmapPrimitives, words: Uint32Array) => number)[] = [
+        (loops, words) => loops.fill(words, index, stride, most, value),
+        (loops, words) => loops.count(words, index, stride, most),
+        (loops, words) => loops.findNot(words, index, stride, most, value),
+        (loops, words) => loops.merge(words, index, stride, count, other, from, by),
+        (loops, words) => loops.copy(words, index, stride, count, other, from, by),
+      ];
+      for (const call of calls) {
+        const [ours, wanted] = [mine.slice(), mine.slice()];
+        expect(call(native.bitmap, ours)).toBe(call(bitmapPrimitives, wanted));
+        expect(ours).toEqual(wanted);
       }
-    }), { numRuns: 60 });
+    }));
   });
 
-  it('merges and extracts plain words, as they come over the wire', () => {
-    fc.assert(fc.property(fc.uint8Array({ minLength: 64, maxLength: 64 }), fc.uint8Array({ minLength: 64, maxLength: 64 }),
-      fc.integer({ min: 0, max: 512 }), (mine, theirs, to) => {
-        const memory = new Uint8Array(64 * 3);
-        native.bitmapMerge(memory, 3, 1, 0, 512, mine, 0);
-        const before = native.bitmapCount(memory, 3, 1, 0, 512);
-        const added = native.bitmapMerge(memory, 3, 1, 0, to, theirs, 0);
-        expect(native.bitmapCount(memory, 3, 1, 0, 512)).toBe(before + added);
-        const out = new Uint8Array(64);
-        native.bitmapExtract(memory, 3, 1, 0, 512, out, 0);
-        const expected = mine.map((byte, i) => {
-          const kept = Math.max(0, Math.min(8, to - i * 8));
-          return byte | (theirs[i]! & (kept === 8 ? 255 : (1 << kept) - 1));
-        });
-        expect(out).toEqual(expected);
-        expect(native.bitmapCount(memory, 3, 0, 0, 512) + native.bitmapCount(memory, 3, 2, 0, 512)).toBe(0);
-      }));
-  });
-
-  it('has the on-disk layout: little-endian words, slots interleaved', () => {
-    const memory = new Uint8Array(16);
-    native.bitmapWrite(memory, 2, 1, 33, 34, true);
-    expect([...memory]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]);
-  });
-
-  it('refuses what lies outside', () => {
-    const memory = new Uint8Array(8);
-    expect(() => native.bitmapWrite(memory, 1, 0, 0, 65, true)).toThrow(RangeError);
-    expect(() => native.bitmapWrite(memory, 2, 1, 0, 33, true)).toThrow(RangeError);
-    expect(() => native.bitmapWrite(memory, 1, 1, 0, 1, true)).toThrow(RangeError);
-    expect(() => native.bitmapMerge(memory, 1, 0, 1, 64, new Uint8Array(8), 0)).toThrow(RangeError);
-    expect(() => native.bitmapExtract(memory, 1, 0, 0, 64, new Uint8Array(7), 0)).toThrow(RangeError);
+  it('refuse what lies outside', () => {
+    const words = new Uint32Array(8);
+    expect(() => native.bitmap.fill(words, 0, 1, 9, 0)).toThrow(RangeError);
+    expect(() => native.bitmap.count(words, 7, 2, 2)).toThrow(RangeError);
+    expect(() => native.bitmap.count(words, -1, 1, 1)).toThrow(RangeError);
+    expect(() => native.bitmap.findNot(words, 0, 0, 1, 0)).toThrow(RangeError);
+    expect(() => native.bitmap.findNot(words, NaN, 1, 1, 0)).toThrow(RangeError);
+    expect(() => native.bitmap.merge(words, 0, 1, 4, new Uint32Array(3), 0, 1)).toThrow(RangeError);
+    expect(() => native.bitmap.copy(words, 0, 2, 5, new Uint32Array(8), 0, 1)).toThrow(RangeError);
+    expect(native.bitmap.count(words, 8, 1, 0)).toBe(0);
   });
 });
 
