@@ -18,7 +18,8 @@ interface RawExchange {
 
 const REPOSITORY = join(import.meta.dirname, '../..');
 const FIXTURE = join(REPOSITORY, 'test/fixtures/genl/genuine-9.2.18.json.gz');
-const NODE = join(REPOSITORY, 'node_modules/.bin/node');
+/** The guest has this machine's files. */
+const NODE = process.execPath;
 const BAD_PEER = join(REPOSITORY, 'test/vm/programs/bad-peer.py');
 const { raw: RAW } = JSON.parse(gunzipSync(readFileSync(FIXTURE)).toString()) as { raw: RawExchange[] };
 /** Length, type, flags, sequence number and port of a netlink message differ from run to run. */
