@@ -50,7 +50,7 @@ export class Drain {
     if (resource.view.twopc === null && behind) this.#catchUp(behind);
     else if (resource.view.twopc === null && left) {
       left.log.info(`${left.io.bitsOutOfSync} blocks are left out of sync between UpToDate disks, syncing them`);
-      this.#byBitmap(left, 'bits-left', isPrimary(left) ? Repl.wfBitMapT : Repl.wfBitMapS);
+      this.#byBitmap(left, 'bits-left', isAhead(left) ? Repl.wfBitMapT : Repl.wfBitMapS);
     }
     this.look();
   }
@@ -74,6 +74,12 @@ export class Drain {
 
 const isPrimary = ({ device: { resource }, connection: { nodeId } }: PeerDevice): boolean =>
   resource.connectionRow(nodeId).peerRole === Role.primary;
+
+/** Whose data stay, one order for all: else each resync could undo the last one, in a circle for ever. */
+function isAhead(pd: PeerDevice): boolean {
+  const { device: { resource }, connection: { nodeId } } = pd;
+  return isPrimary(pd) || (resource.view.resource.role !== Role.primary && nodeId < resource.nodeId);
+}
 
 const connected = ({ device: { resource }, connection: { nodeId } }: PeerDevice): boolean =>
   findConnection(resource.view, nodeId)?.cstate === Cstate.connected;

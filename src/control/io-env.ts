@@ -9,7 +9,7 @@ import { handleCongestion } from './congestion.ts';
 import type { Resource } from './resource.ts';
 import * as resync from './resync.ts';
 import * as send from './send.ts';
-import { newCurrentUuid } from './uuids.ts';
+import { newCurrentUuid, tellNoBits } from './uuids.ts';
 
 const ERRORS = { [ErrorKind.read]: 'read', [ErrorKind.write]: 'write', [ErrorKind.meta]: 'meta',
   [ErrorKind.forceDetach]: 'forceDetach' } as const;
@@ -49,6 +49,7 @@ export class ControlIoEnv implements IoEnv {
     resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);
   }
   resyncDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId)); }
+  noBitsLeft(vnr: number, nodeId: number): void { tellNoBits(this.#resource.peerDevice(vnr, nodeId)); }
   verifyDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId)); }
   resyncIdle(vnr: number, nodeId: number): void {
     const pd = this.#resource.connections.get(nodeId)?.peerDevices.get(vnr);

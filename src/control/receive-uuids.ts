@@ -67,6 +67,7 @@ function keep(pd: PeerDevice, message: UuidsMessage): void {
   const { resource, vnr } = device;
   const { peerUuids, uuids, zeroIn } = receiveUuids(deviceContext(device), peerContext(pd), message);
   pd.uuids = peerUuids;
+  pd.io.inSync.peerHasBits = message.dirtyBits > 0;
   if (device.disk && uuids !== deviceContext(device).uuids) applyUuids(device, uuids);
   for (const n of zeroIn) {
     const other = resource.connections.get(n)?.peerDevices.get(vnr);

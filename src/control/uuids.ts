@@ -212,6 +212,11 @@ export function clearBitmapUuid(device: Device, nodeId: number): void {
   disk.writeBitmap(() => {});
 }
 
+/** It was told that there are bits for it, and would not count us as equal. */
+export function tellNoBits(pd: PeerDevice): void {
+  if (peerContext(pd).repl === Repl.established && (pd.sent?.dirtyBits ?? 0) > 0) send.uuids(pd, 0);
+}
+
 /** Rows 9 and 10: this node becomes the target of `pd`, maybe paused. */
 export function resyncStarts(pd: PeerDevice): void {
   const { device } = pd;

@@ -157,6 +157,8 @@ export interface IoEnv {
   bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void;
   /** Target: nothing left (bits <= failed) and no flush outstanding (RS_DONE). */
   resyncDone(vnr: number, nodeId: number): void;
+  /** The peer has all now, by the word of another one. */
+  noBitsLeft(vnr: number, nodeId: number): void;
   /** Every block of an online verify has its result, or the stop sector is reached (RS_DONE). */
   verifyDone(vnr: number, nodeId: number): void;
   /** A target that had to pause has nothing on its way any more: another one may take its place. */

@@ -70,6 +70,8 @@ export class FlushRequests {
       this.pending[c.nodeId] = left;
     }
     if (fewer) this.recheck();
+    // Who is connected anew has no peer ack to wait for, and may owe an answer by what it is told.
+    this.peerAckSent();
   }
 
   /** Fewer answers may be missing than before: resyncs that waited for them end. */
@@ -113,7 +115,10 @@ export class FlushRequests {
   forgetNode(node: number): void {
     this.waitSequence[node] = 0;
     this.pending[node] = 0;
-    for (let primary = 0; primary < NODES_MAX; primary++) this.pending[primary] &= ~(1 << node);
+    for (let other = 0; other < NODES_MAX; other++) {
+      this.pending[other] &= ~(1 << node);
+      this.toldMask[other] &= ~(1 << node);
+    }
     this.recheck();
   }
 

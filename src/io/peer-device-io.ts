@@ -104,7 +104,7 @@ export class PeerDeviceIo {
     if (repl === Repl.wfBitMapS) this.connection.enteringBitmapSource(this);
     this.bitmapExchange.replChanged(repl);
     this.progress.replChanged(before, repl);
-    this.inSync.replChanged(repl);
+    this.inSync.replChanged(before, repl);
     this.verify.replChanged(before, repl);
     this.verifySource.replChanged(repl);
     this.target.replChanged(before, repl);

@@ -4,7 +4,7 @@
  * another. @spec uuid.md 7.8, io.md 9.2, wire.md 10.7
  */
 import type { Job, Timer } from '../host/clock.ts';
-import { Disk, isSync, isSyncSource, isSyncTarget, Repl } from '../state/states.ts';
+import { Disk, isSyncSource, isSyncTarget, Repl } from '../state/states.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Cmd } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
@@ -39,14 +39,16 @@ function sameNodes({ device }: PeerDeviceIo, sector: number, size: number): numb
   return mask;
 }
 
-/** Who is merely connected has compared its bits with ours only if neither disk still waits for a resync. */
+/** No bit here says so unless the peer has some that we do not know of: it may still get blocks from others, or has got some. */
 function hasSame(peer: PeerDeviceIo, sector: number, size: number): boolean {
   const { repl, pdisk, bitmapIndex } = peer.facts;
-  const compared = isSync(repl as Repl)
-    || (repl === Repl.established && pdisk >= Disk.consistent && peer.device.facts.disk >= Disk.consistent);
+  const compared = isRunning(repl) || (repl === Repl.established && !peer.inSync.peerHasBits
+    && pdisk >= Disk.consistent && peer.device.facts.disk >= Disk.consistent);
   return compared && bitmapIndex >= 0 && pdisk >= Disk.inconsistent
     && pdisk !== Disk.unknown && peer.device.bits.count(peer, sector, size) === 0;
 }
+
+const isRunning = (repl: number): boolean => repl === Repl.syncSource || repl === Repl.syncTarget;
 
 function busy({ device, connection }: PeerDeviceIo, sector: number, sectors: number): boolean {
   const lock = device.intervals.insert(IvType.PEERS_IN_SYNC_LOCK, connection.nodeId, sector, sectors, -1);
@@ -65,7 +67,11 @@ export function peersInSync(sender: PeerDeviceIo, sector: number, size: number, 
   if (device.bits.count(sender, sector, size) > 0) return;
   let cleared = 0;
   for (const { nodeId, peers } of device.resource.connectionList) {
-    if ((mask & (1 << nodeId)) !== 0) cleared += device.bits.clear(peers[device.index], sector, size);
+    if ((mask & (1 << nodeId)) === 0) continue;
+    const peer = peers[device.index];
+    const bits = device.bits.clear(peer, sector, size);
+    if (bits > 0 && peer.bitsOutOfSync === 0) device.resource.env.noBitsLeft(device.vnr, nodeId);
+    cleared += bits;
   }
   const told = mask | 1 << sender.connection.nodeId;
   const knowsMore = sender.inSync.fromUs && (sameNodes(sender, sector, size) & ~told) !== 0;
@@ -83,6 +89,8 @@ export class PeersInSync {
   private from = 0;
   /** The last resync with this peer was from us: of ranges that it told late it does not know who else has the same. */
   fromUs = false;
+  /** As it told last, and no resync with us has ended since: what it got from others it has marked on its own side alone. */
+  peerHasBits = false;
   private readonly job: Job;
 
   constructor(peer: PeerDeviceIo) {
@@ -90,7 +98,8 @@ export class PeersInSync {
     this.job = { name: 'peers in sync', queued: false, run: () => this.run() };
   }
 
-  replChanged(repl: number): void {
+  replChanged(before: number, repl: number): void {
+    if (repl === Repl.established && isRunning(before)) this.peerHasBits = false;
     if (isSyncSource(repl as Repl)) this.fromUs = true;
     else if (isSyncTarget(repl as Repl)) this.fromUs = false;
   }

@@ -5,6 +5,7 @@ import { invalidateParms } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { BioOp } from '../../src/host/block.ts';
 import { LowerOp } from '../../src/host/lower.ts';
+import { differencesAreKnown } from '../../src/sim/story/checks.ts';
 import { hazard } from './hazards/hazard.ts';
 
 const BLOCKS_PER_EXTENT = 1024;
@@ -374,4 +375,25 @@ hazard('R-28', 'a Primary without data does not outdate the only good disk when 
   await s.up('B');
   await s.con('B-C');
   await s.stays(1_000, 'B:UpToDate');
+});
+
+hazard('R-29', 'who got blocks from elsewhere is not equal to its neighbour, by whose word bits would be cleared', 'A B C(P)', {}, async (s) => {
+  await s.w('C', 1);
+  await s.idle();
+  await s.demote('C');
+  await s.cut('A-C');
+  s.scribble('C', 1);
+  const later = { resourceName: 'r0', peerNodeId: s.player('A').id, volume: 0 };
+  await s.ok(s.setup('B').plain(Cmd.PAUSE_SYNC, later));
+  expect(await s.patient(() => s.setup('B').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: s.player('C').id }, s.minor('B')))).toBe(1);
+  await s.reach('B:Inconsistent');
+  await s.reach('B:UpToDate');
+  s.crash('C');
+  await s.up('C', { connect: false });
+  await s.ok(s.setup('C').plain(Cmd.OUTDATE, {}, s.minor('C')));
+  await s.con('A-C');
+  await s.reach('C:UpToDate');
+  await s.con('B-C');
+  differencesAreKnown(s, 'B-C');
+  await s.ok(s.setup('B').plain(Cmd.RESUME_SYNC, later));
 });

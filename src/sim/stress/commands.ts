@@ -75,8 +75,11 @@ export const commands = {
     s.busy.delete(m);
     return answer;
   },
-  /** Must be refused. On a node without a connection it declares its data to be everybody's: a fork on purpose. */
-  newCurrentUuid: async (s, m, peer) => replOf(m, peer) === Repl.off ? null
+  /**
+   * Must be refused. On a node without a connection it declares its data to be everybody's: a fork on purpose. So not either
+   * where one is about to be lost before the command has its turn.
+   */
+  newCurrentUuid: async (s, m, peer) => replOf(m, peer) === Repl.off || s.isCut(m, peer) || m.node.slowness > 1 ? null
     : m.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, minor(s, m)),
   netOptions: (s, m, peer) => m.setup.with(Cmd.CHG_NET_OPTS, connection(peer), netConf,
     { maxEpochSize: 1 + s.random.below(200), pingTimeo: 3 + s.random.below(30), koCount: 1 + s.random.below(7) }),

@@ -13,14 +13,24 @@ export class Ledger {
   holder: Application | null = null;
   /** The last one. */
   lastWriter: SimMember | null = null;
-  /** Newest generation that the last writer is known to have had. */
-  generation = 0n;
+  /** That the last writers are known to have had. */
+  readonly #generations: bigint[] = [];
   readonly #replicated: boolean;
   /** The holder's machine lost power and is not back; others: one more of them lost power. */
   #crashed: { member: SimMember; others: boolean } | null = null;
+  /** Lost power, and have not got what that took since. */
+  readonly #weak = new Set<SimMember>();
 
   /** replicated: acknowledged is what the peers have as well (protocol C). */
   constructor(replicated: boolean) { this.#replicated = replicated; }
+
+  get generation(): bigint { return this.#generations.at(-1) ?? 0n; }
+  set generation(made: bigint) { if (made !== this.generation) this.#generations.push(made); }
+
+  /** No write is taken in a generation that nobody has stored: one that was told to peers that were gone is nowhere. */
+  newestOf(stored: ReadonlySet<bigint>): bigint {
+    return this.#generations.findLast((made) => stored.has(made)) ?? this.generation;
+  }
 
   opened(app: Application): void {
     const { member } = app;
@@ -56,10 +66,14 @@ export class Ledger {
     if (this.holder?.member === member) {
       this.history.never(this.holder.writes);
       this.holder = null;
-      this.#crashed = { member, others: false };
+      this.#crashed = { member, others: this.#weak.size > 0 };
     } else if (this.#crashed) this.#crashed.others = true;
     else if (!holderIsGood) this.history.powerLost('unsettled');
+    this.#weak.add(member);
   }
+
+  /** It has what the holder has. */
+  synced(member: SimMember): void { this.#weak.delete(member); }
 
   /** A machine is up again: a crashed Primary may become the source with what it has. */
   back(member: SimMember): void {

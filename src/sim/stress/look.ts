@@ -65,6 +65,10 @@ export function goodPeers(cluster: SimCluster, m: SimMember): SimMember[] {
   return cluster.members.filter((o) => o !== m && peerDeviceOf(m, o)?.pdsk === Disk.upToDate && cstateOf(m, o) === Cstate.connected);
 }
 
+/** Has m all that this Primary has? */
+export const isSynced = (m: SimMember, primary: SimMember): boolean =>
+  m === primary || (diskStateOf(m) === Disk.upToDate && replOf(m, primary) === Repl.established);
+
 /** Everybody connected to everybody, all disks UpToDate and without differences. */
 export function isHealthy(cluster: SimCluster): boolean {
   return cluster.members.every((m) => diskStateOf(m) === (cluster.isDiskless(m.id) ? Disk.diskless : Disk.upToDate)

@@ -48,4 +48,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 253, nodes: 3, minutes: 0.5, lost: 'a neighbour of a Primary became target of a crashed one' },
   { seed: 297, nodes: 3, minutes: 0.5, lost: 'an attach: WFBitMapS on both ends' },
   { seed: 339, nodes: 3, minutes: 0.5, lost: 'a bitmap came while the target still set its slot: WFBitMapT for ever' },
+  { seed: 121, nodes: 3, minutes: 0.5, lost: 'P_PEERS_IN_SYNC named a neighbour that had got other blocks meanwhile' },
+  { seed: 98, nodes: 3, minutes: 0.5, lost: 'as seed 121' },
+  { seed: 370, nodes: 3, minutes: 0.5, lost: 'a resync without bits waited for a neighbour that the Primary had not told: it met it later' },
+  { seed: 61, nodes: 3, minutes: 0.5, lost: 'bits left between three equals went round in a circle' },
 ];

@@ -19,7 +19,7 @@ import { compareDisks, rules } from './checks.ts';
 import { commands } from './commands.ts';
 import { Healer } from './heal.ts';
 import { Ledger } from './ledger.ts';
-import { describe, diskStateOf, goodPeers, isHealthy, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
+import { describe, diskStateOf, goodPeers, isHealthy, isSynced, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
 import { Manager } from './manager.ts';
 import { planOf } from './plan.ts';
 import type { Plan, Wanted } from './plan.ts';
@@ -187,6 +187,7 @@ export class Stress {
         if (generation !== 0n) this.ledger.generation = generation;
         const reached = isGood(app.member) || goodPeers(cluster, app.member).length > 0;
         if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.idle(reached);
+        for (const m of cluster.members) if (isSynced(m, app.member)) this.ledger.synced(m);
         if (isHealthy(cluster)) this.ledger.history.landed();
       }
       if (this.healing || app.stopping) continue;
@@ -230,6 +231,11 @@ export class Stress {
   }
 
   cut(from: SimMember, to: SimMember, cut: boolean): void { this.cluster.fabric.cut(from.node.address, to.node.address, cut); }
+
+  isCut(a: SimMember, b: SimMember): boolean {
+    const { fabric } = this.cluster;
+    return fabric.link(a.node.address, b.node.address).cut || fabric.link(b.node.address, a.node.address).cut;
+  }
 
   kill(m: SimMember): void {
     if (m.node.life === null) return;

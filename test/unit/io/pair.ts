@@ -156,6 +156,7 @@ export class Side implements IoEnv {
     this.onFail();
   }
   gotNegAck(): void { this.events.push('gotNegAck'); }
+  noBitsLeft(): void { this.events.push('noBitsLeft'); }
   bitmapExchanged(_vnr: number, _node: number, side: 'source' | 'target'): void {
     this.events.push(`bitmap ${side}`);
     this.set(() => { this.peer.facts.repl = side === 'source' ? Repl.syncSource : Repl.syncTarget; });
