@@ -10,6 +10,8 @@ import { hazard } from './hazards/hazard.ts';
 const BLOCKS_PER_EXTENT = 1024;
 /** Every node has to be there. */
 const ALL = 1025;
+const MAJORITY = 1024;
+const SUSPEND = 1;
 /** In the second extent, which nobody has used: no activity log names it. */
 const COLD = BLOCKS_PER_EXTENT + 76;
 const PASS_ON = 0;
@@ -375,3 +377,20 @@ hazard('R-28', 'a Primary without data does not outdate the only good disk when 
   await s.con('B-C');
   await s.stays(1_000, 'B:UpToDate');
 });
+
+hazard('R-29', 'a target gets good though I/O is frozen for want of it, and the ack of an older write goes out late', 'A(P) B C',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND, peerAckDelay: 10_000 } }, async (s) => {
+    await s.drop('A-C', 'B-C');
+    await s.w('A', 1);
+    await s.pass(50);
+    s.stall('B');
+    const frozen = s.wStar('A', 2);
+    await s.pass(20);
+    await s.drop('A-B');
+    s.crash('B');
+    s.flow('B');
+    await s.up('B');
+    await s.con('A-B');
+    await s.reach('B:UpToDate');
+    await s.ended(frozen);
+  });
