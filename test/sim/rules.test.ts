@@ -394,3 +394,38 @@ hazard('R-29', 'a target gets good though I/O is frozen for want of it, and the 
     await s.reach('B:UpToDate');
     await s.ended(frozen);
   });
+
+hazard('R-30', 'a diskless Primary goes on with what it has shown, whatever a diskless Secondary has seen', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.drop('B-C');
+  await s.detach('B');
+  await s.w('A', 1);
+  await s.idle();
+  const shown = s.uuid('A');
+  s.crash('C');
+  await s.noticed('A-C');
+  await s.reset('A-B');
+  await s.con('A-B');
+  await s.attach('B');
+  await s.pass(2_000);
+  expect(s.uuid('A')).toBe(shown);
+  expect(s.pdsk('A>B')).not.toBe('UpToDate');
+  await s.up('C');
+  await s.con('A-C', 'B-C');
+  await s.reach('A>B:UpToDate');
+});
+
+hazard('R-31', 'a generation that got lost on its way is told again to a peer that attaches while connected', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.cut('A-C');
+  const told = s.hold('A>B', 'P_CURRENT_UUID');
+  const w = s.wStar('A', 1);
+  await s.lose(told, 'A-B');
+  await s.detach('B');
+  await s.con('A-B');
+  await s.attach('B');
+  await s.reach('A>B:UpToDate', 'B:UpToDate');
+  await s.ended(w);
+  await s.w('A', 2);
+  expect(s.uuid('B')).toBe(s.uuid('A'));
+});

@@ -48,6 +48,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 253, nodes: 3, minutes: 0.5, lost: 'a neighbour of a Primary became target of a crashed one' },
   { seed: 297, nodes: 3, minutes: 0.5, lost: 'an attach: WFBitMapS on both ends' },
   { seed: 339, nodes: 3, minutes: 0.5, lost: 'a bitmap came while the target still set its slot: WFBitMapT for ever' },
+  { seed: 64, nodes: 3, minutes: 0.5, lost: 'a source whose own disk was not good waited for ever, for it paused a resync itself' },
+  { seed: 87, nodes: 3, minutes: 0.5, lost: 'a diskless Primary went back to an older generation, a peer that attached stayed Consistent' },
   { seed: 149, nodes: 3, minutes: 0.5, lost: 'generations were compared by what the peer had not been told: WFBitMapS for ever' },
   { seed: 264, nodes: 3, minutes: 0.5, lost: 'a late peer ack made a Primary forget that a new connection had missed nothing: two resyncs did not end' },
 ];
