@@ -58,7 +58,7 @@ export class Ledger {
       this.holder = null;
       this.#crashed = { member, others: false };
     } else if (this.#crashed) this.#crashed.others = true;
-    else if (!holderIsGood) this.history.powerLost('unsettled');
+    else if (!holderIsGood) this.history.powerLost('unsettled', true);
   }
 
   /** A machine is up again: a crashed Primary may become the source with what it has. */
