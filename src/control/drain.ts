@@ -8,7 +8,7 @@
 import type { Timer } from '../host/clock.ts';
 import { deviceStable, isSuspended } from '../state/facts.ts';
 import { calcQuorum } from '../state/quorum.ts';
-import { Cs, Cstate, Disk, Repl, Role, UuidFlag, isSyncTarget } from '../state/states.ts';
+import { Cs, Cstate, Disk, Repl, Role, UuidFlag, isSyncSource, isSyncTarget } from '../state/states.ts';
 import { deviceIndex, findConnection, findDevice, findPeerDevice, sameUuid } from '../state/view.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { resyncBecause } from './reevaluate.ts';
@@ -58,7 +58,7 @@ export class Drain {
   /** Of one generation the bitmaps say what differs; else the generations do. */
   #catchUp(pd: PeerDevice): void {
     const { device: { resource, vnr }, connection: { nodeId } } = pd;
-    pd.log.info('Own disk is not good beside one that is, syncing it');
+    pd.log.info('Own disk is behind one that is good, syncing it');
     if (sameUuid(resource.deviceRow(vnr).currentUuid, resource.peerDeviceRow(vnr, nodeId).peerCurrentUuid)) {
       return this.#byBitmap(pd, 'left-behind', Repl.wfBitMapT);
     }
@@ -98,8 +98,17 @@ function isBehind(pd: PeerDevice): boolean {
   const { device: { resource, vnr, disk }, connection: { nodeId }, uuids } = pd;
   const device = findDevice(resource.view, vnr);
   const row = findPeerDevice(resource.view, vnr, nodeId);
-  return disk !== null && uuids !== null && (device?.disk === Disk.inconsistent || device?.disk === Disk.outdated)
+  return disk !== null && uuids !== null
+    && (device?.disk === Disk.inconsistent || device?.disk === Disk.outdated || (device?.disk === Disk.upToDate && isOvertaken(pd)))
     && row?.pdsk === Disk.upToDate && row.repl === Repl.established && connected(pd) && hasNoBetter(pd) && mayShow(pd);
+}
+
+/** It was not good yet when the others got the generation that they are in now. */
+function isOvertaken(pd: PeerDevice): boolean {
+  const { device: { resource, vnr }, uuids } = pd;
+  const { currentUuid } = resource.deviceRow(vnr);
+  return resource.view.resource.role === Role.secondary && !sameUuid(uuids!.currentUuid, currentUuid)
+    && uuids!.historyUuids.some((old) => sameUuid(old, currentUuid)) && mayCost(pd);
 }
 
 /** A Primary's users have seen data: nothing else may come below them. */
@@ -112,9 +121,9 @@ function mayShow({ device: { resource, vnr }, connection: { nodeId } }: PeerDevi
 const isIdle = ({ device: { resource, vnr } }: PeerDevice): boolean =>
   resource.view.peerDevices.every((pd) => pd.vnr !== vnr || pd.repl <= Repl.established);
 
-/** At most a resync is on whose source is not good itself. */
+/** At most resyncs are on whose source is not good itself; from here they pause until this disk is. */
 const hasNoBetter = ({ device: { resource, vnr } }: PeerDevice): boolean => resource.view.peerDevices.every((pd) =>
-  pd.vnr !== vnr || pd.repl <= Repl.established || (isSyncTarget(pd.repl) && pd.pdsk === Disk.outdated));
+  pd.vnr !== vnr || pd.repl <= Repl.established || isSyncSource(pd.repl) || (isSyncTarget(pd.repl) && pd.pdsk === Disk.outdated));
 
 /** Neither of the two sees a Primary that the other does not see. */
 function mayStart(pd: PeerDevice): boolean {

@@ -47,7 +47,8 @@ function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, m
   if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && disk === Disk.upToDate) {
     if (peerRole === Role.primary) adoptNewCurrent(pd, uuid, weak);
     else if (moved) outdate(pd);
-  } else if (disk === Disk.diskless && role === Role.primary) setExposedLocally(device, uuid);
+    // Only who writes makes newer data: what a diskless Secondary has seen may be a generation that we have replaced.
+  } else if (disk === Disk.diskless && role === Role.primary && peerRole === Role.primary) setExposedLocally(device, uuid);
 }
 
 /** During somebody's two-phase commit that has to wait for its end. */

@@ -14,12 +14,11 @@ import type { PPeerDagtag } from '../wire/packets/dagtag.ts';
 import type { Connection } from './connection.ts';
 import { handshakeView } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { unlessAnswered } from './unanswered.ts';
 
 const SETTLED_MS = 10;
 /** How long the own teardown of the lost connection may take. */
 const ATTEMPTS = 3000;
-/** An exchange of bitmaps is over by then, or never begins. */
-const UNANSWERED_MS = 60_000;
 
 export function peerDagtagReceived(connection: Connection, { dagtag, nodeId }: PPeerDagtag): void {
   const lost = connection.resource.connections.get(nodeId);
@@ -77,22 +76,7 @@ function reconcile(connection: Connection, lost: Connection, dagtag: number): vo
     resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { reconciliationResync: true } });
   }
   if (target) connection.afterReconciliation = { lostNodeId: lost.nodeId, dagtag };
-  unlessAnswered(connection);
-}
-
-/** The peer has judged at another moment, maybe with another disk state: then both wait for ever. A new connect asks both at once. */
-function unlessAnswered(connection: Connection): void {
-  const { resource, nodeId } = connection;
-  const { link } = connection.conn;
-  const waits = (vnr: number): boolean => {
-    const { repl, reconciliationResync } = resource.peerDeviceRow(vnr, nodeId);
-    return reconciliationResync && (repl === Repl.wfBitMapS || repl === Repl.wfBitMapT);
-  };
-  resource.engine.host.clock.timer('answer to a reconciliation', UNANSWERED_MS, () => {
-    if (link === null || connection.conn.link !== link || ![...connection.peerDevices.keys()].some(waits)) return;
-    connection.logger.warn('The peer does not take part in the reconciliation resync, connecting again');
-    resource.dispatch({ kind: 'lost', nodeId, cstate: Cstate.networkFailure, tag: 'reconciliation' });
-  });
+  unlessAnswered(connection, 'reconciliation');
 }
 
 /** What all volumes agree on; null: nothing can be done. */

@@ -43,8 +43,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { resource } = device;
   const message = messageOf(p);
   if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) pd.overtaken = 0n;
-  // A late word of what it has been told to replace.
-  else if (resource.connectionRow(connection.nodeId).cstate === Cstate.connected) return;
+  else if (resource.connectionRow(connection.nodeId).cstate === Cstate.connected) return toldToReplace(pd);
   keep(pd, message);
   const { peerRole } = resource.connectionRow(connection.nodeId);
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);
@@ -59,6 +58,11 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   markUnstable(pd);
   resource.engine.notifier.peerDeviceChanged(pd);
   compareAgain(pd, message.flags);
+}
+
+/** A late word; or the peer has attached meanwhile: it may follow when it connects. */
+function toldToReplace(pd: PeerDevice): void {
+  if (rowOf(pd).pdsk <= Disk.negotiating && send.follows(pd)) pd.connection.conn.fail(Cstate.networkFailure, 'follow', '');
 }
 
 /** Items 1 to 3. */

@@ -15,6 +15,7 @@ import { act, handshakeView } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { sourceChanges } from './resync-end.ts';
 import * as send from './send.ts';
+import { unlessAnswered } from './unanswered.ts';
 import { logLines, peerDevicesOf } from './uuids.ts';
 
 type Reason = 'after-unstable' | 'diskless-primary';
@@ -61,6 +62,7 @@ function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps
   const over: readonly Change[] = decision.repl === Repl.established && isSyncSource(repl) ? sourceChanges(pd) : [];
   const rc = change(pd, reason, [{ set: 'repl', vnr, nodeId, repl: decision.repl as Repl }, ...over]);
   const starts = decision.repl === Repl.wfBitMapS || decision.repl === Repl.wfBitMapT;
+  if (starts && rc === Ss.success) unlessAnswered(pd.connection, reason);
   if (!starts || (rc !== Ss.nothingToDo && rc !== Ss.resyncRunning)) return;
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { resyncAgain: decision.repl } });
   pd.log.info('...postponing this until current resync finished');
@@ -87,6 +89,6 @@ export function tryToGetResynced(device: Device): void {
   const { repl, unstableResync } = resource.peerDeviceRow(vnr, best.from);
   if (isSyncTarget(repl) && !unstableResync) return;
   pd.log.line(LogLevel.info, `resync from node ${best.from}: ${strategies[best.strategy].name}`);
-  resyncBecause(pd, 'diskless-primary');
   send.uuids(pd, UuidFlag.resync | UuidFlag.disklessPrimary);
+  resyncBecause(pd, 'diskless-primary');
 }

@@ -4,6 +4,7 @@ import type { Change } from '../state/events.ts';
 import { Cs, Disk, isSync, isSyncTarget, isVerify, Repl } from '../state/states.ts';
 import { hasNode } from '../state/view.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { unlessAnswered } from './unanswered.ts';
 import * as uuids from './uuids.ts';
 import { endVerify } from './verify.ts';
 
@@ -113,4 +114,5 @@ function again(pd: PeerDevice, repl: number): void {
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { resyncAgain: 0 } });
   const changes: Change[] = [{ set: 'repl', vnr, nodeId, repl: repl as Repl }];
   resource.dispatch({ kind: 'change', request: 0, tag: 'resync-again', flags: Cs.verbose, changes });
+  unlessAnswered(pd.connection, 'resync-again');
 }

@@ -97,7 +97,7 @@ export function initialPackets(connection: Connection): void {
 }
 
 /** Such a peer knows what it means that it is not among the weak nodes; protocol A completes writes that nobody has. */
-function follows(pd: PeerDevice): boolean {
+export function follows(pd: PeerDevice): boolean {
   const { device, connection: { nodeId, netConf } } = pd;
   const { agreedFeatures } = device.resource.connectionRow(nodeId);
   return (agreedFeatures & Feature.reconcileBits) !== 0 && netConf.wireProtocol !== PROTOCOL_A

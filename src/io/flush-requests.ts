@@ -60,7 +60,10 @@ export class FlushRequests {
     return '';
   }
 
-  /** Who is no good source any more owes no answer, also when it becomes one again: it has lost what it was told. */
+  /**
+   * Who is no good source any more owes no answer, also when it becomes one again: it has lost what it was told. And who has
+   * just connected is to be told: the target may wait for it.
+   */
   factsChanged(): void {
     const upToDate = this.nodes((c) => c.anyDisk(Disk.upToDate));
     let fewer = false;
@@ -70,7 +73,6 @@ export class FlushRequests {
       this.pending[c.nodeId] = left;
     }
     if (fewer) this.recheck();
-    // Who is connected anew has no peer ack to wait for, and may owe an answer by what it is told.
     this.peerAckSent();
   }
 

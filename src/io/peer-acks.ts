@@ -52,7 +52,7 @@ export class PeerAcks {
     const mask = (this.localOk ? 1 << this.resource.nodeId : 0) | this.okMask;
     for (const connection of this.resource.connectionList) {
       // Also while it is still connecting: later it is not told of this any more.
-      connection.lastPeerAckDagtag = this.dagtag;
+      connection.lastPeerAckDagtag = Math.max(connection.lastPeerAckDagtag, this.dagtag);
       if (!connection.up) continue;
       const bit = 1 << connection.nodeId;
       const known = (this.sentMask & bit) !== 0 &&

@@ -27,7 +27,6 @@ export interface Memory {
   someLostDataAccess: boolean;
   /** Of the device under discussion. */
   haveGoodPeer: boolean;
-  lostConnection: boolean;
 }
 
 export interface Rule<Subject> {
@@ -61,7 +60,7 @@ export const deviceRules: readonly Rule<Cell>[] = [
   { row: 'S6', when: (at) => at.device.disk === Disk.negotiating, then: (at) => negotiate(at.draft, at.d) },
 ];
 
-/** @spec state.md 3.2 S6 */
+/** Also when a connection is lost (S38 of the spec): the others have begun to act on our attach, and are heard. @spec state.md 3.2 S6 */
 function negotiate(draft: Draft, d: number): void {
   if (draft.old.devices[d]!.disk !== Disk.negotiating) {
     for (let c = 0; c < draft.connections.length; c++) {
@@ -106,7 +105,7 @@ export const firstPass: readonly Rule<Cell>[] = [
       at.set({ suspPeer: false, pdsk: pdsk > Disk.unknown || pdsk < Disk.inconsistent ? Disk.unknown : pdsk });
     } },
   { row: 'S9', when: (at) => at.oldPd.repl >= Repl.established && at.pd.repl < Repl.established,
-    then: (at, memory) => { memory.lostConnection = true; at.set({ resyncActive: false }); } },
+    then: (at) => at.set({ resyncActive: false }) },
   { row: 'S10', when: (at) => at.connection.cstate === Cstate.standAlone && at.device.disk === Disk.diskless
       && at.draft.resource.role === Role.secondary,
     then: (at) => at.set({ suspDependency: false }) },
@@ -249,8 +248,6 @@ export const deviceTail: readonly Rule<Cell>[] = [
       memory.allHaveDataAccess = false;
       if (at.draft.old.resource.role !== Role.primary || dataAccessible(at.draft.old, at.d)) memory.someLostDataAccess = true;
     } },
-  { row: 'S38', when: (at, memory) => memory.lostConnection && at.device.disk === Disk.negotiating,
-    then: (at) => at.setDevice({ disk: diskStateAttached(at.draft.old, at.draft, at.d) }) },
   { row: 'S39', when: (at, memory) => memory.maybeCrashedPrimary && memory.connectedPrimaries === 0
       && at.device.disk === Disk.upToDate && at.draft.old.resource.role === Role.secondary,
     then: (at) => at.setDevice({ disk: Disk.consistent }) },
@@ -292,14 +289,13 @@ const stirred = (draft: Draft, d: number): boolean =>
 /** Makes the draft legal. */
 export function sanitize(draft: Draft): void {
   const memory: Memory = { maybeCrashedPrimary: false, connectedPrimaries: 0, lacksQuorum: false, allHaveDataAccess: true,
-    someLostDataAccess: false, haveGoodPeer: false, lostConnection: false };
+    someLostDataAccess: false, haveGoodPeer: false };
   const at = new Cell(draft);
   const connections = draft.connections.length;
   for (let c = 0; c < connections; c++) runRules(connectionRules, at.at(0, c), memory);
   const all = concernsAll(draft);
   for (let d = 0; d < draft.devices.length; d++) {
     memory.haveGoodPeer = false;
-    memory.lostConnection = false;
     if (all || stirred(draft, d)) {
       runRules(deviceRules, at.at(d, 0), memory);
       for (let c = 0; c < connections; c++) runRules(firstPass, at.at(d, c), memory);

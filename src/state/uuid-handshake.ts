@@ -465,8 +465,17 @@ export interface ResyncDecision extends HandshakeDecision {
   readonly repl: number | null;
 }
 
+/** While connected the peer decides by what it was told, which may be long ago: what has changed since does not count here either. */
+function asTold(v: HandshakeView): HandshakeView {
+  const { sent, own, peerNodeId } = v;
+  if (sent === null) return v;
+  const slot = { ...own.peers[peerNodeId], bitmapUuid: sent.bitmapUuid };
+  return { ...v, localFlags: sent.flags, resolvedUuid: sent.currentUuid, own: { ...own, peers: own.peers.with(peerNodeId, slot) } };
+}
+
 /** drbd_resync: the comparison while connected. What follows is in uuid.md 3.9 (steps 4 to 6). */
-export function resyncDecision(v: HandshakeView, reason: 'after-unstable' | 'diskless-primary'): ResyncDecision {
+export function resyncDecision(now: HandshakeView, reason: 'after-unstable' | 'diskless-primary'): ResyncDecision {
+  const v = asTold(now);
   const w = new Work(v);
   if (reason === 'after-unstable' && w.strategy === 'no-sync') w.actions.length = 0;
   if (reason === 'after-unstable' && w.strategy === 'split-brain-auto-recover') {

@@ -11,6 +11,8 @@ import { hazard } from './hazards/hazard.ts';
 const BLOCKS_PER_EXTENT = 1024;
 /** Every node has to be there. */
 const ALL = 1025;
+const MAJORITY = 1024;
+const SUSPEND = 1;
 /** In the second extent, which nobody has used: no activity log names it. */
 const COLD = BLOCKS_PER_EXTENT + 76;
 const PASS_ON = 0;
@@ -396,4 +398,56 @@ hazard('R-29', 'who got blocks from elsewhere is not equal to its neighbour, by 
   await s.con('B-C');
   differencesAreKnown(s, 'B-C');
   await s.ok(s.setup('B').plain(Cmd.RESUME_SYNC, later));
+});
+
+hazard('R-30', 'a target gets good though I/O is frozen for want of it, and the ack of an older write goes out late', 'A(P) B C',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND, peerAckDelay: 10_000 } }, async (s) => {
+    await s.drop('A-C', 'B-C');
+    await s.w('A', 1);
+    await s.pass(50);
+    s.stall('B');
+    const frozen = s.wStar('A', 2);
+    await s.pass(20);
+    await s.drop('A-B');
+    s.crash('B');
+    s.flow('B');
+    await s.up('B');
+    await s.con('A-B');
+    await s.reach('B:UpToDate');
+    await s.ended(frozen);
+  });
+
+hazard('R-31', 'a diskless Primary goes on with what it has shown, whatever a diskless Secondary has seen', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.drop('B-C');
+  await s.detach('B');
+  await s.w('A', 1);
+  await s.idle();
+  const shown = s.uuid('A');
+  s.crash('C');
+  await s.noticed('A-C');
+  await s.reset('A-B');
+  await s.con('A-B');
+  await s.attach('B');
+  await s.pass(2_000);
+  expect(s.uuid('A')).toBe(shown);
+  expect(s.pdsk('A>B')).not.toBe('UpToDate');
+  await s.up('C');
+  await s.con('A-C', 'B-C');
+  await s.reach('A>B:UpToDate');
+});
+
+hazard('R-32', 'a generation that got lost on its way is told again to a peer that attaches while connected', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.cut('A-C');
+  const told = s.hold('A>B', 'P_CURRENT_UUID');
+  const w = s.wStar('A', 1);
+  await s.lose(told, 'A-B');
+  await s.detach('B');
+  await s.con('A-B');
+  await s.attach('B');
+  await s.reach('A>B:UpToDate', 'B:UpToDate');
+  await s.ended(w);
+  await s.w('A', 2);
+  expect(s.uuid('B')).toBe(s.uuid('A'));
 });

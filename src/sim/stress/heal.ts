@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A patient administrator after the storm: repairs what does not come back by itself, again and again. */
 import { Cmd } from '../../genl/ops.ts';
-import { Cstate, Disk, Role } from '../../state/states.ts';
+import { Cstate, Disk, Repl, Role } from '../../state/states.ts';
 import type { SimMember } from '../cluster.ts';
-import { diskStateOf, roleOf, viewOf } from './look.ts';
+import { diskStateOf, generationOf, replOf, roleOf, viewOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 const EVERY_MS = 2_000;
@@ -23,7 +23,23 @@ export class Healer {
       await s.actors.sleep(EVERY_MS / 2);
       if (![...s.actors.running.keys()].includes('manager turn')) s.actors.spawn('manager turn', () => s.manager.turn());
       await s.actors.sleep(EVERY_MS / 2);
+      await this.#force();
     }
+  }
+
+  /**
+   * All are here, and all are Outdated: each knows that there were newer data elsewhere, nobody that there are none any more.
+   * Genuine DRBD waits for a person as well, who looks at the generations.
+   */
+  async #force(): Promise<void> {
+    const s = this.#s;
+    const { members } = s.cluster;
+    const disks = members.filter((m) => !s.cluster.isDiskless(m.id));
+    const quiet = members.every((m) => viewOf(m)?.twopc === null && members.every((o) => o === m || replOf(m, o) === Repl.established));
+    const m = disks.find((o) => generationOf(o) === s.ledger.generation);
+    if (!m || !quiet || members.some((o) => roleOf(o) !== Role.secondary) || disks.some((o) => diskStateOf(o) !== Disk.outdated)) return;
+    s.note(`all are Outdated: primary --force n${m.id}`, false);
+    await m.setup.primary('r0', true);
   }
 
   #hardware(): void {

@@ -108,9 +108,9 @@ export class History {
   /** The application's node is gone: writes in flight have happened or never will. */
   applicationLost(): void { this.never([...this.#inFlight]); }
 
-  /** What the data live on lost power: all since the last safe write of a sector may be there. */
-  powerLost(lost: Lost = 'unflushed'): void {
-    this.applicationLost();
+  /** What the data live on lost power: all since the last safe write of a sector may be there. Who writes may live on. */
+  powerLost(lost: Lost = 'unflushed', writerLives = false): void {
+    if (!writerLives) this.applicationLost();
     this.#volatile = [];
     const safe = (w: Write): boolean => w.acked && (lost === 'unflushed' ? w.durable : w.durable && confirmed(w));
     for (const [sector, writes] of this.#sectors) this.#sectors.set(sector, loosened(writes, safe));

@@ -68,7 +68,7 @@ export class Ledger {
       this.holder = null;
       this.#crashed = { member, others: this.#weak.size > 0 };
     } else if (this.#crashed) this.#crashed.others = true;
-    else if (!holderIsGood) this.history.powerLost('unsettled');
+    else if (!holderIsGood) this.history.powerLost('unsettled', true);
     this.#weak.add(member);
   }
 

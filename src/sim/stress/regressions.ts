@@ -52,4 +52,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 98, nodes: 3, minutes: 0.5, lost: 'as seed 121' },
   { seed: 370, nodes: 3, minutes: 0.5, lost: 'a resync without bits waited for a neighbour that the Primary had not told: it met it later' },
   { seed: 61, nodes: 3, minutes: 0.5, lost: 'bits left between three equals went round in a circle' },
+  { seed: 64, nodes: 3, minutes: 0.5, lost: 'a source whose own disk was not good waited for ever, for it paused a resync itself' },
+  { seed: 87, nodes: 3, minutes: 0.5, lost: 'a diskless Primary went back to an older generation, a peer that attached stayed Consistent' },
+  { seed: 149, nodes: 3, minutes: 0.5, lost: 'generations were compared by what the peer had not been told: WFBitMapS for ever' },
+  { seed: 264, nodes: 3, minutes: 0.5, lost: 'a late peer ack made a Primary forget that a new connection had missed nothing: two resyncs did not end' },
 ];

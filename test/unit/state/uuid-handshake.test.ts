@@ -313,6 +313,14 @@ describe('while connected (uuid.md 3.9, 3.10)', () => {
     expect(resyncDecision(handshakeView(device(A), peerUuids(B)), 'after-unstable').repl).toBeNull();
   });
 
+  it('goes by what the peer was told, as the peer does', () => {
+    const own = device(A, { 1: { bitmapUuid: C, bitmapIndex: 0 } });
+    const sent = { currentUuid: A, bitmapUuid: 0n, flags: UuidFlag.stable, dirtyBits: 0 };
+    const lostSince = { connecting: false, localFlags: UuidFlag.stable | UuidFlag.primaryLostQuorum, sent };
+    expect(resyncDecision(handshakeView(own, peerUuids(A), lostSince), 'after-unstable').strategy).toBe('no-sync');
+    expect(resyncDecision(handshakeView(own, peerUuids(C), lostSince), 'after-unstable').repl).toBeNull();
+  });
+
   it('takes the source with the highest preference', () => {
     const clear = handshakeView(device(A), peerUuids(B, { 3: A }), { connecting: false, peerNodeId: 1 });
     const bitmap = handshakeView(device(A), peerUuids(B, { 0: A }), { connecting: false, peerNodeId: 2 });
