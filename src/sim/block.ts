@@ -35,7 +35,11 @@ export interface SimBio {
   readonly done: (errno: number) => void;
 }
 
-interface Held { bio: SimBio; tag: number; offset: number; room: number; local: number; delivered: boolean }
+interface Held {
+  bio: SimBio; tag: number; offset: number; room: number; local: number; delivered: boolean;
+  /** Operations on disks with its data that have not ended, and what happens then. */
+  flying: number; landed: () => void;
+}
 
 interface Claim { disk: SimDisk; inFlight: number; quiet: (() => void)[]; lower: SimLower }
 
@@ -72,7 +76,7 @@ export class KernelDevice {
 
   hold(bio: SimBio, extraFlags: number): void {
     const held: Held = { bio: { ...bio, flags: bio.flags | extraFlags }, tag: this.#nextTag++ % MAX_TAGS, offset: -1,
-      room: 0, local: Redelivered.notSubmitted, delivered: false };
+      room: 0, local: Redelivered.notSubmitted, delivered: false, flying: 0, landed: () => {} };
     if (bio.op === BioOp.write && bio.tags) held.bio = { ...held.bio, tags: bio.tags.slice() };
     this.held.push(held);
     this.front?.deliver();
@@ -151,11 +155,17 @@ class SimLower implements LowerDevice {
     assert(op === LowerOp.flush || sector + sizeBytes / SECTOR <= this.limits.sectors, 'operation lies on the disk');
     assert(op > LowerOp.write || sizeBytes % SECTOR === 0, 'whole sectors');
     const held = bioTag >= 0 ? this.#kernel.held.find((h) => h.tag === bioTag) : undefined;
-    if (held) held.local = Redelivered.inFlight;
+    if (held) {
+      held.local = Redelivered.inFlight;
+      held.flying++;
+    }
     this.#claim.inFlight++;
     this.#claim.disk.submit(op, flags, sector, sizeBytes, arena, offset, (errno) => {
       this.#claim.inFlight--;
-      if (held) held.local = errno ? Redelivered.failed : Redelivered.done;
+      if (held) {
+        held.local = errno ? Redelivered.failed : Redelivered.done;
+        if (--held.flying === 0) held.landed();
+      }
       if (this.#claim.inFlight === 0) for (const quiet of this.#claim.quiet.splice(0)) quiet();
       this.#life.turn(() => this.#handler.lowerDone(cookie, errno));
     });
@@ -218,11 +228,18 @@ export class SimBlockDevice implements BlockDevice {
   complete(tag: number, errno: number, arenaOffset: number): void {
     const index = this.#kernel.held.findIndex((h) => h.tag === tag && h.delivered);
     assert(index >= 0, 'a bio is ended once');
-    const [held] = this.#kernel.held.splice(index, 1);
-    const { bio } = held!;
+    const held = this.#kernel.held.splice(index, 1)[0]!;
+    const { bio } = held;
     if (bio.op === BioOp.read && errno === 0) bio.tags!.set(this.data.at(arenaOffset, bio.sizeBytes));
-    if (held!.room) this.data.free(held!.offset, held!.room);
     this.#kernel.world.at(0, 'bio ends', () => bio.done(errno));
+    held.landed = () => this.#giveRoomBack(held);
+    if (held.flying === 0) held.landed();
+  }
+
+  /** Not before the last operation has ended that was given the room, as the shim does. */
+  #giveRoomBack({ offset, room }: Held): void {
+    if (this.#kernel.front !== this) return;
+    if (room) this.data.free(offset, room);
     this.deliver();
   }
 
