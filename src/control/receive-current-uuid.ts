@@ -4,11 +4,12 @@
  * lost its Primary. @spec uuid.md 1.7, state.md 9.5
  */
 import type { Change } from '../state/events.ts';
-import { Cs, Disk, Repl, Role } from '../state/states.ts';
+import { Cs, Disk, Repl, Role, isSyncTarget } from '../state/states.ts';
 import { markNodeExists, movedOn } from '../state/uuid-generation.ts';
-import { freshPeerUuids } from '../state/uuid-types.ts';
+import { freshPeerUuids, historyLength, uuidEq, uuidPrimaryBit } from '../state/uuid-types.ts';
 import { bit } from '../state/view.ts';
 import type { PCurrentUuid } from '../wire/packets/uuids110.ts';
+import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { adoptNewCurrent, peerMovesTo } from './receive-uuids.ts';
 import { checkResyncSource } from './resync-source.ts';
@@ -47,8 +48,24 @@ function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, m
   if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && disk === Disk.upToDate) {
     if (peerRole === Role.primary) adoptNewCurrent(pd, uuid, weak);
     else if (moved) outdate(pd);
+  } else if (disk === Disk.inconsistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) === 0n) {
+    sourcesMoveTo(device, uuid, weak);
     // Only who writes makes newer data: what a diskless Secondary has seen may be a generation that we have replaced.
   } else if (disk === Disk.diskless && role === Role.primary && peerRole === Role.primary) setExposedLocally(device, uuid);
+}
+
+/**
+ * We get what the Primary writes from now on, and the rest from who gets it as well: the resync ends in that generation,
+ * though the word of the source may come later.
+ */
+function sourcesMoveTo(device: Device, uuid: bigint, weak: bigint): void {
+  for (const { nodeId, repl, uuids: { currentUuid, historyUuids } } of deviceContext(device).peers) {
+    if (!isSyncTarget(repl) || (weak & bit(nodeId)) !== 0n || uuidEq(currentUuid, uuid)) continue;
+    const source = device.resource.peerDevice(device.vnr, nodeId);
+    const history = [currentUuid & ~uuidPrimaryBit, ...historyUuids].slice(0, historyLength);
+    if (source.uuids) source.uuids = { ...source.uuids, historyUuids: history };
+    peerMovesTo(source, uuid);
+  }
 }
 
 /** During somebody's two-phase commit that has to wait for its end. */

@@ -55,5 +55,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 64, nodes: 3, minutes: 0.5, lost: 'a source whose own disk was not good waited for ever, for it paused a resync itself' },
   { seed: 87, nodes: 3, minutes: 0.5, lost: 'a diskless Primary went back to an older generation, a peer that attached stayed Consistent' },
   { seed: 149, nodes: 3, minutes: 0.5, lost: 'generations were compared by what the peer had not been told: WFBitMapS for ever' },
+  { seed: 174, nodes: 3, minutes: 0.5, lost: 'a target was through before it heard of the generation that its source had got meanwhile' },
   { seed: 264, nodes: 3, minutes: 0.5, lost: 'a late peer ack made a Primary forget that a new connection had missed nothing: two resyncs did not end' },
 ];
