@@ -2,8 +2,10 @@
 /** End of a resync: drbd_resync_finished. @spec uuid.md 7.9, state.md 7.8 */
 import type { Change } from '../state/events.ts';
 import { Cs, Disk, isSync, isSyncTarget, isVerify, Repl } from '../state/states.ts';
+import { uuidEq } from '../state/uuid-types.ts';
 import { hasNode } from '../state/view.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { BITMAP_RESYNC_PROTOCOL } from './resync.ts';
 import * as uuids from './uuids.ts';
 import { endVerify } from './verify.ts';
 
@@ -40,6 +42,8 @@ function end(pd: PeerDevice, next: () => void): boolean {
   if (rc < 1) return false;
   pd.io.progress.clear();
   again(pd, before.resyncAgain);
+  const byBitmap = resource.connectionRow(nodeId).agreedVersion >= BITMAP_RESYNC_PROTOCOL;
+  if (!target && failed === 0 && byBitmap && tookOlder(pd)) onceMore(pd);
   device.disk.meta.sync({ done: () => {} });
   if (!target) return false;
   resource.engine.helpers.run(resource, 'after-resync-target', { device, connection }, next);
@@ -103,6 +107,19 @@ function report(pd: PeerDevice, n: Numbers, target: boolean): void {
       `transferred ${(n.total - n.sameCsum) * 4}K total ${n.total * 4}K`);
   }
   if (n.failed > 0) pd.log.warn(`            ${n.failed} failed blocks`);
+}
+
+/** A new generation came here when the target ended: our word of it was on its way, so it has the former one. */
+function tookOlder({ device: { disk }, connection: { nodeId }, uuids: theirs }: PeerDevice): boolean {
+  if (disk === null || theirs === null) return false;
+  const { currentUuid, peers } = disk.meta.superBlock;
+  return uuidEq(peers[nodeId].bitmapUuid, currentUuid) && !uuidEq(theirs.currentUuid, currentUuid);
+}
+
+/** By bitmap: it gets what it may lack, and our generation. */
+function onceMore({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice): void {
+  resource.request((request) => ({ kind: 'clusterChange', request, tag: 'left-behind', transient: false,
+    flags: Cs.verbose | Cs.serialize | Cs.clusterWide, change: { what: 'repl', nodeId, vnr, repl: Repl.wfBitMapS } }), () => {});
 }
 
 /** A resync that was asked for meanwhile. */

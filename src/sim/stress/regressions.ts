@@ -51,5 +51,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 121, nodes: 3, minutes: 0.5, lost: 'P_PEERS_IN_SYNC named a neighbour that had got other blocks meanwhile' },
   { seed: 98, nodes: 3, minutes: 0.5, lost: 'as seed 121' },
   { seed: 370, nodes: 3, minutes: 0.5, lost: 'a resync without bits waited for a neighbour that the Primary had not told: it met it later' },
+  { seed: 387, nodes: 3, minutes: 0.5, lost: 'a frozen Primary needed for its quorum a resync that waited for what was frozen' },
+  { seed: 336, nodes: 3, minutes: 0.5, lost: 'an Outdated crashed Primary was source for an UpToDate disk: all Outdated' },
+  { seed: 174, nodes: 3, minutes: 0.5, lost: 'a target ended in the former generation while its source got a new one' },
   { seed: 61, nodes: 3, minutes: 0.5, lost: 'bits left between three equals went round in a circle' },
 ];
