@@ -73,7 +73,8 @@ export class FlushRequests {
       this.pending[c.nodeId] = left;
     }
     if (fewer) this.recheck();
-    this.peerAckSent();
+    // Who is connected anew has no peer ack to wait for, and a target that goes on may wait for its answer.
+    for (let target = 0; target < NODES_MAX; target++) if (this.isSyncing(target)) this.tell(target);
   }
 
   /** Fewer answers may be missing than before: resyncs that waited for them end. */
@@ -106,7 +107,7 @@ export class FlushRequests {
     return '';
   }
 
-  /** Peer acks went out up to each connection's lastPeerAckDagtag. */
+  /** Peer acks went out up to each connection's lastPeerAckDagtag, or writes. */
   peerAckSent(): void {
     for (let target = 0; target < NODES_MAX; target++) {
       if (this.waitSequence[target] !== 0) this.tell(target);
@@ -119,9 +120,23 @@ export class FlushRequests {
     this.pending[node] = 0;
     for (let other = 0; other < NODES_MAX; other++) {
       this.pending[other] &= ~(1 << node);
-      this.toldMask[other] &= ~(1 << node);
+      if (this.isSyncing(other)) this.toldMask[other] &= ~(1 << node);
     }
     this.recheck();
+  }
+
+  /**
+   * What is frozen has no peer ack before this target is UpToDate, if its quorum needs it. The bitmap that it got has these
+   * writes, or it was told of them since.
+   */
+  private onlyFrozen(target: number): boolean {
+    return this.resource.facts.suspended && !this.resource.requests.awaitsSending(target, this.waitDagtag[target]);
+  }
+
+  /** A target that has asked, and may still wait for answers. */
+  private isSyncing(target: number): boolean {
+    const c = this.resource.connections[target];
+    return this.waitSequence[target] !== 0 && c !== null && c.peers.some((peer) => peer.facts.pdisk === Disk.inconsistent);
   }
 
   private tell(target: number): void {
@@ -129,7 +144,7 @@ export class FlushRequests {
     for (const c of resource.connectionList) {
       const bit = 1 << c.nodeId;
       if (!speaks(c) || (this.toldMask[target] & bit) !== 0) continue;
-      if (c.lastPeerAckDagtag < this.waitDagtag[target]) continue;
+      if (c.lastPeerAckDagtag < this.waitDagtag[target] && !(c.nodeId === target && this.onlyFrozen(target))) continue;
       this.toldMask[target] |= bit;
       if (c.nodeId === target) c.notify(Cmd.FLUSH_REQUESTS_ACK, null, this.waitSequence[target], resource.nodeId);
       else c.writes.send(Cmd.FLUSH_FORWARD, null, this.waitSequence[target], target, 0, 0);

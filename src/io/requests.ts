@@ -135,6 +135,17 @@ export class Requests {
     this.reapWrites();
   }
 
+  /** Is a write up to this dagtag still queued for the node? */
+  awaitsSending(node: number, dagtag: number): boolean {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0 && p.dagtag[slot] <= dagtag; slot = p.writeNext[slot]) {
+      if ((words[slot] & Net.QUEUED) !== 0) return true;
+    }
+    return false;
+  }
+
   /** Walks that apply events one by one wrap themselves in these two, so that no entry goes away under them. */
   beginWalk(): void {
     this.reapHold++;

@@ -205,6 +205,7 @@ export class ResourceIo {
     if (!this.sendersAwake) return;
     this.sendersAwake = false;
     for (let i = 0; i < connectionList.length; i++) connectionList[i].pump();
+    if (this.facts.suspended) this.flushRequests.peerAckSent();
     this.checkDrained();
   }
 }

@@ -203,6 +203,15 @@ function crashedInconsistent({ v, rule, kind }: Work): boolean {
   return v.reconcileBits && rule === 'crashed-primary' && (kind === 'source' ? v.role : v.peerRole) === Role.secondary;
 }
 
+/**
+ * It has been told that others have newer data, or lacks what it wrote to this peer while it was detached. As a source it
+ * would leave nobody UpToDate.
+ */
+function crashedOutdated({ v, rule, kind }: Work): boolean {
+  const [source, target] = kind === 'source' ? [v.shownDisk, v.peerDisk] : [v.peerDisk, v.shownDisk];
+  return v.reconcileBits && rule === 'crashed-primary' && source === Disk.outdated && target === Disk.upToDate;
+}
+
 /** Step 5, disk_states_to_strategy. @spec uuid.md 3.3 */
 function diskStates(w: Work): void {
   const { v } = w;
@@ -214,7 +223,7 @@ function diskStates(w: Work): void {
   const arbitrary = arbitraryRules.has(w.rule)
     && (w.strategy === 'source-if-both-failed' || w.strategy === 'target-if-both-failed');
   const since119 = mine !== other && mine >= Disk.inconsistent && other >= Disk.inconsistent && other !== Disk.unknown
-    && (arbitrary || ((w.strategy === 'no-sync' || crashedInconsistent(w)) && eitherInconsistent));
+    && (arbitrary || crashedOutdated(w) || ((w.strategy === 'no-sync' || crashedInconsistent(w)) && eitherInconsistent));
   const before119 = (w.rule === 'both-off' || w.strategy === 'no-sync') && eitherInconsistent;
   if (!(v.agreedVersion >= 119 ? since119 : before119)) return;
   const source = v.agreedVersion >= 119 ? mine > other : mine > Disk.inconsistent;

@@ -51,6 +51,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 121, nodes: 3, minutes: 0.5, lost: 'P_PEERS_IN_SYNC named a neighbour that had got other blocks meanwhile' },
   { seed: 98, nodes: 3, minutes: 0.5, lost: 'as seed 121' },
   { seed: 370, nodes: 3, minutes: 0.5, lost: 'a resync without bits waited for a neighbour that the Primary had not told: it met it later' },
+  { seed: 387, nodes: 3, minutes: 0.5, lost: 'a frozen Primary needed for its quorum a resync that waited for what was frozen' },
+  { seed: 336, nodes: 3, minutes: 0.5, lost: 'an Outdated crashed Primary was source for an UpToDate disk: all Outdated' },
   { seed: 61, nodes: 3, minutes: 0.5, lost: 'bits left between three equals went round in a circle' },
   { seed: 64, nodes: 3, minutes: 0.5, lost: 'a source whose own disk was not good waited for ever, for it paused a resync itself' },
   { seed: 87, nodes: 3, minutes: 0.5, lost: 'a diskless Primary went back to an older generation, a peer that attached stayed Consistent' },

@@ -93,6 +93,18 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(both({ reconcileBits: false })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
   });
 
+  it('5: an Outdated disk of a crashed Primary is no source for an UpToDate one', () => {
+    const { crashedPrimary, stable } = UuidFlag;
+    const both = (rest: Partial<HandshakeView>) => ['self', 'peer'].map((crashed) => syncHandshake(handshakeView(device(A),
+      { ...peerUuids(A), flags: stable | (crashed === 'peer' ? crashedPrimary : 0) }, {
+        wireProtocol: 'B', localFlags: stable | (crashed === 'self' ? crashedPrimary : 0),
+        [crashed === 'self' ? 'sentDisk' : 'peerDisk']: Disk.outdated, ...rest,
+      })).strategy);
+    expect(both({})).toEqual(['target-use-bitmap', 'source-use-bitmap']);
+    expect(both({ sentDisk: Disk.outdated, peerDisk: Disk.outdated })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
+    expect(both({ reconcileBits: false })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
+  });
+
   it('6: a target has not got the history of its source yet', () => {
     const theirs = { ...peerUuids(0xddddn << 16n), flags: UuidFlag.stable | UuidFlag.syncTarget };
     expect(syncHandshake(handshakeView(device(A, {}, [C]), theirs, { peerDisk: Disk.inconsistent })).strategy).toBe('retry-connect');
