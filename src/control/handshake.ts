@@ -79,9 +79,6 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
   const { netConf } = connection;
   const policy = (n: number): AfterSb => (AFTER_SB[n] ?? 'disconnect') as AfterSb;
   const fromMd = diskStateFromMd(view, view, deviceIndex(view, vnr));
-  // The peer's word may overtake our own of an attach.
-  const untold = pd.sent === null && row.cstate === Cstate.connected && deviceRow.disk === Disk.negotiating;
-  const told = untold ? Disk.negotiating : pd.sentDisk;
   return {
     nodeId: resource.nodeId, peerNodeId: connection.nodeId, agreedVersion: row.agreedVersion,
     wireProtocol: PROTOCOLS[netConf.wireProtocol] ?? 'C',
@@ -90,8 +87,8 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     localFlags: localUuidFlags(context, connection.nodeId, localFlags(pd)), sent: pd.sent,
     peer: pd.uuids ?? freshPeerUuids(), missedEnd: pd.missedEnd,
     role: view.resource.role, peerRole: peer.role,
-    sentDisk: told === Disk.negotiating ? fromMd : told,
-    shownDisk: told !== Disk.negotiating ? told : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
+    sentDisk: pd.sentDisk === Disk.negotiating ? fromMd : pd.sentDisk,
+    shownDisk: pd.sentDisk !== Disk.negotiating ? pd.sentDisk : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
     disk: deviceRow.disk, exposedUuid: deviceRow.exposedUuid, peerDisk: peer.disk, reconcileBits: (row.agreedFeatures & Feature.reconcileBits) !== 0,
     ownBits: device.disk?.bitsFor(connection.nodeId) ?? 0,
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,

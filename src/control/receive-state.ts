@@ -4,6 +4,7 @@
  * about UUIDs may take time (helpers, bitmaps): the data stream is held meanwhile, and the rules are asked again with
  * the state of that moment. @spec state.md 5.3, uuid.md 4.6
  */
+import type { ConnLink } from '../conn/link.ts';
 import { LogLevel } from '../host/log.ts';
 import { receiveState } from '../state/receive-state.ts';
 import type { Decider, Decision, StateAction } from '../state/receive-state.ts';
@@ -33,10 +34,27 @@ export function resourceState({ resource, nodeId }: Connection, word: number): v
 }
 
 export function volumeState(pd: PeerDevice, word: number): void {
-  const { device, connection: { conn, nodeId } } = pd;
-  const { resource, vnr } = device;
+  const { device: { resource }, connection: { conn } } = pd;
   const { link } = conn;
   if (link === null) return;
+  if (!isUntold(pd)) return heard(pd, word, link);
+  link.wait(true);
+  resource.worker.flush(() => {
+    if (isOn(pd, link)) heard(pd, word, link);
+    link.wait(false);
+  });
+}
+
+/** Its word overtook our own of an attach: both have to judge by the same, so it waits until that is on its way. */
+const isUntold = (pd: PeerDevice): boolean => pd.sent === null && pd.connection.cstate() === Cstate.connected
+  && pd.device.resource.deviceRow(pd.device.vnr).disk === Disk.negotiating;
+
+const isOn = (pd: PeerDevice, link: ConnLink): boolean =>
+  pd.connection.conn.link === link && pd.connection.peerDevices.get(pd.device.vnr) === pd;
+
+function heard(pd: PeerDevice, word: number, link: ConnLink): void {
+  const { device, connection: { conn, nodeId } } = pd;
+  const { resource, vnr } = device;
   pd.toldDisk = unpackState(word).disk;
   const { initialStateReceived, uuidFlags, uuidNodeMask } = resource.peerDeviceRow(vnr, nodeId);
   const { role } = unpackState(word);
@@ -48,7 +66,7 @@ export function volumeState(pd: PeerDevice, word: number): void {
   let decided = false;
   run(decide(pd, peerSays(word, question.pdsk), question.kind), (decision) => {
     decided = true;
-    if (conn.link === link && pd.connection.peerDevices.get(vnr) === pd) conclude(pd, word, decision);
+    if (isOn(pd, link)) conclude(pd, word, decision);
     if (holds) link.wait(false);
   });
   if (decided || conn.link !== link) return;
