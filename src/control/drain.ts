@@ -121,9 +121,9 @@ function mayShow({ device: { resource, vnr }, connection: { nodeId } }: PeerDevi
 const isIdle = ({ device: { resource, vnr } }: PeerDevice): boolean =>
   resource.view.peerDevices.every((pd) => pd.vnr !== vnr || pd.repl <= Repl.established);
 
-/** At most resyncs are on whose source is not good itself; from here they pause until this disk is. */
-const hasNoBetter = ({ device: { resource, vnr } }: PeerDevice): boolean => resource.view.peerDevices.every((pd) =>
-  pd.vnr !== vnr || pd.repl <= Repl.established || isSyncSource(pd.repl) || (isSyncTarget(pd.repl) && pd.pdsk === Disk.outdated));
+/** At most resyncs are on that cannot make the own disk good: from one that is not good itself, or waiting for us to be. */
+const hasNoBetter = ({ device: { resource, vnr } }: PeerDevice): boolean => resource.view.peerDevices.every((pd) => pd.vnr !== vnr
+  || pd.repl <= Repl.established || isSyncSource(pd.repl) || (isSyncTarget(pd.repl) && pd.pdsk <= Disk.outdated));
 
 /** Neither of the two sees a Primary that the other does not see. */
 function mayStart(pd: PeerDevice): boolean {
