@@ -158,9 +158,11 @@ const attachedEqual = (at: Cell): boolean => at.oldPd.pdsk === Disk.negotiating 
 const becamePrimaryDiskless = (at: Cell): boolean =>
   at.oldConnection.peerRole === Role.unknown && at.connection.peerRole === Role.primary && at.pd.pdsk === Disk.diskless
   && at.device.disk >= Disk.negotiating;
+/** A crashed Primary lacks what its power failure took. Outdated since: another has gone on, maybe within its generation. */
+const wasFollowed = (at: Cell): boolean => at.device.crashedPrimary && at.oldDevice.disk === Disk.outdated;
 /** An Inconsistent disk has no data, whatever its label: the resync that it waits for may be one within this generation. */
 const sameDataNoOtherSource = (at: Cell): boolean =>
-  at.device.disk >= Disk.outdated && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid)
+  at.device.disk >= Disk.outdated && !wasFollowed(at) && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid)
   && !somePeer(at.draft, at.d, (pd, c) => c !== at.c && isSyncTarget(pd.repl));
 
 /** Rows S19..S32 run completely for one peer device before the next. */
