@@ -45,9 +45,15 @@ export function volumeState(pd: PeerDevice, word: number): void {
   });
 }
 
-/** Its word overtook our own of an attach: both have to judge by the same, so it waits until that is on its way. */
-const isUntold = (pd: PeerDevice): boolean => pd.sent === null && pd.connection.cstate() === Cstate.connected
-  && pd.device.resource.deviceRow(pd.device.vnr).disk === Disk.negotiating;
+/**
+ * Its word overtook our own, of an attach or the answer to one: both have to judge by the same, so it waits until that is on
+ * its way.
+ */
+function isUntold({ connection, device: { resource, vnr }, sent }: PeerDevice): boolean {
+  if (connection.cstate() !== Cstate.connected) return false;
+  return resource.deviceRow(vnr).disk === Disk.negotiating ? sent === null
+    : resource.peerDeviceRow(vnr, connection.nodeId).pdsk === Disk.negotiating;
+}
 
 const isOn = (pd: PeerDevice, link: ConnLink): boolean =>
   pd.connection.conn.link === link && pd.connection.peerDevices.get(pd.device.vnr) === pd;
