@@ -3,8 +3,12 @@
 
 #include <bit>
 
-// The instruction where there is one: asked once, when the addon is loaded.
+// The instruction where there is one: asked once, when the addon is loaded. Other processors have theirs always.
+#if defined(__x86_64__)
 #define COUNTS_BITS __attribute__((target_clones("popcnt", "default")))
+#else
+#define COUNTS_BITS
+#endif
 
 namespace drbdd {
 
