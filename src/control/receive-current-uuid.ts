@@ -50,8 +50,10 @@ function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, m
     else if (moved) outdate(pd);
   } else if (disk === Disk.inconsistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) === 0n) {
     sourcesMoveTo(device, uuid, weak);
+  } else if (disk === Disk.diskless && role === Role.primary && peerRole === Role.primary) {
     // Only who writes makes newer data: what a diskless Secondary has seen may be a generation that we have replaced.
-  } else if (disk === Disk.diskless && role === Role.primary && peerRole === Role.primary) setExposedLocally(device, uuid);
+    setExposedLocally(device, uuid);
+  }
 }
 
 /**

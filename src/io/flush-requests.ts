@@ -60,10 +60,7 @@ export class FlushRequests {
     return '';
   }
 
-  /**
-   * Who is no good source any more owes no answer, also when it becomes one again: it has lost what it was told. And who has
-   * just connected is to be told: the target may wait for it.
-   */
+  /** Who is no good source any more owes no answer, also when it becomes one again: it has lost what it was told. */
   factsChanged(): void {
     const upToDate = this.nodes((c) => c.anyDisk(Disk.upToDate));
     let fewer = false;
@@ -95,7 +92,7 @@ export class FlushRequests {
     this.waitDagtag[target] = this.resource.requests.lastWriteDagtag;
     this.toldMask[target] = 0;
     this.resource.peerAcks.flush();
-    this.peerAckSent();
+    this.tellTargets();
     return '';
   }
 
@@ -107,8 +104,8 @@ export class FlushRequests {
     return '';
   }
 
-  /** Peer acks went out up to each connection's lastPeerAckDagtag, or writes. */
-  peerAckSent(): void {
+  /** Peer acks went out up to each connection's lastPeerAckDagtag, or writes: who may be told now. */
+  tellTargets(): void {
     for (let target = 0; target < NODES_MAX; target++) {
       if (this.waitSequence[target] !== 0) this.tell(target);
     }

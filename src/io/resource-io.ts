@@ -175,7 +175,7 @@ export class ResourceIo {
   }
 
   flushForwards(): void {
-    this.flushRequests.peerAckSent();
+    this.flushRequests.tellTargets();
   }
 
   /** A disk that is attached has newer writes than this node has counted so far: who gets our writes hears of it. */
@@ -205,7 +205,7 @@ export class ResourceIo {
     if (!this.sendersAwake) return;
     this.sendersAwake = false;
     for (let i = 0; i < connectionList.length; i++) connectionList[i].pump();
-    if (this.facts.suspended) this.flushRequests.peerAckSent();
+    if (this.facts.suspended) this.flushRequests.tellTargets();
     this.checkDrained();
   }
 }

@@ -123,6 +123,7 @@ function handshakeLog(v: HandshakeView): LogLine[] {
 }
 
 const selfBits = (v: HandshakeView): number => v.sent?.dirtyBits ?? v.ownBits;
+const selfFlags = (v: HandshakeView): number => v.sent?.flags ?? v.localFlags;
 
 /** drbd_sync_handshake. Bitmap changes (step 17) follow from the strategy: uuid-bitmap-mod.ts. */
 export function syncHandshake(v: HandshakeView): HandshakeDecision {
@@ -241,7 +242,7 @@ function neighbourOfPrimary(w: Work): void {
   const { v } = w;
   if (!v.reconcileBits || !equalRules.has(w.rule) || !(w.kind === 'source' || w.kind === 'target')) return;
   if (v.shownDisk !== Disk.upToDate || v.peerDisk !== Disk.upToDate || v.role === Role.primary || v.peerRole === Role.primary) return;
-  const ahead = neighbour(v.sent?.flags ?? v.localFlags) - neighbour(v.peer.flags);
+  const ahead = neighbour(selfFlags(v)) - neighbour(v.peer.flags);
   if (ahead === 0) return;
   w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';
   w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name}, for ${ahead > 0 ? 'this node' : 'the peer'} sees a Primary`);
@@ -291,7 +292,7 @@ function passingSplitBrain(w: Work): void {
   if (w.kind !== 'split-brain' && w.strategy !== 'unrelated-data') return;
   const unstable = !v.stable || (v.peer.flags & UuidFlag.stable) === 0;
   const bothInconsistent = v.sentDisk === Disk.inconsistent && v.peerDisk === Disk.inconsistent;
-  const target = (((v.sent?.flags ?? v.localFlags) | v.peer.flags) & UuidFlag.syncTarget) !== 0;
+  const target = ((selfFlags(v) | v.peer.flags) & UuidFlag.syncTarget) !== 0;
   const ignore = (strategy: Strategy, why: string): void => {
     w.log(LogLevel.warning, `Ignore Split-Brain, for now, ${why}`);
     w.strategy = strategy;
@@ -310,14 +311,13 @@ function reconcileByBits(w: Work): void {
   if (!v.reconcileBits || w.strategy !== 'no-sync' || !equalRules.has(w.rule)) return;
   const settled = (disk: Disk): boolean => disk === Disk.outdated || disk === Disk.consistent || disk === Disk.upToDate;
   if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
-  const sentFlags = v.sent?.flags ?? v.localFlags;
   const own = selfBits(v);
   const theirs = v.peer.dirtyBits;
   if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
   const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk === Disk.upToDate);
   const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
     || v.shownDisk - v.peerDisk
-    || neighbour(sentFlags) - neighbour(v.peer.flags)
+    || neighbour(selfFlags(v)) - neighbour(v.peer.flags)
     || Number(own > 0) - Number(theirs > 0)
     || v.peerNodeId - v.nodeId;
   w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';

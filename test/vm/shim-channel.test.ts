@@ -52,7 +52,8 @@ describe.skipIf(!existsSync(module_) || !existsSync(addon))('the channel to the 
     await guest.expectCleanKernelLog();
   });
 
-  // The runtime itself died in about every third run before its programs were bundled; verify and story kill engines that the module starts again.
+  // The runtime itself died in about every third run before its programs were bundled; verify and story kill engines that the
+  // module starts again.
   it.skipIf(!process.env.TEST_ALL)('gives devices, claims and unfinished bios to the next engine, three times under a busy file system (TEST_ALL=1)', async () => {
     const guest = cluster.guests[0]!;
     await guest.startOfTest('take over');
