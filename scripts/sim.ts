@@ -4,6 +4,7 @@ import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { everyCommand } from '../src/sim/stress/commands.ts';
+import { everyFeature } from '../src/sim/stress/features.ts';
 import type { Wanted } from '../src/sim/stress/plan.ts';
 import { replay, runSeed } from '../src/sim/stress/report.ts';
 import type { SeedResult } from '../src/sim/stress/report.ts';
@@ -13,7 +14,7 @@ import { everyTrouble } from '../src/sim/stress/troubles.ts';
 const HANGS_MS = 600_000;
 const { values } = parseArgs({ options: {
   seeds: { type: 'string', default: '1..100' }, nodes: { type: 'string' }, minutes: { type: 'string' }, writes: { type: 'string' },
-  troubles: { type: 'string' }, commands: { type: 'string' }, parallel: { type: 'string', default: '2' },
+  troubles: { type: 'string' }, commands: { type: 'string' }, features: { type: 'string' }, parallel: { type: 'string', default: '2' },
   replay: { type: 'string' }, trace: { type: 'string' }, digests: { type: 'boolean' },
 } });
 
@@ -26,9 +27,10 @@ function listed<T extends string>(text: string | undefined, known: readonly T[])
 
 const troubles = listed(values.troubles, everyTrouble);
 const commands = listed(values.commands, everyCommand);
+const features = listed(values.features, everyFeature);
 const wanted = (seed: number): Wanted => ({
   seed, ...values.nodes && { nodes: Number(values.nodes) }, ...values.minutes && { minutes: Number(values.minutes) },
-  ...values.writes && { writes: Number(values.writes) }, ...troubles && { troubles }, ...commands && { commands },
+  ...values.writes && { writes: Number(values.writes) }, ...troubles && { troubles }, ...commands && { commands }, ...features && { features },
 });
 
 class Runs {

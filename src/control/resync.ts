@@ -5,6 +5,7 @@ import type { Change } from '../state/events.ts';
 import { stableSyncSourcePresent } from '../state/facts.ts';
 import { Cs, Cstate, Disk, isSyncTarget, Repl, Role, UuidFlag } from '../state/states.ts';
 import { deviceIndex, findPeerDevice } from '../state/view.ts';
+import { Feature } from '../wire/features.ts';
 import type { Device } from './device.ts';
 import type { Connection } from './connection.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -225,11 +226,16 @@ function later(pd: PeerDevice, delayMs: number): void {
   });
 }
 
-/** resync_after_online_grow, if the device grew while it had no peer to tell: the new bits are set on both. @spec uuid.md 5.4 */
+/**
+ * resync_after_online_grow, if the device grew while it had no peer to tell: the new bits are set on both. A peer that goes
+ * by bits has judged by them already, and would not take part. @spec uuid.md 5.4
+ */
 export function afterGrow(pd: PeerDevice): void {
   if (!pd.resyncAfterNegotiation) return;
   pd.resyncAfterNegotiation = false;
-  const { device: { resource }, connection: { nodeId } } = pd;
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  const { agreedFeatures } = resource.connectionRow(nodeId);
+  if (resource.peerDeviceRow(vnr, nodeId).repl !== Repl.established || (agreedFeatures & Feature.reconcileBits) !== 0) return;
   const { role } = resource.view.resource;
   const { peerRole } = resource.connectionRow(nodeId);
   const source = role !== peerRole ? role === Role.primary : resource.nodeId < nodeId;

@@ -184,7 +184,7 @@ export function receiveSizes(pd: PeerDevice, p: PSizes): string {
     if (grew === 'error-shrink' || grew === 'error-space-md') return 'the device can not have that size';
   }
   reconsiderLimits(device);
-  if (device.capacity !== before) tellAll(device, p.ddsFlags);
+  if (device.capacity !== before) tellAll(pd);
   if (grew === 'grew' && row.repl === Repl.established && (p.ddsFlags & DdsFlag.noResync) !== 0) {
     pd.log.line(LogLevel.info, 'Resync of new storage suppressed with --assume-clean');
   }
@@ -201,9 +201,17 @@ function keepSizes(pd: PeerDevice, p: ReceivedSizes & PSizes): void {
   pd.peerLogicalBlockBytes = p.qlim?.logicalBlockSize ?? SECTOR;
 }
 
-function tellAll(device: Device, _ddsFlags: number): void {
+/** The size of the device is another one since this peer told its own. */
+function tellAll(told: PeerDevice): void {
+  const { device, device: { resource, vnr } } = told;
   for (const pd of peerDevicesOf(device)) {
-    if (pd.connection.cstate() === Cstate.connected) send.sizes(pd);
+    const { connection, connection: { nodeId } } = pd;
+    if (connection.cstate() === Cstate.connected) send.sizes(pd);
+    else if (pd !== told && resource.peerDeviceRow(vnr, nodeId).holdingUuidLock) {
+      // It was told the old size: its bitmap would not be as long as ours.
+      pd.log.info('The size of the device changed during the connect, connecting again');
+      resource.dispatch({ kind: 'lost', nodeId, cstate: Cstate.networkFailure, tag: 'resized' });
+    }
     if (pd.peerMaxSectors < device.capacity) pd.peerMaxSectors = 0;
   }
 }

@@ -379,16 +379,17 @@ export class ResyncTarget {
     const { link } = connection;
     const p = device.resource.peerRequests;
     if (link === null) return false;
-    const high = p.generation[slot];
+    const syncer = link.version < 122;
+    const high = syncer ? -1 : p.generation[slot];
+    const low = syncer ? -1 : slot + 1;
     const { vnr } = device;
     const sector = p.sector[slot];
     const size = p.size[slot];
     if ((link.features & Feature.resyncDagtag) === 0) {
-      const id = link.version < 122 ? 0xffffffff : -1;
-      if (!sendAck(link.data, Cmd.RS_DATA_REQUEST, vnr, sector, id < 0 ? high : id, id < 0 ? slot + 1 : id, size, 0)) return false;
+      if (!sendAck(link.data, Cmd.RS_DATA_REQUEST, vnr, sector, high, low, size, 0)) return false;
     } else {
       const node = dagtagNode(connection);
-      if (!sendDagtagRequest(link.data, Cmd.RS_DAGTAG_REQ, vnr, sector, high, slot + 1, size, Math.max(0, node),
+      if (!sendDagtagRequest(link.data, Cmd.RS_DAGTAG_REQ, vnr, sector, high, low, size, Math.max(0, node),
         dagtagOf(connection, node))) return false;
     }
     device.intervals.flags[p.interval[slot]] |= IvFlag.SENT;

@@ -8,6 +8,7 @@ import { SimCrypto } from './crypto.ts';
 import { SimDisk } from './disk.ts';
 import { SimFabric, SimNet } from './net.ts';
 import { SimHelper, SimJournal, SimLog } from './small.ts';
+import type { Handler } from './small.ts';
 import type { World } from './world.ts';
 
 /** What starts an engine on a host: the daemon's own start, so that what is simulated is what runs. */
@@ -24,6 +25,8 @@ export class SimNode {
   admin: KernelAdmin;
   journal = new SimJournal();
   helper: SimHelper | null = null;
+  /** What the handlers of the configuration do, for engines started from now on. */
+  handler: Handler | null = null;
   life: EngineLife | null = null;
   /** Counts power failures: who belongs to an earlier life of the machine is gone. */
   lives = 0;
@@ -72,7 +75,7 @@ export class SimNode {
     const life = new EngineLife(this.world);
     life.slowness = this.slowness;
     this.life = life;
-    this.helper = new SimHelper(life);
+    this.helper = new SimHelper(life, this.handler);
     const host: Host = {
       clock: life, random: this.world.random, log: this.log, helper: this.helper, journal: this.journal,
       admin: new SimAdmin(this.admin, life), net: new SimNet(this.fabric, life), crypto: new SimCrypto(), bitmap: bitmapPrimitives,

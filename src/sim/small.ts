@@ -34,6 +34,9 @@ export class SimJournal implements Journal {
   rewrite(records: readonly Uint8Array[]): void { this.records = records.map((r) => r.slice()); }
 }
 
+/** Stands for the administrator's scripts: the exit status, or null to leave it to `exitCodes`. */
+export type Handler = (name: string, peerNodeId: number) => Promise<number> | null;
+
 export interface HelperCall { argv: readonly string[]; env: readonly string[] }
 
 export class SimHelper implements Helper {
@@ -41,11 +44,17 @@ export class SimHelper implements Helper {
   /** Exit status of a call, by its name (argv[1]); 0 unless set. */
   readonly exitCodes = new Map<string, number>();
   readonly #life: EngineLife;
-  constructor(life: EngineLife) { this.#life = life; }
+  readonly #handler: Handler | null;
+  constructor(life: EngineLife, handler: Handler | null = null) { this.#life = life; this.#handler = handler; }
 
   run(argv: readonly string[], env: readonly string[], done: (status: number) => void): void {
     this.calls.push({ argv, env });
-    this.#life.later(5, `helper ${argv[1]}`, () => done((this.exitCodes.get(argv[1] ?? '') ?? 0) << 8));
+    const name = argv[1] ?? '';
+    const ended = (exit: number): void => done(exit << 8);
+    const peer = env.find((line) => line.startsWith('DRBD_PEER_NODE_ID='))?.split('=')[1];
+    const handled = this.#handler?.(name, Number(peer ?? -1));
+    if (handled) void handled.then((exit) => this.#life.later(0, `helper ${name}`, () => ended(exit)));
+    else this.#life.later(5, `helper ${name}`, () => ended(this.exitCodes.get(name) ?? 0));
   }
 
   path(): string { return '/sbin/drbdadm'; }

@@ -157,7 +157,7 @@ const secondLoop: readonly Row[] = [
   { row: 'W19', when: (at) => becomes(at, Repl.startingSyncS),
     then: (at, out) => out.push({ kind: 'setAllBits', vnr: at.pd.vnr, nodeId: at.pd.nodeId, then: 'startSyncSource',
       startNodeId: at.pd.nodeId }) },
-  { row: 'W20', when: (at) => at.device.disk > Disk.negotiating && at.pd.pdsk > Disk.negotiating && at.pd.repl === Repl.established
+  { row: 'W20', when: (at) => at.device.disk > Disk.negotiating && at.pd.pdsk > Disk.negotiating
       && (at.oldDevice.disk <= Disk.negotiating || at.oldPd.pdsk <= Disk.negotiating),
     then: (at, out) => out.push({ kind: 'resyncAfterGrow', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   { row: 'W21', when: (at) => (at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established)

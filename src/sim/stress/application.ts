@@ -140,14 +140,17 @@ export class Application {
 
   /** 4 KiB blocks unless `odd`. */
   #range(odd: boolean): { sector: number; count: number } {
-    const { random, plan: { diskSectors, regions, regionSectors }, work: { blocks, spread } } = this.#state;
+    const { random, plan: { diskSectors, usedSectors, regions, regionSectors }, work: { blocks, spread } } = this.#state;
     const size = random.fraction();
     const most = size < 0.02 ? blocks[2] : size < 0.12 ? blocks[1] : blocks[0];
     const unit = odd ? 1 : BLOCK_SECTORS;
     const used = Math.max(BLOCK_SECTORS * 8, Math.floor(regionSectors * spread / BLOCK_SECTORS) * BLOCK_SECTORS);
     const count = Math.min(odd ? 1 + random.below(40) : (1 + random.below(most)) * BLOCK_SECTORS, used);
-    const spacing = Math.floor(diskSectors * 0.95 / regions / BLOCK_SECTORS) * BLOCK_SECTORS;
-    const region = random.below(regions) * spacing;
+    const spacing = Math.floor(usedSectors * 0.95 / regions / BLOCK_SECTORS) * BLOCK_SECTORS;
+    const { capacity } = this.device;
+    // What a resize has added, up to the last sector.
+    const added = usedSectors < diskSectors && capacity > usedSectors && random.chance(0.1);
+    const region = added ? capacity - used : random.below(regions) * spacing;
     return { sector: region + random.below(Math.floor((used - count) / unit) + 1) * unit, count };
   }
 }

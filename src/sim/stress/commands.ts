@@ -9,10 +9,12 @@ import { Cmd } from '../../genl/ops.ts';
 import { Repl } from '../../state/states.ts';
 import type { SimMember } from '../cluster.ts';
 import type { Answer } from '../drbdsetup.ts';
+import { featureCommands } from './features.ts';
+import type { FeatureCommand } from './features.ts';
 import { replOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
-type Run = (s: Stress, m: SimMember, peer: SimMember) => Promise<Answer | null>;
+export type Run = (s: Stress, m: SimMember, peer: SimMember) => Promise<Answer | null>;
 
 const RESOURCE = { resourceName: 'r0' };
 const minor = (s: Stress, m: SimMember): number => s.cluster.minor(m.id, 0);
@@ -93,5 +95,8 @@ export const commands = {
   wrongVolume: (_s, m, peer) => m.setup.plain(Cmd.PAUSE_SYNC, { ...peerDevice(peer), volume: 7 }),
 } satisfies Record<string, Run>;
 
-export type Command = keyof typeof commands;
-export const everyCommand = Object.keys(commands) as Command[];
+export type UsualCommand = keyof typeof commands;
+export const usualCommands = Object.keys(commands) as UsualCommand[];
+export type Command = UsualCommand | FeatureCommand;
+export const everyCommand: readonly Command[] = [...usualCommands, ...Object.keys(featureCommands) as FeatureCommand[]];
+export const commandNamed: Readonly<Record<Command, Run>> = { ...commands, ...featureCommands };

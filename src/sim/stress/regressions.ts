@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/** Seeds of the N-node stress that failed once, and why: each stays as it was found. */
+/** Seeds of the N-node stress that failed once, and why: each stays as it was found, without features unless it names some. */
 import type { Wanted } from './plan.ts';
 
 export interface ClusterRegression extends Wanted {

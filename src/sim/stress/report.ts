@@ -45,7 +45,7 @@ function failureText(stress: Stress, wanted: Wanted, rule: string, error: Error)
   const { plan, cluster } = stress;
   return [
     `seed ${wanted.seed} (${plan.nodes} nodes${plan.diskless.length ? `, diskless ${plan.diskless.map((id) => `n${id}`).join(' ')}` : ''}, `
-      + `protocol ${'?ABC'[plan.wireProtocol]}, ${plan.blind ? 'quorum with redundancy' : plan.quorum ? 'quorum' : 'no quorum'}, ${plan.workload}) at ${cluster.world.nowMs.toFixed(3)} ms`,
+      + `protocol ${'?ABC'[plan.wireProtocol]}, ${plan.blind ? 'quorum with redundancy' : plan.quorum ? 'quorum' : 'no quorum'}, ${[plan.workload, ...plan.features].join(', ')}) at ${cluster.world.nowMs.toFixed(3)} ms`,
     `  violated: ${rule}`, `    ${error.message.slice(0, 4_000)}${where}`,
     '  from outside:', ...stress.events.slice(-LAST_EVENTS).map((line) => `    ${line}`),
     ...cluster.members.flatMap((m) => [`  ${describe(cluster, m)}`, ...m.node.log.lines.slice(-LAST_LINES).map((line) => `    ${line}`)]),
@@ -55,7 +55,7 @@ function failureText(stress: Stress, wanted: Wanted, rule: string, error: Error)
 
 function argumentsOf(wanted: Wanted): string {
   const more = (['nodes', 'minutes', 'writes'] as const).filter((name) => wanted[name] !== undefined).map((name) => ` --${name} ${wanted[name]}`);
-  const lists = (['troubles', 'commands'] as const).filter((name) => wanted[name]).map((name) => ` --${name} '${wanted[name]!.join(',')}'`);
+  const lists = (['troubles', 'commands', 'features'] as const).filter((name) => wanted[name]).map((name) => ` --${name} '${wanted[name]!.join(',')}'`);
   return `--replay ${wanted.seed}${more.join('')}${lists.join('')}`;
 }
 

@@ -12,11 +12,12 @@ import type { KernelDevice } from '../block.ts';
 import { SimCluster } from '../cluster.ts';
 import type { SimMember } from '../cluster.ts';
 import type { SimDisk } from '../disk.ts';
-import type { SimRandom } from '../random.ts';
+import { SimRandom } from '../random.ts';
 import { isGood, LoadState } from './application.ts';
 import type { Application } from './application.ts';
 import { compareDisks, rules } from './checks.ts';
-import { commands } from './commands.ts';
+import { commandNamed } from './commands.ts';
+import { rowsOf } from './features.ts';
 import { Healer } from './heal.ts';
 import { Ledger } from './ledger.ts';
 import { describe, diskStateOf, goodPeers, isHealthy, isSynced, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
@@ -48,6 +49,8 @@ export class Stress {
   readonly plan: Plan;
   readonly cluster: SimCluster;
   readonly actors: Actors;
+  /** As the configuration files have it now, on all nodes. */
+  readonly diskConf: { diskSize?: number } & Plan['disk'];
   readonly ledger: Ledger;
   readonly load: LoadState;
   readonly manager: Manager;
@@ -67,11 +70,14 @@ export class Stress {
   constructor(wanted: Wanted) {
     const plan = planOf(wanted);
     this.plan = plan;
-    this.cluster = new SimCluster(wanted.seed, { volumes: 1, ...plan });
+    this.diskConf = { ...plan.disk };
+    this.cluster = new SimCluster(wanted.seed, { volumes: 1, ...plan, disk: this.diskConf });
     this.actors = new Actors(this.cluster.world);
     this.ledger = new Ledger(plan.wireProtocol === 3);
     this.load = new LoadState(this.random, plan, this.ledger);
     this.manager = new Manager(this);
+    const random = new SimRandom(wanted.seed ^ 0x3c6ef372);
+    for (const row of rowsOf(plan.features)) row.begin?.(this, random);
   }
 
   get random(): SimRandom { return this.cluster.world.random; }
@@ -140,7 +146,7 @@ export class Stress {
     if (this.busy.has(m)) return;
     this.note(`${name} n${m.id} n${peer.id}`);
     actors.spawn(`command ${name}`, async () => {
-      const answer = await commands[name](this, m, peer);
+      const answer = await commandNamed[name](this, m, peer);
       if (answer) this.note(`${name} n${m.id}: ${answer.code}${answer.text ? ` ${answer.text.trim()}` : ''}`, false);
     });
   }
@@ -254,6 +260,17 @@ export class Stress {
     this.ledger.powerLost(m, good);
   }
 
+  /** Power off, and on again after a while. */
+  async powerCycle(m: SimMember): Promise<void> {
+    const awayMs = this.random.between(1, 12_000);
+    if (this.busy.has(m)) return;
+    this.busy.add(m);
+    this.crash(m);
+    await this.actors.sleep(awayMs);
+    await this.bringUp(m);
+    this.busy.delete(m);
+  }
+
   /** What the writer has on its disk if that is good, else what it wrote to others. */
   #generationToLookFor(m: SimMember): bigint {
     const hasDisk = viewOf(m) ? diskStateOf(m) >= Disk.consistent : this.diskOf(m)?.claimedBy != null;
@@ -280,7 +297,7 @@ export class Stress {
     const free = await this.actors.until(() => this.diskOf(m).claimedBy === null || m.node.lives !== lives, 5_000);
     if (!free || m.node.lives !== lives || diskStateOf(m) !== Disk.diskless) return;
     applyActivityLog(this.diskOf(m));
-    const { code, text } = await m.setup.attach(this.cluster.minor(m.id, 0), '/dev/disk0', this.plan.disk);
+    const { code, text } = await m.setup.attach(this.cluster.minor(m.id, 0), '/dev/disk0', this.diskConf);
     if (code !== 101 && code !== 1) this.note(`attach n${m.id}: ${code} ${text.trim()}`, false);
   }
 

@@ -77,16 +77,16 @@ export const troubles = {
   },
   crash: async (s) => {
     const m = s.anyUp();
-    if (m) await crashAndReturn(s, m, s.random.between(1, 12_000));
+    if (m) await s.powerCycle(m);
   },
   crashPrimary: async (s) => {
     const m = s.ledger.holder?.member;
-    if (m) await crashAndReturn(s, m, s.random.between(1, 12_000));
+    if (m) await s.powerCycle(m);
   },
   crashSome: async (s) => {
     const some = s.cluster.members.filter(() => s.random.chance(0.6));
     for (const m of some) {
-      s.actors.spawn(`crash of ${m.node.name}`, () => crashAndReturn(s, m, s.random.between(1, 12_000)));
+      s.actors.spawn(`crash of ${m.node.name}`, () => s.powerCycle(m));
       if (s.random.chance(0.5)) await s.actors.sleep(s.random.between(0, 5));
     }
   },
@@ -117,12 +117,3 @@ export const troubles = {
 
 export type Trouble = keyof typeof troubles;
 export const everyTrouble = Object.keys(troubles) as Trouble[];
-
-async function crashAndReturn(s: Stress, m: SimMember, awayMs: number): Promise<void> {
-  if (s.busy.has(m)) return;
-  s.busy.add(m);
-  s.crash(m);
-  await s.actors.sleep(awayMs);
-  await s.bringUp(m);
-  s.busy.delete(m);
-}
