@@ -38,9 +38,10 @@ const rows: readonly {
   readonly packet: 'prepare' | 'commit' | 'abort' | 'end' | 'notAbort';
   readonly act: (step: Step, from: number, packet: TwopcPacket) => void;
 }[] = [
-  { row: 1, compared: (c) => c === 'clear', packet: 'commit', act: () => undefined },
+  { row: 1, compared: (c) => c === 'clear', packet: 'commit', act: missedConnect },
   { row: 2, compared: (c) => c === 'clear', packet: 'prepare', act: (step, from, packet) => accept(step, from, packet as Prepare, true) },
-  { row: 3, compared: (c) => c === 'match', packet: 'end', act: (step, from, packet) => conclude(step, from, packet as TwopcEnd) },
+  { row: 3, compared: (c) => c === 'match', packet: 'end',
+    act: (step, from, packet) => { if (!isLeft(step, from, packet as TwopcEnd)) conclude(step, from, packet as TwopcEnd); } },
   { row: 4, compared: (c) => c === 'abortLocal', packet: 'prepare', act: giveWay },
   { row: 5, compared: (c) => c !== 'match', packet: 'abort', act: forwardAbort },
   { row: 6, compared: (c) => c === 'tidMiss', packet: 'prepare', act: awaitEnd },
@@ -224,6 +225,22 @@ export function pollReply(step: Step): void {
     hasNode(twopc.parents, c.nodeId) ? { ...c, disconnectExpected: true } : c) };
 }
 
+/** Row 1, which genuine DRBD ignores: over a connection that is not there yet, its other end has just made one of it. */
+function missedConnect(step: Step, nodeId: number): void {
+  const connection = findConnection(step.view, nodeId)!;
+  if (connection.cstate !== Cstate.connecting) return;
+  fail(step, nodeId, 'missed-connect');
+}
+
+/** Somebody on the way gives up, perhaps since it lost the initiator: a parent by another way may go on. */
+function isLeft(step: Step, from: number, { kind, initiator }: TwopcEnd): boolean {
+  const { parents } = step.view.twopc!;
+  const others = parents & ~bit(from);
+  if (kind !== 'abort' || from === initiator || others === 0n) return false;
+  setTwopc(step, { parents: others });
+  return true;
+}
+
 /** Row 3: COMMIT or ABORT. */
 function conclude(step: Step, from: number, packet: TwopcEnd): void {
   const twopc = step.view.twopc!;
@@ -252,9 +269,12 @@ function commitRefused(step: Step, twopc: Twopc, from: number, tid: number, rc: 
   const nodeId = connectPeer(step.view, twopc);
   if (nodeId < 0) return;
   step.effects.push(logLine(`Failure to connect: ${ssText(rc)} (${rc}); retrying`, LEVEL.err, -1, nodeId));
-  transact(step, { flags: Cs.hard, tag: 'connect-failed' }, (draft) =>
-    draft.apply([{ set: 'cstate', nodeId, cstate: Cstate.networkFailure }]));
+  fail(step, nodeId, 'connect-failed');
 }
+
+const fail = (step: Step, nodeId: number, tag: string): void => {
+  transact(step, { flags: Cs.hard, tag }, (draft) => draft.apply([{ set: 'cstate', nodeId, cstate: Cstate.networkFailure }]));
+};
 
 function commitSize(step: Step, { packet: asked, parents }: Twopc, packet: TwopcEnd): void {
   if (asked.kind !== 'prepareResize' || findDevice(step.view, asked.vnr) === undefined || packet.newSizeSectors <= 0) return;

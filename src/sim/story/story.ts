@@ -295,9 +295,9 @@ export class Story {
     if (!FINE.has(code)) throw new Error(`demotion of ${name} was refused: ${code}`);
   }
 
-  async attach(name: string, vnr = 0): Promise<void> {
+  async attach(name: string, vnr = 0, options: Partial<DiskConf> = {}): Promise<void> {
     applyActivityLog(this.backing(name, vnr));
-    await this.ok(this.setup(name).attach(this.minor(name, vnr), `/dev/disk${vnr}`, this.options.disk));
+    await this.ok(this.setup(name).attach(this.minor(name, vnr), `/dev/disk${vnr}`, { ...this.options.disk, ...options }));
   }
   async detach(name: string, force = false): Promise<void> {
     await this.letGo(name, force);

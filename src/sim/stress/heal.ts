@@ -3,7 +3,7 @@
 import { Cmd } from '../../genl/ops.ts';
 import { Cstate, Disk, Repl, Role } from '../../state/states.ts';
 import type { SimMember } from '../cluster.ts';
-import { diskStateOf, generationOf, replOf, roleOf, viewOf } from './look.ts';
+import { bitsOf, diskStateOf, generationOf, replOf, roleOf, viewOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 const EVERY_MS = 2_000;
@@ -13,6 +13,7 @@ const IN_THE_WAY = 5;
 
 export class Healer {
   readonly #s: Stress;
+  readonly #leftSince = new Map<SimMember, number>();
   constructor(stress: Stress) { this.#s = stress; }
 
   async run(): Promise<void> {
@@ -40,6 +41,21 @@ export class Healer {
     if (!m || !quiet || members.some((o) => roleOf(o) !== Role.secondary) || disks.some((o) => diskStateOf(o) !== Disk.outdated)) return;
     s.note(`all are Outdated: primary --force n${m.id}`, false);
     await m.setup.primary('r0', true);
+  }
+
+  /** What a verify has found, or old versions leave out of sync, is synced when somebody connects again, as with genuine DRBD. */
+  async #connectAgain(m: SimMember): Promise<void> {
+    const s = this.#s;
+    const now = s.cluster.world.nowMs;
+    const peer = s.cluster.members.find((o) => o.id > m.id && bitsOf(m, o) > 0 && replOf(m, o) === Repl.established
+      && diskStateOf(m) === Disk.upToDate && diskStateOf(o) === Disk.upToDate);
+    if (!peer) this.#leftSince.delete(m);
+    else if (now - (this.#leftSince.get(m) ?? now) > STUCK_MS) {
+      this.#leftSince.delete(m);
+      s.note(`bits are left between n${m.id} and n${peer.id}: disconnect, connect`, false);
+      await m.setup.disconnect('r0', peer.id);
+      await m.setup.connect('r0', peer.id);
+    } else if (!this.#leftSince.has(m)) this.#leftSince.set(m, now);
   }
 
   #hardware(): void {
@@ -89,6 +105,7 @@ export class Healer {
         await setup.plain(Cmd.RESUME_SYNC, { resourceName: 'r0', peerNodeId: c.nodeId, volume: 0 });
       }
     }
+    if (s.plan.features.some((name) => name === 'verify' || name === 'mixedVersions')) await this.#connectAgain(m);
     if (diskStateOf(m) === Disk.diskless) {
       s.busy.delete(m);
       await s.attach(m);

@@ -134,3 +134,16 @@ for (const asked of ['A', 'B'] as const) {
     await sameSize(s, 'A');
   });
 }
+
+hazard('R-40', 'a device that grew with an attach starts no resync on one end alone at a later one', 'A(P) B', { disk: { diskSize: 8192 } }, async (s) => {
+  await s.w('A');
+  await s.detach('A');
+  await s.w('A');
+  await s.attach('A', 0, { diskSize: 9216 });
+  await s.until('in sync', () => s.is('A:UpToDate') && s.joined('A-B'));
+  expect(await sameSize(s, 'A')).toBe(9216);
+  await s.detach('A');
+  await s.attach('A', 0, { diskSize: 9216 });
+  await s.until('in sync again', () => s.is('A:UpToDate') && s.joined('A-B'));
+  await s.stays(20_000, 'A-B:Established');
+});

@@ -91,7 +91,7 @@ const cases: readonly Case[] = [
   { row: 'W19', from: {}, to: repl(Repl.startingSyncS), look: has('setAllBits', { nodeId: 1, then: 'startSyncSource', startNodeId: 1 }),
     is: true,
     unless: { from: repl(Repl.startingSyncS) } },
-  { row: 'W20', from: disk(Disk.negotiating), to: {}, look: has('resyncAfterGrow'), is: true, unless: { to: repl(Repl.wfBitMapS) } },
+  { row: 'W20', from: disk(Disk.negotiating), to: {}, look: has('resyncAfterGrow'), is: true, unless: { from: {} } },
   { row: 'W20', from: pdsk(Disk.negotiating), to: {}, look: has('resyncAfterGrow'), is: true, unless: { from: {} } },
   { row: 'W21', from: repl(Repl.verifyT), to: {}, look: has('resyncAfter', { what: 'resume' }), is: true,
     unless: { to: repl(Repl.syncTarget) } },

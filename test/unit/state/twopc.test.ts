@@ -38,6 +38,24 @@ describe('a participant', () => {
     expect(done.view).toEqual(start);
   });
 
+  it('row 3: who gives up on the way ends nothing while the initiator itself asks', () => {
+    const asked = step(three(), { kind: 'twopc', from: 2, packet: prepare() }, live);
+    const on = step(asked.view, { kind: 'twopc', from: 1, packet: end('abort') }, live);
+    expect(on.view.twopc?.packet.tid).toBe(77);
+    expect(step(on.view, { kind: 'twopc', from: 2, packet: end('commit') }, live).view.connections[1]!.peerRole).toBe(Role.primary);
+  });
+
+  it('row 3: the last parent that gives up ends it', () => {
+    const asked = step(three(), { kind: 'twopc', from: 1, packet: prepare({ initiator: 5 }) }, live);
+    expect(step(asked.view, { kind: 'twopc', from: 1, packet: end('abort', 77, 5) }, live).view.twopc).toBeNull();
+  });
+
+  it('row 1: a commit over a connection that is not there yet: its other end believes that it is', () => {
+    const start = viewOf({ connections: [{}, { cstate: Cstate.connecting }], peers: [{}, {}] });
+    const { view } = step(start, { kind: 'twopc', from: 2, packet: end('commit') }, live);
+    expect(view.connections[1]!.cstate).toBe(Cstate.networkFailure);
+  });
+
   it('row 1: a commit that nobody waits for is ignored', () => {
     const start = three();
     expect(step(start, { kind: 'twopc', from: 2, packet: end('commit') }, live).view).toBe(start);
