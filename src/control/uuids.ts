@@ -4,7 +4,7 @@ import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
 import { Cs, Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
-import { dataAccessible, peerNegotiates } from '../state/facts.ts';
+import { dataAccessible, mayMakeGeneration } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
@@ -111,8 +111,7 @@ export function makeNewCurrentUuid(device: Device, forced: boolean, done: () => 
 function create(device: Device, forced: boolean, done: () => void): void {
   const { resource, vnr } = device;
   const row = resource.deviceRow(vnr);
-  const d = deviceIndex(resource.view, vnr);
-  if (!forced && (!row.haveQuorum || !dataAccessible(resource.view, d) || peerNegotiates(resource.view, d))) {
+  if (!forced && !mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr))) {
     resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
     done();
     return;

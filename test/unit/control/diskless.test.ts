@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Clients without a disk on two and three servers. @spec state.md 9.5, io.md 13.1, 15.3 */
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Cmd } from '../../../src/genl/ops.ts';
 import type { ClusterOptions } from '../../../src/sim/cluster.ts';
 import { Disk, Repl, Role } from '../../../src/state/states.ts';
 import { Nodes } from './nodes.ts';
@@ -68,6 +69,26 @@ describe('a client as Primary', () => {
     await n.cluster.up(1);
     await n.until('the write', () => write.errno >= 0, 120_000);
     expect(write.errno).toBe(0);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
+  it('resumed by hand while there are no data its I/O fails, and the generation that was due is made when they are back', async () => {
+    await client(23, { onNoData: SUSPEND });
+    const before = n.at(CLIENT).resource.deviceRow(0).exposedUuid;
+    n.isolate(CLIENT);
+    await n.until('suspended', () => n.suspended(CLIENT), 120_000);
+    const write = n.pending(CLIENT, 21, 210);
+    await n.pass(2_000);
+    expect([write.errno, n.at(CLIENT).resource.deviceRow(0).newCurUuid]).toEqual([-1, true]);
+    await n.ok(n.at(CLIENT).setup.plain(Cmd.RESUME_IO, {}, n.cluster.minor(CLIENT, 0)));
+    expect(write.errno).toBe(EIO);
+    expect(await n.write(CLIENT, 22, 220)).toBe(EIO);
+    n.cut(CLIENT, 1, false);
+    await n.until('data', () => n.peer(CLIENT, 1).pdsk === Disk.upToDate, 120_000);
+    expect(await n.write(CLIENT, 23, 230)).toBe(0);
+    expect(n.at(CLIENT).resource.deviceRow(0).exposedUuid).not.toBe(before);
+    n.isolate(CLIENT, false);
     await n.settled();
     n.expectSameDisks();
   });
