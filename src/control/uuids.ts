@@ -173,16 +173,19 @@ export function setExposedLocally(device: Device, uuid: bigint): void {
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
   if (next === null) return;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
-  // Whoever told of an UpToDate disk while we had shown other data.
-  for (const pd of peerDevicesOf(device)) if (pd.toldDisk === Disk.upToDate) reachedOurUuid(pd, 'exposed-uuid');
+  for (const pd of peerDevicesOf(device)) reachedOurUuid(pd, 'exposed-uuid');
 }
 
-/** A diskless node and its peer have come to the same data, by a word of the peer or by what we show now. @spec uuid.md 1.12 item 10 */
+/**
+ * A diskless node and its peer have come to the same data, by a word of the peer or by what we show now. Not who calls itself
+ * Consistent: it has lost its Primary, serves no reads before that is settled, and tells then. @spec uuid.md 1.8 item 10
+ */
 export function reachedOurUuid(pd: PeerDevice, tag: string): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const row = resource.deviceRow(vnr);
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || !uuidEq(peerCurrentUuid, row.exposedUuid)) return;
+  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || pd.toldDisk !== Disk.upToDate) return;
+  if (!uuidEq(peerCurrentUuid, row.exposedUuid)) return;
   pd.log.info('Peer is on same UUID now');
   resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }

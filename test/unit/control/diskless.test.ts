@@ -115,3 +115,21 @@ describe('a client as Primary', () => {
     n.expectSameDisks();
   });
 });
+
+it('a server that has lost its Primary is not taken for good before that is settled: reads would come back', async () => {
+  n = new Nodes(40, { nodes: 3, diskless: [CLIENT] });
+  await n.upToDate();
+  expect(await n.open(0)).toBe(0);
+  expect(await n.write(0, 5, 50)).toBe(0);
+  n.at(0).node.crash();
+  n.cluster.fabric.resetBetween(n.at(0).node.address, n.at(1).node.address);
+  await n.until('the server knows', () => n.disk(1) === Disk.consistent);
+  await n.until('the client knows', () => n.repl(CLIENT, 0) === Repl.off, 120_000);
+  expect(await n.open(CLIENT)).toBe(0);
+  expect(await n.read(CLIENT, 5)).toBe(50);
+  expect([n.disk(1), await n.write(CLIENT, 6, 60)]).toEqual([Disk.upToDate, 0]);
+  expect(n.logged(1, 'Can not satisfy')).toBe(0);
+  await n.cluster.up(0);
+  await n.settled();
+  n.expectSameDisks();
+});
