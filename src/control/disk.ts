@@ -262,7 +262,8 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
 
   #releaseWhenQuiet(): void {
     if (this.device.disk !== this) return;
-    if (this.#claims.area.io.inFlight === 0 && !this.meta.busy && this.lower.inFlight() === 0) this.release();
+    const { readBypass } = this.device;
+    if (this.#claims.area.io.inFlight === 0 && !this.meta.busy && this.lower.inFlight() === 0 && !readBypass.inFlight) this.release();
     else this.device.resource.engine.host.clock.timer('disk release', 1, () => this.#releaseWhenQuiet());
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a commit means for I/O: the view's rows as plain numbers of the I/O engine, then one call. */
 import { Cstate } from '../state/states.ts';
-import { peerNegotiates } from '../state/facts.ts';
+import { awaitsGeneration, mayMakeGeneration } from '../state/facts.ts';
 import { deviceIndex, findConnection, findDevice, findPeerDevice } from '../state/view.ts';
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
@@ -32,8 +32,9 @@ function pushDevice(resource: Resource, device: Device): void {
   const { facts } = device.io;
   facts.disk = row.disk;
   facts.errIo = row.errIo;
-  facts.unstable = row.unstable || (row.newCurUuid && peerNegotiates(resource.view, deviceIndex(resource.view, device.vnr)));
-  facts.newCurUuid = row.newCurUuid;
+  const d = deviceIndex(resource.view, device.vnr);
+  facts.newCurUuid = awaitsGeneration(resource.view, d);
+  facts.unstable = row.unstable || (facts.newCurUuid && !mayMakeGeneration(resource.view, d));
   facts.makingUuid = device.makingUuid;
   facts.blocked = device.blocked;
   facts.openCount = row.openCount;

@@ -9,7 +9,6 @@ const PREFER_LOCAL = 0;
 export class ReadBypass {
   readonly #block: BlockDevice;
   #allowed = false;
-  readonly #closing: (() => void)[] = [];
   #inFlight = false;
   #held = false;
   #hasDisk = false;
@@ -20,8 +19,17 @@ export class ReadBypass {
   /** Read past the engine since the disk was attached. */
   get sectors(): number { return this.#block.bypassed().sectors - this.#sectorsBefore; }
 
+  /** Reads may be under way: the disk is not to be given back. */
+  get inFlight(): boolean { return this.#inFlight; }
+
   /** An adopted device takes no policy before it is started. */
-  hold(held: boolean): void { this.#held = held; }
+  hold(): void { this.#held = true; }
+
+  /** Reads may be left from the time of an engine before. */
+  start(): void {
+    this.#held = false;
+    this.#close();
+  }
 
   /** After each change of facts. */
   update(resource: ResourceFacts, device: DeviceFacts, hasDisk: boolean): void {
@@ -31,26 +39,22 @@ export class ReadBypass {
       && !device.errIo && !device.unstable && !device.newCurUuid && device.blocked === 0);
   }
 
-  /** `done` when no bypassed read is in flight; the policy stays closed until the next update(). */
-  close(done: () => void): void {
-    this.#set(false);
-    if (!this.#inFlight) return done();
-    this.#closing.push(done);
-  }
-
   /** BlockHandler.bypassClosed. */
-  closed(): void {
-    this.#inFlight = false;
-    for (const done of this.#closing.splice(0)) done();
-  }
+  closed(): void { this.#inFlight = this.#allowed; }
 
-  /** The shim closed it by itself at an error. */
-  failed(): void { this.#allowed = false; }
+  /** The shim closed it by itself at an error, and does not tell when the other reads are over. */
+  failed(): void { this.#close(); }
 
   #set(allowed: boolean): void {
     if (allowed === this.#allowed) return;
-    this.#allowed = allowed;
-    this.#inFlight = !allowed;
-    this.#block.setReadBypass(allowed);
+    if (!allowed) return this.#close();
+    this.#allowed = this.#inFlight = true;
+    this.#block.setReadBypass(true);
+  }
+
+  #close(): void {
+    this.#allowed = false;
+    this.#inFlight = true;
+    this.#block.setReadBypass(false);
   }
 }

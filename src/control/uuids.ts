@@ -4,7 +4,7 @@ import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
 import { Cs, Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
-import { dataAccessible, peerNegotiates } from '../state/facts.ts';
+import { dataAccessible, mayMakeGeneration } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
@@ -111,8 +111,7 @@ export function makeNewCurrentUuid(device: Device, forced: boolean, done: () => 
 function create(device: Device, forced: boolean, done: () => void): void {
   const { resource, vnr } = device;
   const row = resource.deviceRow(vnr);
-  const d = deviceIndex(resource.view, vnr);
-  if (!forced && (!row.haveQuorum || !dataAccessible(resource.view, d) || peerNegotiates(resource.view, d))) {
+  if (!forced && !mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr))) {
     resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
     done();
     return;
@@ -174,16 +173,19 @@ export function setExposedLocally(device: Device, uuid: bigint): void {
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
   if (next === null) return;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
-  // Whoever told of an UpToDate disk while we had shown other data.
-  for (const pd of peerDevicesOf(device)) if (pd.toldDisk === Disk.upToDate) reachedOurUuid(pd, 'exposed-uuid');
+  for (const pd of peerDevicesOf(device)) reachedOurUuid(pd, 'exposed-uuid');
 }
 
-/** A diskless node and its peer have come to the same data, by a word of the peer or by what we show now. @spec uuid.md 1.12 item 10 */
+/**
+ * A diskless node and its peer have come to the same data, by a word of the peer or by what we show now. Not who calls itself
+ * Consistent: it has lost its Primary, serves no reads before that is settled, and tells then. @spec uuid.md 1.8 item 10
+ */
 export function reachedOurUuid(pd: PeerDevice, tag: string): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const row = resource.deviceRow(vnr);
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || !uuidEq(peerCurrentUuid, row.exposedUuid)) return;
+  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || pd.toldDisk !== Disk.upToDate) return;
+  if (!uuidEq(peerCurrentUuid, row.exposedUuid)) return;
   pd.log.info('Peer is on same UUID now');
   resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }

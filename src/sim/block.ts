@@ -108,6 +108,12 @@ export class KernelDevice {
     if (!waits) done();
   }
 
+  /** Bios and opens wait for the next engine, which sets a policy of its own. */
+  engineGone(): void {
+    this.front = null;
+    this.bypass = false;
+  }
+
   #bypassRead(bio: SimBio): boolean {
     const claim = this.claims.get('data');
     if (!claim || !bio.tags) return false;
@@ -176,9 +182,11 @@ class SimLower implements LowerDevice {
   inFlight(): number { return this.#claim.inFlight; }
   refresh(): LowerLimits { return this.limits = this.#claim.disk.limits; }
   release(): void {
+    const { claims, bypass, bypassInFlight } = this.#kernel;
     assert(this.#claim.inFlight === 0, 'a claim is given up with nothing in flight');
-    for (const [role, claim] of this.#kernel.claims) if (claim === this.#claim) this.#kernel.claims.delete(role);
-    if (![...this.#kernel.claims.values()].some((c) => c.disk === this.#claim.disk)) this.#claim.disk.claimedBy = null;
+    assert(claims.get('data') !== this.#claim || (!bypass && bypassInFlight === 0), 'nor with reads that bypass the engine');
+    for (const [role, claim] of claims) if (claim === this.#claim) claims.delete(role);
+    if (![...claims.values()].some((c) => c.disk === this.#claim.disk)) this.#claim.disk.claimedBy = null;
   }
 }
 

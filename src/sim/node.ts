@@ -95,7 +95,7 @@ export class SimNode {
     life.alive = false;
     this.life = null;
     this.admin.engine = null;
-    for (const device of this.devices.values()) device.front = null;
+    for (const device of this.devices.values()) device.engineGone();
     this.fabric.engineGone(life, kernelAlive);
   }
 

@@ -59,6 +59,14 @@ export const isUnstable = (rows: Rows, d: number): boolean => {
 export const peerNegotiates = (rows: Rows, d: number): boolean =>
   somePeer(rows, d, (pd) => pd.repl >= Repl.established && pd.pdsk === Disk.negotiating);
 
+/** Can the generation that is due be made now? @spec uuid.md 1.5 */
+export const mayMakeGeneration = (rows: Rows, d: number): boolean =>
+  rows.devices[d]!.haveQuorum && dataAccessible(rows, d) && !peerNegotiates(rows, d);
+
+/** I/O waits for the generation that is due, unless nobody has data that it would be one of: then it fails. */
+export const awaitsGeneration = (rows: Rows, d: number): boolean => rows.devices[d]!.newCurUuid
+  && (rows.devices[d]!.disk === Disk.upToDate || somePeer(rows, d, (pd) => pd.pdsk === Disk.upToDate));
+
 export const resyncSuspended = (pd: PeerDeviceRow, disk: Disk): boolean =>
   pd.suspUser || pd.suspPeer || pd.suspDependency || pd.suspOtherC
   || ((pd.repl === Repl.syncSource || pd.repl === Repl.pausedSyncS) && disk <= Disk.inconsistent);

@@ -94,7 +94,7 @@ function makeObjects(engine: Engine, left: Left, adopted: Map<number, AdoptedDev
     }
     const conf = { ...DEVICE_CONF_DEFAULTS, ...record.conf };
     const device = addDevice(resource, vnr, record.minor, conf, block);
-    device.readBypass.hold(found !== null);
+    if (found !== null) device.readBypass.hold();
     devices.push({ device, adopted: found });
   }
   for (const { nodeId, conf } of left.peers) {
@@ -145,8 +145,9 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
 
 function start(resource: Resource, volumes: readonly AdoptedVolume[]): void {
   for (const { device, adopted } of volumes) {
-    adopted?.start();
-    device.readBypass.hold(false);
+    if (!adopted) continue;
+    adopted.start();
+    device.readBypass.start();
   }
   pushFacts(resource);
   for (const { device } of volumes) device.openers.settleUnused();

@@ -42,7 +42,10 @@ export class Manager {
     }
     const candidates = s.cluster.members.filter((m) => m !== app?.member && this.#promotable(m));
     const m = candidates[s.random.below(candidates.length)];
-    if (m) await this.start(m);
+    if (!m) return;
+    s.ledger.candidate = m;
+    await this.start(m);
+    s.ledger.candidate = null;
   }
 
   #promotable(m: SimMember): boolean {

@@ -31,8 +31,11 @@ const CHECK_MS = 2_000;
 /** After the last fault: time for what is still going on to end by itself. */
 const LINGER_MS = 120_000;
 const HEALED_MS = 600_000;
-/** Genuine DRBD refuses as well, and says why: the Primary has the older data, or too few good disks for the peers to be synced. */
-const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum/;
+/**
+ * Genuine DRBD refuses as well, and says why: the Primary has the older data, or too few good disks for the peers to be synced,
+ * or for its own: attached, but not good yet, that is a vote more for the redundancy.
+ */
+const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum|No quorum \(-25\) \[attach\]/;
 const GENERATION_MADE = /(?<!received )new current UUID: ([0-9A-F]{16})/;
 const FALSE_REFUSAL = /Split-Brain detected|Unrelated data/;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Clients without a disk on two and three servers. @spec state.md 9.5, io.md 13.1, 15.3 */
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Cmd } from '../../../src/genl/ops.ts';
 import type { ClusterOptions } from '../../../src/sim/cluster.ts';
 import { Disk, Repl, Role } from '../../../src/state/states.ts';
 import { Nodes } from './nodes.ts';
@@ -72,6 +73,26 @@ describe('a client as Primary', () => {
     n.expectSameDisks();
   });
 
+  it('resumed by hand while there are no data its I/O fails, and the generation that was due is made when they are back', async () => {
+    await client(23, { onNoData: SUSPEND });
+    const before = n.at(CLIENT).resource.deviceRow(0).exposedUuid;
+    n.isolate(CLIENT);
+    await n.until('suspended', () => n.suspended(CLIENT), 120_000);
+    const write = n.pending(CLIENT, 21, 210);
+    await n.pass(2_000);
+    expect([write.errno, n.at(CLIENT).resource.deviceRow(0).newCurUuid]).toEqual([-1, true]);
+    await n.ok(n.at(CLIENT).setup.plain(Cmd.RESUME_IO, {}, n.cluster.minor(CLIENT, 0)));
+    expect(write.errno).toBe(EIO);
+    expect(await n.write(CLIENT, 22, 220)).toBe(EIO);
+    n.cut(CLIENT, 1, false);
+    await n.until('data', () => n.peer(CLIENT, 1).pdsk === Disk.upToDate, 120_000);
+    expect(await n.write(CLIENT, 23, 230)).toBe(0);
+    expect(n.at(CLIENT).resource.deviceRow(0).exposedUuid).not.toBe(before);
+    n.isolate(CLIENT, false);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
   it('without any server its I/O fails where that is wanted', async () => {
     await client(21, { onNoData: IO_ERROR });
     n.isolate(CLIENT);
@@ -93,4 +114,22 @@ describe('a client as Primary', () => {
     await n.settled();
     n.expectSameDisks();
   });
+});
+
+it('a server that has lost its Primary is not taken for good before that is settled: reads would come back', async () => {
+  n = new Nodes(40, { nodes: 3, diskless: [CLIENT] });
+  await n.upToDate();
+  expect(await n.open(0)).toBe(0);
+  expect(await n.write(0, 5, 50)).toBe(0);
+  n.at(0).node.crash();
+  n.cluster.fabric.resetBetween(n.at(0).node.address, n.at(1).node.address);
+  await n.until('the server knows', () => n.disk(1) === Disk.consistent);
+  await n.until('the client knows', () => n.repl(CLIENT, 0) === Repl.off, 120_000);
+  expect(await n.open(CLIENT)).toBe(0);
+  expect(await n.read(CLIENT, 5)).toBe(50);
+  expect([n.disk(1), await n.write(CLIENT, 6, 60)]).toEqual([Disk.upToDate, 0]);
+  expect(n.logged(1, 'Can not satisfy')).toBe(0);
+  await n.cluster.up(0);
+  await n.settled();
+  n.expectSameDisks();
 });
