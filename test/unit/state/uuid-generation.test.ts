@@ -145,8 +145,15 @@ describe('new generations (uuid.md 1.6, 1.7)', () => {
     expect(got.uuids.peers[1].bitmapUuid).toBe(D | 1n);
     expect(got.uuids.historyUuids.slice(0, 2)).toEqual([B, C]);
     expect(got.recipients).toEqual([0, 1]);
-    const inconsistent = receivedNewCurrent({ ...own, disk: Disk.inconsistent }, D, weak, 77n, counter(1n));
-    expect(inconsistent.uuids.historyUuids.slice(0, 2)).toEqual([A, B]);
+  });
+
+  it('received: an Inconsistent disk keeps its label, for it lacks the ancestors of the new one', () => {
+    const own = context(device(A, { 1: slot(0, B), 2: slot(1, B) }), {
+      disk: Disk.inconsistent, peers: [peer(1, { ...established, peerRole: Role.primary }), peer(2)],
+    });
+    const got = receivedNewCurrent(own, D, 0b100n, 0n, counter(1n));
+    expect(got.uuids).toBe(own.uuids);
+    expect([got.peersMoved, got.recipients]).toEqual([[], []]);
   });
 
   it.each([Repl.wfBitMapT, Repl.syncTarget, Repl.pausedSyncT])('a sync target only remembers it (%i)', (repl) => {
