@@ -46,6 +46,15 @@ describe('elementary operations (uuid.md 1.2, hazards.md 15.4)', () => {
     expect(empty.done().historyUuids[0]).toBe(B);
   });
 
+  it('a slot that no peer hears of does not keep a value out of the history', () => {
+    const unheard = new UuidDraft(device(A, { 9: slot(-1, B) }, [C]), 0);
+    unheard.pushHistory(B);
+    expect(unheard.done().historyUuids.slice(0, 2)).toEqual([B, C]);
+    const heard = new UuidDraft(device(A, { 9: { bitmapUuid: B, flags: PeerFlag.nodeExists } }, [C]), 0);
+    heard.pushHistory(B);
+    expect(heard.done().historyUuids.slice(0, 2)).toEqual([C, 0n]);
+  });
+
   it('the slot first, then its old value (H-013)', () => {
     const own = context(device(A, { 1: slot(0, B) }, [C]), { peers: [peer(1)] });
     expect(clearBitmapUuid(own, 1).historyUuids.slice(0, 2)).toEqual([B, C]);
