@@ -103,7 +103,10 @@ export function receiveUuids(device: DeviceContext, peer: PeerContext, message: 
   }
   const zeroIn = bitmapUuids.flatMap((uuid, n) => {
     const old = peer.uuids.bitmapUuids[n];
-    return uuid === 0n && old !== 0n && old !== uuidUnknown ? [n] : [];
+    const other = device.peers.find(({ nodeId }) => nodeId === n);
+    // They were equal, but the other has moved on since: that is its base for the sender.
+    const movedOn = other !== undefined && uuidEq(other.uuids.bitmapUuids[peer.nodeId], message.currentUuid);
+    return uuid === 0n && old !== 0n && old !== uuidUnknown && !movedOn ? [n] : [];
   });
   return { peerUuids, uuids, zeroIn };
 }

@@ -370,6 +370,10 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
     const message = { currentUuid: A, dirtyBits: 0, flags: 0, unallocNodeId: -1, nodeMask: 0n,
       bitmapUuids: [{ nodeId: 2, uuid: 0n }], historyUuids: [] };
     expect(receiveUuids(own, own.peers[0], message).zeroIn).toEqual([2]);
+    const movedOn = { ...own, peers: [...own.peers, peer(2, { uuids: peerUuids(D, { 0: A }) })] };
+    expect(receiveUuids(movedOn, own.peers[0], message).zeroIn).toEqual([]);
+    const older = { ...own, peers: [...own.peers, peer(2, { uuids: peerUuids(B, { 0: C }) })] };
+    expect(receiveUuids(older, own.peers[0], message).zeroIn).toEqual([2]);
   });
 
   it('a late packet does not undo what a diskless Primary told', () => {
