@@ -66,4 +66,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 198, nodes: 3, minutes: 2, writes: 2000, lost: 'as seed 274: unrelated data' },
   { seed: 410, nodes: 3, minutes: 2, writes: 2000, lost: 'an ancestor in the slot of an id that nobody has was told to nobody: unrelated data on one end' },
   { seed: 476, nodes: 3, minutes: 2, writes: 2000, lost: 'a base was forgotten by the word of a peer that was behind: split brain' },
+  { seed: 35, nodes: 3, minutes: 2, writes: 2000, lost: 'quorum was lost while the disk took a new generation: split brain' },
 ];
