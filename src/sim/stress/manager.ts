@@ -62,6 +62,7 @@ export class Manager {
     const s = this.#s;
     const { lives } = m.node;
     const before = s.ledger.holder;
+    s.ledger.promoted = m;
     if (s.random.chance(0.7)) {
       const { code } = await m.setup.primary('r0');
       s.note(`primary n${m.id}: ${code}`);
