@@ -96,7 +96,7 @@ export function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint)
   const received = receivedNewCurrent(deviceContext(device), uuid, weakNodes, dagtag, random64(device));
   pd.log.info(received.log.text);
   for (const nodeId of received.peersMoved) peerMovesTo(resource.peerDevice(vnr, nodeId), uuid);
-  if (received.peersMoved.length > 0 || !disk) return;
+  if (!uuidEq(received.uuids.currentUuid, uuid) || !disk) return;
   applyUuids(device, received.uuids);
   setExposedLocally(device, received.uuids.currentUuid);
   const { link } = connection.conn;

@@ -137,6 +137,7 @@ function createOnDisk(device: Device, forced: boolean, done: () => void): void {
         applyUuids(device, { ...made.uuids, currentUuid: before.currentUuid });
         return done();
       }
+      if (!forced && !device.resource.deviceRow(device.vnr).haveQuorum) return withdraw(device, made.uuid, before.currentUuid, done);
       logLines(device, [made.log]);
       pushMd(device);
       setExposedLocally(device, made.uuid);
@@ -146,6 +147,16 @@ function createOnDisk(device: Device, forced: boolean, done: () => void): void {
       done();
     },
   });
+}
+
+/** Quorum was lost meanwhile: others may go on without us, and nobody has this generation, nor is anything written in it. */
+function withdraw(device: Device, made: bigint, before: bigint, done: () => void): void {
+  device.log.info(`withdrawn for lack of quorum: new current UUID ${uuidText(made)}`);
+  applyUuids(device, { ...uuidsOf(device), currentUuid: before });
+  device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { newCurUuid: true } });
+  // A handshake may have told it.
+  for (const pd of peerDevicesOf(device)) if (peerContext(pd).repl >= Repl.established) send.uuids(pd, 0);
+  device.disk?.meta.sync({ done });
 }
 
 function createForPeers(device: Device): void {

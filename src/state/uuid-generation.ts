@@ -100,7 +100,8 @@ export function receivedNewCurrent(device: DeviceContext, uuid: bigint, weak: No
     text: `received new current UUID: ${uuidText(uuid)} weak_nodes=${uuidText(BigInt.asUintN(64, weak))}`,
   };
   const moved = device.peers.filter((peer) => followsSource.has(peer.repl)).map((peer) => peer.nodeId);
-  if (moved.length > 0) return { uuids: device.uuids, peersMoved: moved, recipients: [], log };
+  // Nor does an Inconsistent disk have the ancestors of the new label: with it, it would be unrelated to who has only those.
+  if (moved.length > 0 || device.disk === Disk.inconsistent) return { uuids: device.uuids, peersMoved: moved, recipients: [], log };
   const draft = new UuidDraft(device.uuids, device.nodeId);
   let tell = device.peers.filter((peer) => toldAgain.has(peer.repl) || peer.pdsk === Disk.diskless)
     .reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);

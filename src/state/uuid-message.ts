@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** P_UUIDS110 as a value: what is sent, and what receiving one changes. @spec uuid.md 1.4, 1.8, hazards.md 15.4 */
-import { Disk, PeerFlag, Repl, Role, UuidFlag, isSyncTarget } from './states.ts';
-import { authoritativeNodes, isStable, localUuidFlags, nodeBit, resolvedUuid } from './uuid-ops.ts';
+import { Disk, Repl, Role, UuidFlag, isSyncTarget } from './states.ts';
+import { authoritativeNodes, isListed, isStable, localUuidFlags, nodeBit, resolvedUuid } from './uuid-ops.ts';
 import type { LocalFlagsInput } from './uuid-ops.ts';
 import { markNodeExists } from './uuid-generation.ts';
 import { historyLength, nodeIds, uuidEq, uuidUnknown } from './uuid-types.ts';
@@ -44,10 +44,6 @@ function unallocatedNode(device: DeviceContext, peerNodeId: number): number {
   if (used >= device.maxPeers) return -1;
   return peers.findIndex((slot, n) => n !== device.nodeId && n !== peerNodeId && !isListed(slot)
     && slot.bitmapUuid !== 0n);
-}
-
-function isListed(slot: { readonly flags: number; readonly bitmapIndex: number }): boolean {
-  return slot.bitmapIndex !== -1 || (slot.flags & PeerFlag.nodeExists) !== 0;
 }
 
 /** `flags`: the packet's own (newDatagen, …); `givenMask`: weak nodes or 0; `dirtyBits`: of the peer's slot. */
@@ -107,7 +103,10 @@ export function receiveUuids(device: DeviceContext, peer: PeerContext, message: 
   }
   const zeroIn = bitmapUuids.flatMap((uuid, n) => {
     const old = peer.uuids.bitmapUuids[n];
-    return uuid === 0n && old !== 0n && old !== uuidUnknown ? [n] : [];
+    const other = device.peers.find(({ nodeId }) => nodeId === n);
+    // They were equal, but the other has moved on since: that is its base for the sender.
+    const movedOn = other !== undefined && uuidEq(other.uuids.bitmapUuids[peer.nodeId], message.currentUuid);
+    return uuid === 0n && old !== 0n && old !== uuidUnknown && !movedOn ? [n] : [];
   });
   return { peerUuids, uuids, zeroIn };
 }

@@ -4,7 +4,7 @@
  * `done()` gives the new value. @spec uuid.md 1.2, 1.3, hazards.md 15.4
  */
 import { assert } from '../assert.ts';
-import { Disk, Repl, Role, UuidFlag } from './states.ts';
+import { Disk, PeerFlag, Repl, Role, UuidFlag } from './states.ts';
 import { historyLength, nodeIds, uuidEq, uuidJustCreated, uuidPrimaryBit } from './uuid-types.ts';
 import type { DeviceContext, DeviceUuids, PeerContext, UuidSlot } from './uuid-types.ts';
 import type { NodeMask } from './types.ts';
@@ -17,6 +17,11 @@ export const inMask = (mask: NodeMask, nodeId: number): boolean => (mask & nodeB
 /** A current UUID as the given role stores it. */
 export function withRole(uuid: bigint, role: Role): bigint {
   return role === Role.primary ? uuid | uuidPrimaryBit : uuid & ~uuidPrimaryBit;
+}
+
+/** Slots that P_UUIDS110 tells. */
+export function isListed(slot: UuidSlot): boolean {
+  return slot.bitmapIndex !== -1 || (slot.flags & PeerFlag.nodeExists) !== 0;
 }
 
 export class UuidDraft {
@@ -39,8 +44,9 @@ export class UuidDraft {
   pushHistory(uuid: bigint): void {
     const old = uuid & ~uuidPrimaryBit;
     if (old === 0n || old === uuidJustCreated || uuidEq(old, this.current)) return;
-    // The first value is kept even while it stands in a slot: it is the ancestor that everybody shares.
-    const inSlot = this.slots.some((slot, n) => n !== this.#nodeId && uuidEq(slot.bitmapUuid, old));
+    // The first value is kept even while it stands in a slot: it is the ancestor that everybody shares. Of the slot of an id
+    // that nobody has, the peers do not hear.
+    const inSlot = this.slots.some((slot, n) => n !== this.#nodeId && isListed(slot) && uuidEq(slot.bitmapUuid, old));
     if (this.history[0] !== 0n && (inSlot || this.history.includes(old))) return;
     this.history = [old, ...this.history.slice(0, historyLength - 1)];
   }

@@ -451,3 +451,24 @@ hazard('R-32', 'a generation that got lost on its way is told again to a peer th
   await s.w('A', 2);
   expect(s.uuid('B')).toBe(s.uuid('A'));
 });
+
+hazard('R-33', 'a generation that is not on disk yet when quorum is lost does not come to be', 'A(P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    const before = s.uuid('A');
+    await s.drop('A-C');
+    const { faults } = s.backing('A');
+    faults.stopped = true;
+    s.wStar('A', 2);
+    await s.until('a generation is on its way to the disk', () => s.uuid('A') !== before);
+    await s.drop('A-B');
+    s.flow('A');
+    await s.until('the generation is withdrawn', () => s.uuid('A') === before);
+    await s.promote('B');
+    await s.w('B', 3);
+    await s.reboot('A');
+    await s.con('A-B', 'A-C');
+    await s.reach('A:UpToDate');
+    expect(s.uuid('A')).toBe(s.uuid('B'));
+  });

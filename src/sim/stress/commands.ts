@@ -79,9 +79,10 @@ export const commands = {
   },
   /**
    * Must be refused. On a node without a connection it declares its data to be everybody's: a fork on purpose. So not either
-   * where one is about to be lost before the command has its turn.
+   * where one is about to be lost before the command has its turn, or is gone on the other end.
    */
-  newCurrentUuid: async (s, m, peer) => replOf(m, peer) === Repl.off || s.isCut(m, peer) || m.node.slowness > 1 ? null
+  newCurrentUuid: async (s, m, peer) => replOf(m, peer) === Repl.off || replOf(peer, m) === Repl.off
+    || s.isCut(m, peer) || m.node.slowness > 1 ? null
     : m.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, minor(s, m)),
   netOptions: (s, m, peer) => m.setup.with(Cmd.CHG_NET_OPTS, connection(peer), netConf,
     { maxEpochSize: 1 + s.random.below(200), pingTimeo: 3 + s.random.below(30), koCount: 1 + s.random.below(7) }),

@@ -13,8 +13,8 @@ export class Ledger {
   holder: Application | null = null;
   /** The last one. */
   lastWriter: SimMember | null = null;
-  /** The manager has looked, and asks it to go on. */
-  candidate: SimMember | null = null;
+  /** Asked to become Primary, for an application that may not come to run there. */
+  promoted: SimMember | null = null;
   /** That the last writers are known to have had. */
   readonly #generations: bigint[] = [];
   readonly #replicated: boolean;
@@ -55,9 +55,9 @@ export class Ledger {
     if (this.holder?.member === member) this.history.cutAdrift();
   }
 
-  /** A Primary has made one: also the last writer's, when its application is gone already; also the next one's, by its promotion. */
+  /** A Primary has made one: also when its application is gone already, or never came to run. */
   made(member: SimMember, generation: bigint): void {
-    if (member === this.candidate || member === (this.holder?.member ?? this.lastWriter)) this.generation = generation;
+    if (member === this.promoted || member === (this.holder?.member ?? this.lastWriter)) this.generation = generation;
   }
 
   closed(app: Application): void {

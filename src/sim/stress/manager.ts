@@ -42,10 +42,7 @@ export class Manager {
     }
     const candidates = s.cluster.members.filter((m) => m !== app?.member && this.#promotable(m));
     const m = candidates[s.random.below(candidates.length)];
-    if (!m) return;
-    s.ledger.candidate = m;
-    await this.start(m);
-    s.ledger.candidate = null;
+    if (m) await this.start(m);
   }
 
   #promotable(m: SimMember): boolean {
@@ -65,6 +62,7 @@ export class Manager {
     const s = this.#s;
     const { lives } = m.node;
     const before = s.ledger.holder;
+    s.ledger.promoted = m;
     if (s.random.chance(0.7)) {
       const { code } = await m.setup.primary('r0');
       s.note(`primary n${m.id}: ${code}`);

@@ -67,4 +67,10 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 183, nodes: 3, minutes: 2, writes: 2000, lost: 'the simulated shim read past the engine by the policy of a dead one' },
   { seed: 261, nodes: 3, minutes: 2, writes: 2000, lost: 'a diskless node became Primary on a Consistent disk, which then stayed so: all Outdated' },
   { seed: 238, nodes: 3, minutes: 2, writes: 2000, lost: 'a diskless Primary by the tiebreaker could not attach, and nobody stopped its application' },
+  { seed: 274, nodes: 3, minutes: 2, writes: 2000, lost: 'an Inconsistent disk took over a label without its ancestors: split brain' },
+  { seed: 457, nodes: 3, minutes: 2, writes: 2000, lost: 'as seed 274' },
+  { seed: 198, nodes: 3, minutes: 2, writes: 2000, lost: 'as seed 274: unrelated data' },
+  { seed: 410, nodes: 3, minutes: 2, writes: 2000, lost: 'an ancestor in the slot of an id that nobody has was told to nobody: unrelated data on one end' },
+  { seed: 476, nodes: 3, minutes: 2, writes: 2000, lost: 'a base was forgotten by the word of a peer that was behind: split brain' },
+  { seed: 35, nodes: 3, minutes: 2, writes: 2000, lost: 'quorum was lost while the disk took a new generation: split brain' },
 ];

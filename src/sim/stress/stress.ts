@@ -256,10 +256,12 @@ export class Stress {
   crash(m: SimMember): void {
     const { holder } = this.ledger;
     const good = holder !== null && holder.alive && isGood(holder.member);
-    const generation = this.#generationToLookFor(m);
+    const attached = viewOf(m) ? diskStateOf(m) >= Disk.consistent : this.diskOf(m)?.claimedBy != null;
+    const written = writtenGeneration(m) || this.ledger.generation;
     m.node.crash();
     for (const app of [...this.applications]) if (app.member === m) { app.lost = true; this.applications.delete(app); }
-    if (holder?.member === m) this.ledger.generation = generation;
+    // What the writer has on its disk if that is good, with what was under way; else what it wrote to others.
+    if (holder?.member === m) this.ledger.generation = attached ? storedGeneration(this.cluster, m) : written;
     this.ledger.powerLost(m, good);
   }
 
@@ -272,12 +274,6 @@ export class Stress {
     await this.actors.sleep(awayMs);
     await this.bringUp(m);
     this.busy.delete(m);
-  }
-
-  /** What the writer has on its disk if that is good, else what it wrote to others. */
-  #generationToLookFor(m: SimMember): bigint {
-    const hasDisk = viewOf(m) ? diskStateOf(m) >= Disk.consistent : this.diskOf(m)?.claimedBy != null;
-    return hasDisk ? storedGeneration(this.cluster, m) : writtenGeneration(m) || this.ledger.generation;
   }
 
   /** As drbdadm up at boot: goes on after refusals, gives up when the machine dies. */

@@ -46,6 +46,15 @@ describe('elementary operations (uuid.md 1.2, hazards.md 15.4)', () => {
     expect(empty.done().historyUuids[0]).toBe(B);
   });
 
+  it('a slot that no peer hears of does not keep a value out of the history', () => {
+    const unheard = new UuidDraft(device(A, { 9: slot(-1, B) }, [C]), 0);
+    unheard.pushHistory(B);
+    expect(unheard.done().historyUuids.slice(0, 2)).toEqual([B, C]);
+    const heard = new UuidDraft(device(A, { 9: { bitmapUuid: B, flags: PeerFlag.nodeExists } }, [C]), 0);
+    heard.pushHistory(B);
+    expect(heard.done().historyUuids.slice(0, 2)).toEqual([C, 0n]);
+  });
+
   it('the slot first, then its old value (H-013)', () => {
     const own = context(device(A, { 1: slot(0, B) }, [C]), { peers: [peer(1)] });
     expect(clearBitmapUuid(own, 1).historyUuids.slice(0, 2)).toEqual([B, C]);
@@ -145,8 +154,15 @@ describe('new generations (uuid.md 1.6, 1.7)', () => {
     expect(got.uuids.peers[1].bitmapUuid).toBe(D | 1n);
     expect(got.uuids.historyUuids.slice(0, 2)).toEqual([B, C]);
     expect(got.recipients).toEqual([0, 1]);
-    const inconsistent = receivedNewCurrent({ ...own, disk: Disk.inconsistent }, D, weak, 77n, counter(1n));
-    expect(inconsistent.uuids.historyUuids.slice(0, 2)).toEqual([A, B]);
+  });
+
+  it('received: an Inconsistent disk keeps its label, for it lacks the ancestors of the new one', () => {
+    const own = context(device(A, { 1: slot(0, B), 2: slot(1, B) }), {
+      disk: Disk.inconsistent, peers: [peer(1, { ...established, peerRole: Role.primary }), peer(2)],
+    });
+    const got = receivedNewCurrent(own, D, 0b100n, 0n, counter(1n));
+    expect(got.uuids).toBe(own.uuids);
+    expect([got.peersMoved, got.recipients]).toEqual([[], []]);
   });
 
   it.each([Repl.wfBitMapT, Repl.syncTarget, Repl.pausedSyncT])('a sync target only remembers it (%i)', (repl) => {
@@ -354,6 +370,10 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
     const message = { currentUuid: A, dirtyBits: 0, flags: 0, unallocNodeId: -1, nodeMask: 0n,
       bitmapUuids: [{ nodeId: 2, uuid: 0n }], historyUuids: [] };
     expect(receiveUuids(own, own.peers[0], message).zeroIn).toEqual([2]);
+    const movedOn = { ...own, peers: [...own.peers, peer(2, { uuids: peerUuids(D, { 0: A }) })] };
+    expect(receiveUuids(movedOn, own.peers[0], message).zeroIn).toEqual([]);
+    const older = { ...own, peers: [...own.peers, peer(2, { uuids: peerUuids(B, { 0: C }) })] };
+    expect(receiveUuids(older, own.peers[0], message).zeroIn).toEqual([2]);
   });
 
   it('a late packet does not undo what a diskless Primary told', () => {
