@@ -92,7 +92,7 @@ export class SimNode {
     life.alive = false;
     this.life = null;
     this.admin.engine = null;
-    for (const device of this.devices.values()) device.front = null;
+    for (const device of this.devices.values()) device.orphan();
     this.fabric.engineGone(life, kernelAlive);
   }
 
