@@ -183,7 +183,7 @@ export function reachedOurUuid(pd: PeerDevice, tag: string): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const row = resource.deviceRow(vnr);
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || !uuidEq(peerCurrentUuid, row.exposedUuid)) return;
+  if (row.disk >= Disk.negotiating || pdsk !== Disk.consistent || !uuidEq(peerCurrentUuid, row.exposedUuid)) return;
   pd.log.info('Peer is on same UUID now');
   resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }

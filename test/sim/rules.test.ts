@@ -451,3 +451,22 @@ hazard('R-32', 'a generation that got lost on its way is told again to a peer th
   await s.w('A', 2);
   expect(s.uuid('B')).toBe(s.uuid('A'));
 });
+
+hazard('R-33', 'a diskless Secondary that meets newer data trusts a peer with older ones no longer, and tells it', 'A(d) B C(P)', {}, async (s) => {
+  await s.w('C', 1);
+  await s.idle();
+  await s.cut('A-B', 'B-C');
+  await s.w('C', 1);
+  await s.demote('C');
+  s.crash('C');
+  await s.noticed('A-C');
+  await s.reboot('A');
+  await s.detach('B');
+  await s.con('A-B');
+  await s.attach('B');
+  await s.reach('A>B:UpToDate');
+  await s.up('C');
+  await s.con('A-C');
+  expect(s.pdsk('A>B')).not.toBe('UpToDate');
+  await s.reach('B:Outdated');
+});

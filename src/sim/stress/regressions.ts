@@ -61,4 +61,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 264, nodes: 3, minutes: 0.5, lost: 'a late peer ack made a Primary forget that a new connection had missed nothing: two resyncs did not end' },
   { seed: 212, nodes: 3, minutes: 0.5, lost: 'an attach: the peer judged by bits that it had told before a resync, and waited for a bitmap for ever' },
   { seed: 10, nodes: 5, minutes: 0.3, lost: 'an attach judged before it had told its state: SyncSource on both ends' },
+  { seed: 67, nodes: 3, minutes: 2, writes: 2000, lost: 'a Primary whose disk was Detaching took the older data of a peer for its own' },
+  { seed: 185, nodes: 3, minutes: 2, writes: 2000, lost: 'a diskless node met newer data, and went on with the older ones of another peer' },
 ];
