@@ -470,3 +470,23 @@ hazard('R-33', 'a diskless Secondary that meets newer data trusts a peer with ol
   expect(s.pdsk('A>B')).not.toBe('UpToDate');
   await s.reach('B:Outdated');
 });
+
+hazard('R-34', 'what a peer acknowledged is written again when it lost power before anybody was told', 'A(d,P) B C',
+  { resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', COLD);
+    await s.idle();
+    s.stall('C');
+    const acks = s.arrived('B>A', 'P_WRITE_ACK');
+    const w = s.wStar('A', COLD, { fua: false });
+    await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
+    s.sever('A-B', 'A-C', 'B-C');
+    s.crash('B');
+    await s.noticed('A-B');
+    await s.noticed('A-C');
+    s.crash('C');
+    s.flow('C');
+    await s.up('B');
+    await s.con('A-B');
+    await s.ended(w);
+    expect(s.onDisk('B', COLD)).toBe(w.tag);
+  });
