@@ -272,7 +272,8 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
   if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) pd.overtaken = 0n;
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
   const row = resource.deviceRow(vnr);
-  const needed = row.newCurUuid && !resource.view.resource.suspended && !row.primaryLostQuorum
+  // One that a waiting request has asked for already has not been made yet.
+  const needed = (row.newCurUuid || device.makingUuid) && !resource.view.resource.suspended && !row.primaryLostQuorum
     && resource.io.requests.tlHead >= 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));
   const write = (): void => {
     sizes.reconsiderLimits(device);
