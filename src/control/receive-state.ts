@@ -6,6 +6,7 @@
  */
 import type { ConnLink } from '../conn/link.ts';
 import { LogLevel } from '../host/log.ts';
+import type { Change } from '../state/events.ts';
 import { receiveState } from '../state/receive-state.ts';
 import type { Decider, Decision, StateAction } from '../state/receive-state.ts';
 import { Ss } from '../state/ss.ts';
@@ -13,7 +14,7 @@ import { unpackState } from '../state/state-word.ts';
 import { Cs, Cstate, Disk, Role, UuidFlag } from '../state/states.ts';
 import { disklessTrust } from '../state/uuid-diskless.ts';
 import type { DisklessTrust } from '../state/uuid-diskless.ts';
-import { freshPeerUuids, uuidText } from '../state/uuid-types.ts';
+import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import { run } from './admin/steps.ts';
 import type { Connection } from './connection.ts';
 import { decide, maybeForceSecondary, peerSays } from './handshake.ts';
@@ -134,8 +135,20 @@ function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, follows, maybeForc
   setExposedLocally(device, exposedUuid);
   for (const other of peerDevicesOf(device)) {
     const { initialStateSent } = resource.peerDeviceRow(vnr, other.connection.nodeId);
-    if (initialStateSent) send.currentUuid(other, resource.deviceRow(vnr).exposedUuid, 0n);
+    if (!initialStateSent) continue;
+    // Who attached since it met us has not heard what we had shown, and would not know that we have moved on from there.
+    if (own !== 0n) send.currentUuid(other, own, 0n);
+    send.currentUuid(other, resource.deviceRow(vnr).exposedUuid, 0n);
+    if (other !== pd) distrust(other);
   }
+}
+
+/** Its data are not those that are shown from now on. */
+function distrust({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice): void {
+  const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
+  if (pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) return;
+  const changes: Change[] = [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.consistent }];
+  resource.dispatch({ kind: 'change', request: 0, tag: 'exposed-uuid', flags: Cs.hard | Cs.verbose, changes });
 }
 
 /** False: the connection ends, nothing that follows is to be done. */

@@ -195,7 +195,7 @@ export function reachedOurUuid(pd: PeerDevice, tag: string): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const row = resource.deviceRow(vnr);
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (row.disk !== Disk.diskless || pdsk !== Disk.consistent || pd.toldDisk !== Disk.upToDate) return;
+  if (row.disk >= Disk.negotiating || pdsk !== Disk.consistent || pd.toldDisk !== Disk.upToDate) return;
   if (!uuidEq(peerCurrentUuid, row.exposedUuid)) return;
   pd.log.info('Peer is on same UUID now');
   resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
@@ -285,7 +285,8 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
   if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) pd.overtaken = 0n;
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
   const row = resource.deviceRow(vnr);
-  const needed = row.newCurUuid && !resource.view.resource.suspended && !row.primaryLostQuorum
+  // One that a waiting request has asked for already has not been made yet.
+  const needed = (row.newCurUuid || device.makingUuid) && !resource.view.resource.suspended && !row.primaryLostQuorum
     && resource.io.requests.tlHead >= 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));
   const write = (): void => {
     sizes.reconsiderLimits(device);

@@ -25,7 +25,7 @@ const eventNames = [
   'TO_BE_SUBMITTED', 'NEW_NET_READ', 'NEW_NET_WRITE', 'NEW_NET_OOS', 'ADDED_TO_TRANSFER_LOG', 'BARRIER_SENT',
   'HANDED_OVER_TO_NETWORK', 'OOS_HANDED_TO_NETWORK', 'SEND_FAILED', 'SEND_CANCELED',
   'RECV_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER_AND_SIS', 'NEG_ACKED', 'DATA_RECEIVED',
-  'BARRIER_ACKED', 'CONNECTION_LOST', 'CONNECTION_LOST_WHILE_SUSPENDED', 'CANCEL_SUSPENDED_IO', 'RESEND',
+  'BARRIER_ACKED', 'CONNECTION_LOST', 'CONNECTION_LOST_WHILE_SUSPENDED', 'CANCEL_SUSPENDED_IO', 'FORGOTTEN', 'RESEND',
   'COMPLETION_RESUMED', 'COMPLETED_OK', 'WRITE_COMPLETED_WITH_ERROR', 'READ_COMPLETED_WITH_ERROR',
   'READ_AHEAD_COMPLETED_WITH_ERROR', 'DISCARD_COMPLETED_NOTSUPP', 'DISCARD_COMPLETED_WITH_ERROR', 'ABORT_DISK_IO',
 ] as const;
@@ -37,11 +37,12 @@ export const rqEventNames: readonly RqEventName[] = eventNames;
 
 /**
  * One row: the first of an event whose condition holds applies; none: the event changes nothing.
- * Conditions: `write`, `protocol`; `all` these net bits set, `any` one of them, `none` of them.
+ * Conditions: `write`, `protocol`; `unanswered`: its master bio waits, so its data are still here; `all` these net bits set, `any` one of them, `none` of them.
  */
 export interface RqRow {
   readonly event: RqEventName;
   readonly write?: boolean;
+  readonly unanswered?: true;
   readonly protocol?: number;
   readonly all?: number;
   readonly any?: number;
@@ -85,6 +86,7 @@ export const rqRows: readonly RqRow[] = [
   { event: 'CONNECTION_LOST_WHILE_SUSPENDED', all: Net.PENDING, any: EXP_ACK, none: Net.DONE,
     localSet: Rq.COMPLETION_SUSP },
   { event: 'CANCEL_SUSPENDED_IO', any: NET_MASK, none: Net.DONE, netClear: Net.PENDING | Net.OK, netSet: Net.DONE },
+  { event: 'FORGOTTEN', write: true, unanswered: true, all: Net.OK, none: Net.DONE, netClear: Net.OK | Net.SIS, netSet: Net.PENDING },
   { event: 'RESEND', write: true, all: Net.OK | Net.PENDING, netClear: Net.PENDING, netSet: Net.OK | Net.DONE },
   { event: 'RESEND', write: true, all: Net.OK, netSet: Net.DONE },
   { event: 'RESEND', all: Net.PENDING, netClear: Net.SENT, netSet: Net.QUEUED },
@@ -101,6 +103,7 @@ export const rqRows: readonly RqRow[] = [
 /** A row with every condition and change present, so that matching is plain integer work. */
 export interface CompiledRow {
   readonly write: number;
+  readonly unanswered: boolean;
   readonly protocol: number;
   readonly all: number;
   readonly any: number;
@@ -114,6 +117,7 @@ export interface CompiledRow {
 
 const compile = (row: RqRow): CompiledRow => ({
   write: row.write === undefined ? -1 : row.write ? Rq.WRITE : 0,
+  unanswered: row.unanswered ?? false,
   protocol: row.protocol ?? 0,
   all: row.all ?? 0, any: row.any ?? 0, none: row.none ?? 0,
   netKeep: ~(row.netClear ?? 0), netSet: row.netSet ?? 0,
@@ -130,6 +134,7 @@ export function matchRow(event: number, local: number, net: number, protocol: nu
   for (let i = 0; i < rows.length; i++) {
     const r = rows[i];
     if (r.write >= 0 && (local & Rq.WRITE) !== r.write) continue;
+    if (r.unanswered && (local & Rq.MASTER_DONE) !== 0) continue;
     if (r.protocol !== 0 && r.protocol !== protocol) continue;
     if ((net & r.all) !== r.all) continue;
     if (r.any !== 0 && (net & r.any) === 0) continue;

@@ -75,11 +75,17 @@ export class KernelDevice {
   }
 
   hold(bio: SimBio, extraFlags: number): void {
-    const held: Held = { bio: { ...bio, flags: bio.flags | extraFlags }, tag: this.#nextTag++ % MAX_TAGS, offset: -1,
+    const held: Held = { bio: { ...bio, flags: bio.flags | extraFlags }, tag: this.#freeTag(), offset: -1,
       room: 0, local: Redelivered.notSubmitted, delivered: false, flying: 0, landed: () => {} };
     if (bio.op === BioOp.write && bio.tags) held.bio = { ...held.bio, tags: bio.tags.slice() };
     this.held.push(held);
     this.front?.deliver();
+  }
+
+  #freeTag(): number {
+    let tag: number;
+    do tag = this.#nextTag++ % MAX_TAGS; while (this.held.some((h) => h.tag === tag));
+    return tag;
   }
 
   open(write: boolean, answer: (errno: number) => void): number {

@@ -25,6 +25,10 @@ const byName: Record<number, string> = {
   0x22: 'P_CSUM_RS_REQUEST', 0x29: 'P_RS_CANCEL', 0x59: 'P_WRITE_ACK_IN_SYNC', 0x33: 'P_RS_DEALLOCATED',
 };
 
+/** What a block holds: several values where a power failure has torn a write. */
+const held = (disk: SimDisk, from: number): string =>
+  [...new Set(Array.from({ length: SECTORS }, (_, n) => disk.tag(from + n)))].join('/');
+
 /** Wraps a method: `seen` runs before it. */
 function before<T extends object>(type: { prototype: T }, name: string, seen: (self: any, ...args: any[]) => void): void {
   const prototype = type.prototype as Record<string, (...args: unknown[]) => unknown>;
@@ -59,12 +63,12 @@ export function traceBlock(cluster: SimCluster, block: number, out: (line: strin
     const who = memberOf((m) => m.node.disks.get(this.path) === this);
     say(who, `LOWER ${lowerNames[op]} ${sector}+${sizeBytes} begins`);
     return original.call(this, op, flags, sector, sizeBytes, arena, offset, (errno) => {
-      say(who, `LOWER ${lowerNames[op]} ${sector} ends ${errno}; disk has ${this.tag(from)}`);
+      say(who, `LOWER ${lowerNames[op]} ${sector} ends ${errno}; disk has ${held(this, from)}`);
       done(errno);
     });
   };
   before(SimDisk, 'powerFailure', (self: SimDisk) => {
-    say(memberOf((m) => m.node.disks.get(self.path) === self), `power failure; disk has ${self.tag(from)} before`);
+    say(memberOf((m) => m.node.disks.get(self.path) === self), `power failure; disk has ${held(self, from)} before`);
   });
   before(SimStream, 'commit', (self: SimStream, at: number, bytes: number, _arena, _payload, payloadBytes: number) => {
     const packet = new Uint8Array(self.output.buffer, at, bytes);

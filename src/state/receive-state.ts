@@ -24,7 +24,7 @@ export interface Decider {
   handshake(pdsk: Disk): Decision;
   /** The one of an attach (uuid.md 3.8). */
   attach(pdsk: Disk): Decision;
-  /** Own disk is Diskless: may the peer's data be trusted (9.6)? */
+  /** The own disk gives no data: may the peer's data be trusted (9.6)? */
   diskless(): 'ok' | 'outdated' | 'retry' | 'disconnect';
 }
 
@@ -184,9 +184,9 @@ function refused({ pd, device, peer }: At, plan: Plan, how: 'disconnect' | 'retr
   else plan.how = how;
 }
 
-/** Step 12: without a disk, are the peer's data those that were shown here? */
+/** Step 12: without a disk, or while one is on its way out or in, are the peer's data those that were shown here? */
 function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
-  if (device.disk !== Disk.diskless || pd.repl > Repl.off || !pd.uuidsReceived) return;
+  if (device.disk >= Disk.negotiating || pd.repl > Repl.off || !pd.uuidsReceived) return;
   if (peer.disk !== Disk.upToDate && !(pd.follows && peer.disk === Disk.consistent)) return;
   const verdict = decide.diskless();
   if (verdict === 'outdated' && plan.pdsk > Disk.outdated) plan.pdsk = Disk.outdated;

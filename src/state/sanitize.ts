@@ -220,7 +220,7 @@ export const secondPass: readonly Rule<Cell>[] = [
   { row: 'S31b', when: (at) => becamePrimaryDiskless(at) && !sameDataNoOtherSource(at),
     then: (at) => at.setDevice({ tryToGetResync: true,
       disk: at.device.disk === Disk.upToDate ? Disk.consistent : at.device.disk }) },
-  { row: 'S32', when: (at, memory) => at.device.disk === Disk.diskless && at.pd.pdsk === Disk.upToDate
+  { row: 'S32', when: (at, memory) => at.device.disk < Disk.negotiating && at.pd.pdsk === Disk.upToDate
       && distrusted(at, memory),
     then: (at) => at.set({ pdsk: Disk.consistent }) },
 ];

@@ -66,5 +66,7 @@ export function disklessTrust(device: DeviceContext, peer: PeerContext): Diskles
     if (!follows || !mayFollow(device, peer)) return result('retry');
     return device.role === Role.primary ? result('ok', null, { follows }) : result('ok', taken);
   }
-  return isAncestor(device, peer) ? result('outdated') : result('disconnect');
+  if (isAncestor(device, peer)) return result('outdated');
+  // A disk that is on its way out or in may be what has the data; then the connect is judged by it.
+  return result(device.disk === Disk.diskless ? 'disconnect' : 'retry');
 }

@@ -472,3 +472,42 @@ hazard('R-33', 'a generation that is not on disk yet when quorum is lost does no
     await s.reach('A:UpToDate');
     expect(s.uuid('A')).toBe(s.uuid('B'));
   });
+
+hazard('R-35', 'a diskless Secondary that meets newer data trusts a peer with older ones no longer, and tells it', 'A(d) B C(P)', {}, async (s) => {
+  await s.w('C', 1);
+  await s.idle();
+  await s.cut('A-B', 'B-C');
+  await s.w('C', 1);
+  await s.demote('C');
+  s.crash('C');
+  await s.noticed('A-C');
+  await s.reboot('A');
+  await s.detach('B');
+  await s.con('A-B');
+  await s.attach('B');
+  await s.reach('A>B:UpToDate');
+  await s.up('C');
+  await s.con('A-C');
+  expect(s.pdsk('A>B')).not.toBe('UpToDate');
+  await s.reach('B:Outdated');
+});
+
+hazard('R-34', 'what a peer acknowledged is written again when it lost power before anybody was told', 'A(d,P) B C',
+  { resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', COLD);
+    await s.idle();
+    s.stall('C');
+    const acks = s.arrived('B>A', 'P_WRITE_ACK');
+    const w = s.wStar('A', COLD, { fua: false });
+    await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
+    s.sever('A-B', 'A-C', 'B-C');
+    s.crash('B');
+    await s.noticed('A-B');
+    await s.noticed('A-C');
+    s.crash('C');
+    s.flow('C');
+    await s.up('B');
+    await s.con('A-B');
+    await s.ended(w);
+    expect(s.onDisk('B', COLD)).toBe(w.tag);
+  });

@@ -2,7 +2,7 @@
 /** What must hold at any time (hazards.md 17): each rule says what is wrong, '' when nothing is. */
 import type { SimMember } from '../cluster.ts';
 import { Cstate, Disk, diskNames, Repl, Role } from '../../state/states.ts';
-import { attachedDisk, cstateOf, diskStateOf, generationOf, isHealthy, replOf, roleOf, viewOf } from './look.ts';
+import { attachedDisk, cstateOf, diskStateOf, generationOf, isHealthy, makesGeneration, replOf, roleOf, viewOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 const SECTORS_PER_BLOCK = 8;
@@ -70,9 +70,9 @@ export function compareDisks(s: Stress): string {
   return '';
 }
 
-/** A healthy cluster knows one generation only. */
+/** A healthy cluster knows one generation only, once it is on the disk of who makes it: nobody hears of it before. */
 function oneGeneration(s: Stress): string {
-  if (!isHealthy(s.cluster)) return '';
+  if (!isHealthy(s.cluster) || s.cluster.members.some(makesGeneration)) return '';
   const disks = s.cluster.members.filter((m) => !s.cluster.isDiskless(m.id));
   const odd = disks.find((m) => generationOf(m) !== generationOf(disks[0]!));
   return odd ? `n${odd.id} and n${disks[0]!.id} are UpToDate and connected with different generations` : '';

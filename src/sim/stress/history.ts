@@ -138,15 +138,19 @@ export class History {
   }
 
   #prune(sector: number, writes: Write[]): void {
-    this.#sectors.set(sector, writes.filter((w) => !writes.some((x) => x.durable && confirmed(x) && x.acked && w.ended < x.submitted)));
+    this.#sectors.set(sector, withoutOverwritten(writes));
   }
 }
 
 const confirmed = (write: Write): boolean => write.settled && !write.adrift;
 
-/** Without what a safe write has overwritten; what is not safe may be there or not from now on. */
+/** Forgets what nothing can bring back: overwritten by what is safe here and wherever somebody else goes on. */
+const withoutOverwritten = (writes: readonly Write[]): Write[] =>
+  writes.filter((w) => !writes.some((x) => x.durable && confirmed(x) && x.acked && w.ended < x.submitted));
+
+/** What is not safe may be there or not from now on; what is safe this time may be lost the next. */
 function loosened(writes: readonly Write[], safe: (write: Write) => boolean): Write[] {
-  const left = writes.filter((w) => !writes.some((x) => safe(x) && w.ended < x.submitted));
+  const left = withoutOverwritten(writes);
   for (const write of left) if (!safe(write)) write.acked = false;
   return left;
 }

@@ -44,12 +44,19 @@ export class Ledger {
     this.lastWriter = member;
   }
 
-  /** The holder's engine waits for nothing; `reached`: it has a good disk, or a peer with one. */
-  idle(reached: boolean): void {
+  /**
+   * The holder's engine waits for nothing; `reached`: it has a good disk, or a peer with one; `shared`: such a peer has all, or
+   * nobody else has its generation.
+   */
+  idle(reached: boolean, shared: boolean): void {
     // Protocol A without a disk: what was under way to peers that are gone is nowhere.
-    if (!reached && !this.#replicated) this.history.unconfirmedLost();
-    this.history.settle();
+    if (!reached && !this.#replicated) this.outOfReach();
+    // And with one, only here: a peer that goes on in this generation has not confirmed it.
+    if (this.#replicated || !reached || shared) this.history.settle();
   }
+
+  /** Protocol A: the last good disk is gone from a holder without one; what had not got there is nowhere. */
+  outOfReach(): void { this.history.unconfirmedLost(); }
 
   engineDied(member: SimMember): void {
     if (this.holder?.member === member) this.history.cutAdrift();

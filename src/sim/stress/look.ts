@@ -45,6 +45,10 @@ const withoutRole = (uuid: bigint): bigint => uuid & ~1n;
 export const generationOf = (m: SimMember): bigint =>
   (diskStateOf(m) > Disk.failed ? withoutRole(viewOf(m)?.devices[0]?.currentUuid ?? 0n) : 0n);
 
+/** A new one is on its way to its disk. */
+export const makesGeneration = (m: SimMember): boolean =>
+  viewOf(m) !== null && m.engine!.resources.get('r0')!.devices.get(0)?.makingUuid === true;
+
 /** What a Primary's generation is, with a good disk or without. */
 export function writtenGeneration(m: SimMember): bigint {
   const own = diskStateOf(m) >= Disk.consistent ? generationOf(m) : 0n;

@@ -73,4 +73,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 410, nodes: 3, minutes: 2, writes: 2000, lost: 'an ancestor in the slot of an id that nobody has was told to nobody: unrelated data on one end' },
   { seed: 476, nodes: 3, minutes: 2, writes: 2000, lost: 'a base was forgotten by the word of a peer that was behind: split brain' },
   { seed: 35, nodes: 3, minutes: 2, writes: 2000, lost: 'quorum was lost while the disk took a new generation: split brain' },
+  { seed: 67, nodes: 3, minutes: 2, writes: 2000, lost: 'a Primary whose disk was Detaching took the older data of a peer for its own' },
+  { seed: 185, nodes: 3, minutes: 2, writes: 2000, lost: 'a diskless node met newer data, and went on with the older ones of another peer' },
+  { seed: 378, nodes: 3, minutes: 2, writes: 2000, lost: 'a write counted as done for a peer that had lost it by a power failure' },
+  { seed: 108, nodes: 3, minutes: 2, writes: 2000, lost: 'writes completed without a lost peer before the generation in the making was there' },
 ];

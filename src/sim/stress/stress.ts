@@ -37,6 +37,7 @@ const HEALED_MS = 600_000;
  */
 const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum|No quorum \(-25\) \[attach\]/;
 const GENERATION_MADE = /(?<!received )new current UUID: ([0-9A-F]{16})/;
+const PEER_DATA_LOST = /pdsk\( UpToDate -> /;
 const FALSE_REFUSAL = /Split-Brain detected|Unrelated data/;
 
 /** A rule of the checker does not hold. */
@@ -106,6 +107,8 @@ export class Stress {
         if (FALSE_REFUSAL.test(text)) this.refusal ||= `n${m.id}: ${text}`;
         const made = GENERATION_MADE.exec(text);
         if (made) this.ledger.made(m, BigInt(`0x${made[1]}`) & ~1n);
+        if (PEER_DATA_LOST.test(text) && m === this.ledger.holder?.member && this.plan.wireProtocol === 1
+          && !isGood(m) && goodPeers(cluster, m).length === 0) this.ledger.outOfReach();
         if (this.healing && PRIMARY_IN_THE_WAY.test(text)) this.inTheWay.set(m, (this.inTheWay.get(m) ?? 0) + 1);
       };
       await cluster.up(m.id);
@@ -194,8 +197,9 @@ export class Stress {
       const generation = writtenGeneration(app.member);
       if (this.ledger.holder === app) {
         if (generation !== 0n) this.ledger.generation = generation;
-        const reached = isGood(app.member) || goodPeers(cluster, app.member).length > 0;
-        if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.idle(reached);
+        const mirrored = goodPeers(cluster, app.member).length > 0;
+        const alone = cluster.members.every((m) => m === app.member || storedGeneration(cluster, m) !== generation);
+        if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.idle(isGood(app.member) || mirrored, mirrored || alone);
         for (const m of cluster.members) if (isSynced(m, app.member)) this.ledger.synced(m);
         if (isHealthy(cluster)) this.ledger.history.landed();
       }

@@ -5,7 +5,7 @@ import { matchRow, Net, NET_MASK, Protocol, Rq, RqEvent, rqEventNames, rqRows, t
 const { PENDING, QUEUED, SENT, DONE, OK, SIS, EXP_RECEIVE_ACK: RECV, EXP_WRITE_ACK: WACK, EXP_BARR_ACK: BARR } = Net;
 
 interface Case {
-  event: RqEventName; write?: boolean; protocol?: number; net: number; after: number; susp?: boolean;
+  event: RqEventName; write?: boolean; answered?: boolean; protocol?: number; net: number; after: number; susp?: boolean;
 }
 
 /** io.md 2.3, line by line: word before and after. */
@@ -46,6 +46,9 @@ const cases: Case[] = [
   { event: 'CONNECTION_LOST_WHILE_SUSPENDED', net: SENT | OK | WACK | BARR, after: SENT | OK | WACK | BARR },
   { event: 'CANCEL_SUSPENDED_IO', net: PENDING | SENT | WACK | BARR, after: SENT | DONE | WACK | BARR },
   { event: 'CANCEL_SUSPENDED_IO', net: SENT | DONE | BARR, after: SENT | DONE | BARR },
+  { event: 'FORGOTTEN', net: SENT | OK | WACK | BARR, after: PENDING | SENT | WACK | BARR },
+  { event: 'FORGOTTEN', net: SENT | OK | DONE | WACK | BARR, after: SENT | OK | DONE | WACK | BARR },
+  { event: 'FORGOTTEN', answered: true, net: SENT | OK | WACK | BARR, after: SENT | OK | WACK | BARR },
   { event: 'RESEND', net: SENT | OK | WACK | BARR, after: SENT | OK | DONE | WACK | BARR },
   { event: 'RESEND', net: PENDING | SENT | WACK | BARR, after: PENDING | QUEUED | WACK | BARR },
   { event: 'RESEND', net: SENT | DONE | BARR, after: SENT | DONE | BARR },
@@ -53,7 +56,7 @@ const cases: Case[] = [
 ];
 
 const apply = (c: Case): { net: number; local: number } => {
-  const local = c.write === false ? 0 : Rq.WRITE;
+  const local = (c.write === false ? 0 : Rq.WRITE) | (c.answered ? Rq.MASTER_DONE : 0);
   const row = matchRow(RqEvent[c.event], local, c.net, c.protocol ?? Protocol.C);
   return row === null ? { net: c.net, local } : { net: (c.net & row.netKeep) | row.netSet, local: (local & row.localKeep) | row.localSet };
 };

@@ -165,7 +165,6 @@ describe('step 11: when UUIDs are compared', () => {
   it.each<[string, View]>([
     ['at the second one', shaking({ peers: [{ initialStateReceived: true }] })],
     ['before the UUIDs have come', shaking({ peers: [{ uuidsReceived: false }] })],
-    ['without a disk', shaking({ device: { disk: Disk.attaching } })],
     ['outside a connect transaction', { ...shaking(), twopc: null }],
     ['in a connect transaction of others', during(shaking(), 3, 4)],
   ])('not %s', (_, view) => expect(asks(view, unconnected)).toEqual([]));
@@ -278,6 +277,11 @@ describe('steps 12 and 13: diskless nodes', () => {
   });
 
   const theirs = { conn: Cstate.connecting, disk: Disk.diskless, role: Role.primary } as const;
+  it.each([Disk.attaching, Disk.detaching, Disk.failed])('12: a disk on its way in or out (%i) is none yet, or no more', (disk) => {
+    const asked = answers();
+    receive(shaking({ device: { disk } }), { conn: Cstate.connecting }, asked);
+    expect(asked.questions).toEqual(['diskless']);
+  });
   it('13: a diskless Primary on the same data gives its size', () => {
     expect(kinds(receive(shaking({ peers: [{ currentUuidReceived: true, peerCurrentUuid: 0x11n }] }), theirs))).toContain('adoptSize');
   });
