@@ -39,10 +39,18 @@ export function startResync(pd: PeerDevice, side: Side): void {
     return;
   }
   if (beforeResyncDone) begin(pd, side);
-  else askHelper(pd, side);
+  else askHelper(pd, side, whileAsked(pd));
 }
 
-function askHelper(pd: PeerDevice, side: Side): void {
+/** False once the connection, the disk or the state is another one than when the resync was asked for. */
+function whileAsked(pd: PeerDevice): () => boolean {
+  const { device, device: { disk, vnr }, connection } = pd;
+  const { link } = connection.conn;
+  const { repl } = rowOf(pd);
+  return () => connection.conn.link === link && connection.peerDevices.get(vnr) === pd && device.disk === disk && rowOf(pd).repl === repl;
+}
+
+function askHelper(pd: PeerDevice, side: Side, still: () => boolean): void {
   const { device, connection } = pd;
   const name = `before-resync-${side}`;
   const { resource } = device;
@@ -51,7 +59,7 @@ function askHelper(pd: PeerDevice, side: Side): void {
   // The peer's packets wait, as they do in genuine DRBD: its requests and its end of the resync come after our start.
   link.wait(true);
   const ask = (): void => resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
-    if (connection.conn.link === link) helperEnded(pd, side, name, exit);
+    if (still()) helperEnded(pd, side, name, exit);
     link.wait(false);
   });
   // Behind the events that led here.
@@ -98,9 +106,9 @@ function begin(pd: PeerDevice, side: Side): void {
   const { resource } = device;
   if (resource.view.semHolder !== 0) {
     setFacts(pd, { beforeResyncDone: true });
-    const { link } = connection.conn;
+    const still = whileAsked(pd);
     resource.engine.host.clock.timer('start of resync', RETRY_MS, () => {
-      if (connection.conn.link === link) startResync(pd, side);
+      if (still()) startResync(pd, side);
     });
     return;
   }

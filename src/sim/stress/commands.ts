@@ -30,7 +30,7 @@ export const commands = {
     return answer;
   },
   connect: (_s, m, peer) => m.setup.connect('r0', peer.id),
-  connectDiscarding: async (s, m, peer) => s.ledger.holder?.member === m ? null
+  connectDiscarding: async (s, m, peer) => !s.expendable(m) || s.ledger.holder?.member !== peer ? null
     : m.setup.with(Cmd.CONNECT, connection(peer), connectParms, { discardMyData: true }),
   /** Where nobody may be promoted blindly the manager does it. */
   primary: async (s, m) => {
