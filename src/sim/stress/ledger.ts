@@ -22,6 +22,8 @@ export class Ledger {
   #crashed: { member: SimMember; others: boolean } | null = null;
   /** Lost power, and have not got what that took since. */
   readonly #weak = new Set<SimMember>();
+  /** Lost power while the holder relied on others; it may not know yet. */
+  readonly #unnoticed = new Set<SimMember>();
 
   /** replicated: acknowledged is what the peers have as well (protocol C). */
   constructor(replicated: boolean) { this.#replicated = replicated; }
@@ -77,8 +79,16 @@ export class Ledger {
       this.holder = null;
       this.#crashed = { member, others: this.#weak.size > 0 };
     } else if (this.#crashed) this.#crashed.others = true;
-    else if (!holderIsGood) this.history.powerLost('unsettled', true);
+    else if (!holderIsGood) {
+      this.history.powerLost('unsettled', true);
+      this.#unnoticed.add(member);
+    }
     this.#weak.add(member);
+  }
+
+  /** The holder takes nothing from it any more: acks that were on their way told of what is lost. */
+  noticed(member: SimMember): void {
+    if (this.#unnoticed.delete(member)) this.history.powerLost('unsettled', true);
   }
 
   /** It has what the holder has. */

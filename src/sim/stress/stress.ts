@@ -5,7 +5,7 @@
  */
 import { newCUuidParms } from '../../genl/command-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
-import { Disk, Role } from '../../state/states.ts';
+import { Cstate, Disk, Role } from '../../state/states.ts';
 import { Actors } from '../actors.ts';
 import { applyActivityLog } from '../apply-al.ts';
 import type { KernelDevice } from '../block.ts';
@@ -20,7 +20,7 @@ import { commandNamed } from './commands.ts';
 import { rowsOf } from './features.ts';
 import { Healer } from './heal.ts';
 import { Ledger } from './ledger.ts';
-import { describe, diskStateOf, goodPeers, isHealthy, isSynced, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
+import { cstateOf, describe, diskStateOf, goodPeers, isHealthy, isSynced, roleOf, storedGeneration, viewOf, writtenGeneration } from './look.ts';
 import { Manager } from './manager.ts';
 import { planOf } from './plan.ts';
 import type { Plan, Wanted } from './plan.ts';
@@ -200,7 +200,10 @@ export class Stress {
         const mirrored = goodPeers(cluster, app.member).length > 0;
         const alone = cluster.members.every((m) => m === app.member || storedGeneration(cluster, m) !== generation);
         if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.idle(isGood(app.member) || mirrored, mirrored || alone);
-        for (const m of cluster.members) if (isSynced(m, app.member)) this.ledger.synced(m);
+        for (const m of cluster.members) {
+          if (isSynced(m, app.member)) this.ledger.synced(m);
+          if (cstateOf(app.member, m) !== Cstate.connected) this.ledger.noticed(m);
+        }
         if (isHealthy(cluster)) this.ledger.history.landed();
       }
       if (this.healing || app.stopping) continue;
