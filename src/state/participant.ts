@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A node that is asked about somebody's cluster-wide change. @spec state.md 6.3, 6.4 */
+import { promotes } from './cluster-change.ts';
 import { participantChange } from './participant-change.ts';
 import { resourceDataAccessible } from './facts.ts';
 import { abortConnect, initConnectState } from './handshake.ts';
 import { LEVEL, logLine } from './log-lines.ts';
 import { Ss, ssText } from './ss.ts';
 import { Mask, connOf } from './state-word.ts';
-import { Cs, Cstate, Role } from './states.ts';
+import { Cs, Cstate, Disk, Role } from './states.ts';
 import { transact } from './transaction.ts';
 import type { Step } from './transaction.ts';
 import {
@@ -60,8 +61,17 @@ export function receiveTwopc(step: Step, from: number, packet: TwopcPacket): voi
   if (findConnection(step.view, from) === undefined || packet.initiator === step.view.resource.nodeId) return;
   if (isEnd(packet)) dropWaiting(step, (w) => w.packet.tid === packet.tid && w.packet.initiator === packet.initiator);
   const compared = compare(step, packet);
+  if (compared !== 'match' && packet.kind === 'prepare' && tooEarly(step, packet)) return replyRetry(step, from, packet);
   const row = rows.find((candidate) => candidate.compared(compared) && fits(candidate.packet, packet));
   if (row !== undefined) row.act(step, from, packet);
+}
+
+/**
+ * A promotion that counts on data that are not settled here: the other end waits for that as well, but our P_STATE may still be
+ * on its way. docs/differences.md
+ */
+function tooEarly({ view }: Step, { mask, val }: TwopcPrepare): boolean {
+  return promotes(mask, val) && view.resource.tryBecomeUpToDatePending && view.devices.some(({ disk }) => disk === Disk.consistent);
 }
 
 function dropWaiting(step: Step, drop: (w: WaitingPrepare) => boolean): void {

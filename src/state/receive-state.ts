@@ -164,7 +164,8 @@ function compare(at: At, plan: Plan, decide: Decider): void {
   const { pd, device, peer } = at;
   if (!pd.uuidsReceived || peer.disk < Disk.negotiating || device.disk < Disk.negotiating) return;
   const firstState = at.cstate === Cstate.connecting ? at.connects && !pd.initialStateReceived : pd.repl <= Repl.off;
-  const consider = firstState || pd.considerResync
+  // Not while one is agreed: the other end goes on with that.
+  const consider = firstState || (pd.considerResync && pd.repl === Repl.established)
     || (pd.repl === Repl.established && (peer.conn === Repl.startingSyncS || peer.conn === Repl.startingSyncT));
   const attaches = pd.repl === Repl.established && (peer.disk === Disk.negotiating || device.disk === Disk.negotiating);
   if (!consider && !attaches) return;

@@ -511,3 +511,22 @@ hazard('R-34', 'what a peer acknowledged is written again when it lost power bef
     await s.ended(w);
     expect(s.onDisk('B', COLD)).toBe(w.tag);
   });
+
+hazard('R-36', 'who has lost its Primary lets nobody be promoted on its data before it is settled what they are', 'A(d) B(P) C', {}, async (s) => {
+  await s.w('B', 1);
+  await s.idle();
+  s.crash('B');
+  await s.noticed('A-B');
+  const told = s.hold('C>A', 'P_STATE');
+  await s.noticed('B-C');
+  expect([s.disk('C'), s.pdsk('A>C')]).toEqual(['Consistent', 'UpToDate']);
+  const promotion = s.setup('A').primary('r0');
+  await s.pass(200);
+  expect(s.role('A')).toBe('Secondary');
+  told.release();
+  await s.ok(promotion);
+  expect(s.disk('C')).toBe('UpToDate');
+  await s.w('A', 1);
+  await s.up('B');
+  await s.con('A-B', 'B-C');
+});

@@ -37,8 +37,12 @@ export class Healer {
     const { members } = s.cluster;
     const disks = members.filter((m) => !s.cluster.isDiskless(m.id));
     const quiet = members.every((m) => viewOf(m)?.twopc === null && members.every((o) => o === m || replOf(m, o) === Repl.established));
-    const m = disks.find((o) => generationOf(o) === s.ledger.generation);
-    if (!m || !quiet || members.some((o) => roleOf(o) !== Role.secondary) || disks.some((o) => diskStateOf(o) !== Disk.outdated)) return;
+    const newest = s.ledger.newestOf(new Set(disks.map(generationOf)));
+    const m = disks.find((o) => generationOf(o) === newest);
+    if (!m || !quiet || disks.some((o) => diskStateOf(o) !== Disk.outdated)) return;
+    const app = s.ledger.holder;
+    if (app && app.pending === 0) return s.manager.rest(app);
+    if (members.some((o) => roleOf(o) !== Role.secondary)) return;
     s.note(`all are Outdated: primary --force n${m.id}`, false);
     await m.setup.primary('r0', true);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Hazards 7: online verify against application I/O. */
 import { expect } from 'vitest';
+import { Cmd } from '../../../src/genl/ops.ts';
 import { Repl } from '../../../src/state/states.ts';
 import type { Story } from '../../../src/sim/story/story.ts';
 import { hazard } from './hazard.ts';
@@ -83,4 +84,17 @@ hazard('Z-11', 'what a verify found is still known after a reconnect', 'A(P) B',
   await s.disc('A-B');
   await s.con('A-B');
   await s.until('it is repaired', () => s.onDisk('B', 3) === s.onDisk('A', 3) && s.bits('A>B') === 0, 60_000);
+});
+
+hazard('Z-03', 'one of two Outdated disks is forced to be good: the other gets what it has', 'A(P) B', verify, async (s) => {
+  await s.w('A', 3);
+  await s.idle();
+  s.scribble('B', 3);
+  await s.verify('A-B');
+  await ends(s, 'A-B');
+  await s.demote('A');
+  for (const name of ['A', 'B']) await s.ok(s.setup(name).plain(Cmd.OUTDATE, {}, s.minor(name)));
+  expect([s.disk('A'), s.disk('B'), s.bits('A>B')]).toEqual(['Outdated', 'Outdated', 1]);
+  await s.promote('A', true);
+  await s.until('B has it', () => s.onDisk('B', 3) === s.onDisk('A', 3) && s.bits('A>B') === 0, 5_000);
 });
