@@ -65,4 +65,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 185, nodes: 3, minutes: 2, writes: 2000, lost: 'a diskless node met newer data, and went on with the older ones of another peer' },
   { seed: 378, nodes: 3, minutes: 2, writes: 2000, lost: 'a write counted as done for a peer that had lost it by a power failure' },
   { seed: 108, nodes: 3, minutes: 2, writes: 2000, lost: 'writes completed without a lost peer before the generation in the making was there' },
+  { seed: 283, nodes: 3, minutes: 2, writes: 2000, lost: 'a Primary without good data read from the older of two UpToDate peers' },
+  { seed: 455, nodes: 3, minutes: 2, writes: 2000, lost: 'a node was promoted with older data than a connected peer had' },
+  { seed: 499, nodes: 3, minutes: 2, writes: 2000, lost: 'a disk that failed and was attached again while a diskless Primary wrote on in its generation' },
 ];
