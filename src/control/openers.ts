@@ -5,6 +5,7 @@ import { openErrno, OpenErrno } from '../state/select.ts';
 import { Role } from '../state/states.ts';
 import { Ss } from '../state/ss.ts';
 import type { Device } from './device.ts';
+import { leaveOlderData } from './older-data.ts';
 
 const RETRY_MS = 100;
 
@@ -107,6 +108,7 @@ export class Openers {
   #promote(open: Waiting): void {
     const { resource } = this.#device;
     open.promoting = true;
+    leaveOlderData(resource);
     resource.request((request) => ({ kind: 'setRole', request, tag: 'auto-promote', role: Role.primary, force: false }),
       (rc) => {
         open.promoting = false;

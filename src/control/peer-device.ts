@@ -35,6 +35,8 @@ export class PeerDevice {
   peerLogicalBlockBytes = 512;
   /** What the peer had when this diskless node told it a newer generation that it has not confirmed; 0: nothing of that kind. */
   overtaken = 0n;
+  /** The generation by which its data were found older than those of others; 0: they were not. */
+  older = 0n;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;
   /** The target has ended before this source has begun. @spec state.md 5.3 row 6 */

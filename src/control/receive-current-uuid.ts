@@ -24,12 +24,14 @@ export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurren
   const { peerRole } = resource.connectionRow(nodeId);
   // It counts on what this disk has, and makes its newer generation of it once we are connected.
   const kept = peerRole === Role.unknown && context.disk >= Disk.consistent && (weak & bit(context.nodeId)) === 0n;
+  // A Primary that does not count on this disk has found newer data, or writes went by while it was not there.
+  const isPassedOver = peerRole === Role.primary && (weak & bit(context.nodeId)) !== 0n;
   pd.uuids ??= freshPeerUuids();
   peerMovesTo(pd, kept ? context.uuids.currentUuid : uuid);
   if (device.disk) applyUuids(device, markNodeExists(context.uuids, nodeId));
   if (peerRole === Role.primary) checkResyncSource(device, weak);
   if (peerRole === Role.unknown) inHandshake(pd, moved && !kept);
-  else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved);
+  else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved, isPassedOver);
 }
 
 function inHandshake(pd: PeerDevice, moved: boolean): void {
@@ -40,14 +42,14 @@ function inHandshake(pd: PeerDevice, moved: boolean): void {
     ...(outdates && { connectState: { ...connectState, disk: Disk.outdated } }) } });
 }
 
-function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, moved: boolean): void {
+function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, moved: boolean, isPassedOver: boolean): void {
   const { device, connection: { nodeId } } = pd;
   const { resource, vnr } = device;
   const { disk } = resource.deviceRow(vnr);
   const { role } = resource.view.resource;
   if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && disk === Disk.upToDate) {
-    if (peerRole === Role.primary) adoptNewCurrent(pd, uuid, weak);
-    else if (moved) outdate(pd);
+    if (peerRole === Role.primary && !isPassedOver) adoptNewCurrent(pd, uuid, weak);
+    else if (moved || isPassedOver) outdate(pd);
   } else if (disk === Disk.inconsistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) === 0n) {
     sourcesMoveTo(device, uuid, weak);
   } else if (disk === Disk.diskless && role === Role.primary && peerRole === Role.primary) {

@@ -6,7 +6,6 @@
  */
 import type { ConnLink } from '../conn/link.ts';
 import { LogLevel } from '../host/log.ts';
-import type { Change } from '../state/events.ts';
 import { receiveState } from '../state/receive-state.ts';
 import type { Decider, Decision, StateAction } from '../state/receive-state.ts';
 import { Ss } from '../state/ss.ts';
@@ -18,6 +17,7 @@ import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import { run } from './admin/steps.ts';
 import type { Connection } from './connection.ts';
 import { decide, maybeForceSecondary, peerSays } from './handshake.ts';
+import { countAsOlder, isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { peerMovesTo } from './receive-uuids.ts';
 import { checkResyncSource } from './resync-source.ts';
@@ -28,7 +28,7 @@ import { deviceContext, newCurrentUuid, peerContext, peerDevicesOf, setExposedLo
 
 /** Volume -1: only the role of the peer. */
 export function resourceState({ resource, nodeId }: Connection, word: number): void {
-  const never: Decider = { handshake: () => ({ how: 'drop' }), attach: () => ({ how: 'drop' }), diskless: () => 'ok' };
+  const never: Decider = { handshake: () => ({ how: 'drop' }), attach: () => ({ how: 'drop' }), diskless: () => 'ok', older: () => false };
   for (const action of receiveState(resource.view, nodeId, -1, word, never)) {
     if (action.do === 'event') resource.dispatch(action.event);
   }
@@ -93,7 +93,7 @@ function ask({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice, 
   receiveState(resource.view, nodeId, vnr, word, { handshake: note('handshake'), attach: note('attach'), diskless: () => {
     question = { kind: 'diskless' };
     return 'ok';
-  } });
+  }, older: () => false });
   return question;
 }
 
@@ -105,7 +105,7 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
   const actions = receiveState(resource.view, nodeId, vnr, word, { handshake: answer, attach: answer, diskless: () => {
     trust = disklessTrust(deviceContext(pd.device), peerContext(pd));
     return trust.trust;
-  } });
+  }, older: () => isKnownOlder(pd) });
   if (trust !== null) meetAsDiskless(pd, trust);
   for (const action of actions) if (!act(pd, action)) break;
   pd.missedEnd = 'none';
@@ -144,11 +144,11 @@ function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, follows, maybeForc
 }
 
 /** Its data are not those that are shown from now on. */
-function distrust({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice): void {
+function distrust(pd: PeerDevice): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
   if (pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) return;
-  const changes: Change[] = [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.consistent }];
-  resource.dispatch({ kind: 'change', request: 0, tag: 'exposed-uuid', flags: Cs.hard | Cs.verbose, changes });
+  resource.dispatch({ kind: 'change', request: 0, tag: 'older-data', flags: Cs.hard | Cs.verbose, changes: [countAsOlder(pd)] });
 }
 
 /** False: the connection ends, nothing that follows is to be done. */

@@ -14,6 +14,7 @@ import { run } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { changeSlots } from './bitmap-mod.ts';
 import { detectFinished } from './finished-resyncs.ts';
+import { isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { resyncBecause } from './reevaluate.ts';
 import { checkResyncSource } from './resync-source.ts';
@@ -55,9 +56,17 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   }
   exposeNewer(pd);
   reachedOurUuid(pd, 'receive-uuids');
+  notOlder(pd);
   markUnstable(pd);
   resource.engine.notifier.peerDeviceChanged(pd);
   compareAgain(pd, message.flags);
+}
+
+/** What made it look older was merely late: a new handshake decides, for it misses what is written meanwhile. */
+function notOlder(pd: PeerDevice): void {
+  if (pd.older === 0n || isKnownOlder(pd)) return;
+  pd.older = 0n;
+  if (rowOf(pd).pdsk === Disk.outdated && pd.toldDisk === Disk.upToDate) pd.connection.conn.fail(Cstate.networkFailure, 'not-older', '');
 }
 
 /** A late word; or the peer has attached meanwhile: it may follow when it connects. */

@@ -96,11 +96,14 @@ export function initialPackets(connection: Connection): void {
   }
 }
 
+/** It is drbdd as well. */
+export const reconcilesBits = ({ resource, nodeId }: Connection): boolean =>
+  (resource.connectionRow(nodeId).agreedFeatures & Feature.reconcileBits) !== 0;
+
 /** Such a peer knows what it means that it is not among the weak nodes; protocol A completes writes that nobody has. */
 export function follows(pd: PeerDevice): boolean {
-  const { device, connection: { nodeId, netConf } } = pd;
-  const { agreedFeatures } = device.resource.connectionRow(nodeId);
-  return (agreedFeatures & Feature.reconcileBits) !== 0 && netConf.wireProtocol !== PROTOCOL_A
+  const { device, connection } = pd;
+  return reconcilesBits(connection) && connection.netConf.wireProtocol !== PROTOCOL_A
     && mayFollow(deviceContext(device), peerContext(pd));
 }
 

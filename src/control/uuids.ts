@@ -168,7 +168,11 @@ function createForPeers(device: Device): void {
   logLines(device, [made.log]);
   for (const pd of peerDevicesOf(device)) {
     if (peerContext(pd).repl < Repl.established) continue;
+    // Genuine DRBD would take the label for its older data.
+    const isOlder = pd.older !== 0n && uuidEq(pd.older, pd.uuids?.currentUuid ?? 0n);
+    if (isOlder && !send.reconcilesBits(pd.connection)) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
+    if (isOlder || peerContext(pd).pdsk <= Disk.failed) continue;
     if (pd.uuids) {
       if (peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) pd.overtaken = pd.uuids.currentUuid;
       pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
@@ -281,6 +285,7 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
     holdingUuidLock: false, resyncAgain: 0 };
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId: connection.nodeId, facts });
   pd.sent = null;
+  pd.older = 0n;
   // Where others have the data it misses what they get now.
   if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) pd.overtaken = 0n;
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });

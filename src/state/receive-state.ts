@@ -26,6 +26,8 @@ export interface Decider {
   attach(pdsk: Disk): Decision;
   /** The own disk gives no data: may the peer's data be trusted (9.6)? */
   diskless(): 'ok' | 'outdated' | 'retry' | 'disconnect';
+  /** Are its data known to be older than those of another one? */
+  older(): boolean;
 }
 
 export type StateAction =
@@ -187,6 +189,7 @@ function refused({ pd, device, peer }: At, plan: Plan, how: 'disconnect' | 'retr
 
 /** Step 12: without a disk, or while one is on its way out or in, are the peer's data those that were shown here? */
 function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
+  if (pd.repl > Repl.off && plan.pdsk === Disk.upToDate && decide.older()) plan.pdsk = Disk.outdated;
   if (device.disk >= Disk.negotiating || pd.repl > Repl.off || !pd.uuidsReceived) return;
   if (peer.disk !== Disk.upToDate && !(pd.follows && peer.disk === Disk.consistent)) return;
   const verdict = decide.diskless();

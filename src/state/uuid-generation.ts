@@ -71,9 +71,13 @@ function lostPeerOnSame(device: DeviceContext): boolean {
     && (peer.uuids.currentUuid === 0n || uuidEq(peer.uuids.currentUuid, device.exposedUuid)));
 }
 
+/** It was in this generation, and attaches its disk again any time. A base that others keep for it may be this very generation. */
+const lostDiskOnSame = (device: DeviceContext): boolean => device.peers.some((peer) => peer.repl >= Repl.established && peer.wantBitmap
+  && peer.pdsk <= Disk.failed && uuidEq(peer.uuids.currentUuid, device.exposedUuid));
+
 /** new_current_uuid without an UpToDate own disk: only told (P_CURRENT_UUID), and only if somebody needs it. */
 export function sendNewCurrentUuid(device: DeviceContext, random: Random64): NewCurrent | null {
-  if (!diskfulPeersNeedNew(device) && !lostPeerOnSame(device)) return null;
+  if (!diskfulPeersNeedNew(device) && !lostPeerOnSame(device) && !lostDiskOnSame(device)) return null;
   const uuid = withRole(random(), device.role);
   const weak = weakNodes(device);
   return { uuid, weak, log: { level: LogLevel.info, text: `sending new current UUID: ${uuidText(uuid)}` } };

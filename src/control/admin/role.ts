@@ -4,6 +4,7 @@ import { setRoleParms } from '../../genl/command-attrs.ts';
 import { parms } from '../../genl/parms.ts';
 import type { Reply } from '../../genl/reply.ts';
 import { Role } from '../../state/states.ts';
+import { leaveOlderData } from '../older-data.ts';
 import type { Resource } from '../resource.ts';
 import { changeReply } from './call.ts';
 import type { Call, Ended } from './call.ts';
@@ -34,5 +35,7 @@ function* changeRole(call: Call, role: Role, tag: string, force: boolean): Steps
   return { ...reply, texts: [...reply.texts ?? [], ...openerTexts(resource, ended.rc)] };
 }
 
-export const setRole = (call: Call, resource: Resource, role: Role, tag: string, force: boolean): Steps<Ended> =>
-  call.ask(resource, (request) => ({ kind: 'setRole', request, tag, role, force }));
+export function setRole(call: Call, resource: Resource, role: Role, tag: string, force: boolean): Steps<Ended> {
+  if (role === Role.primary && !force) leaveOlderData(resource);
+  return call.ask(resource, (request) => ({ kind: 'setRole', request, tag, role, force }));
+}

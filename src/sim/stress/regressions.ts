@@ -79,4 +79,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 108, nodes: 3, minutes: 2, writes: 2000, lost: 'writes completed without a lost peer before the generation in the making was there' },
   { seed: 60, nodes: 3, minutes: 2, writes: 2000, lost: 'a resync that was asked for before a detach began after the next attach, without bitmaps' },
   { seed: 96, nodes: 3, minutes: 2, writes: 2000, lost: 'all Outdated, one forced: a forgotten wish to compare broke a resync that came later, WFBitMapT for ever' },
+  { seed: 283, nodes: 3, minutes: 2, writes: 2000, lost: 'a Primary without good data read from the older of two UpToDate peers' },
+  { seed: 455, nodes: 3, minutes: 2, writes: 2000, lost: 'a node was promoted with older data than a connected peer had' },
+  { seed: 499, nodes: 3, minutes: 2, writes: 2000, lost: 'a disk that failed and was attached again while a diskless Primary wrote on in its generation' },
 ];
