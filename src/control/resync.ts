@@ -58,10 +58,13 @@ function askHelper(pd: PeerDevice, side: Side, still: () => boolean): void {
   if (link === null) return;
   // The peer's packets wait, as they do in genuine DRBD: its requests and its end of the resync come after our start.
   link.wait(true);
-  const ask = (): void => resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
-    if (still()) helperEnded(pd, side, name, exit);
-    link.wait(false);
-  });
+  const ask = (): void => {
+    if (!still()) return link.wait(false);
+    resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
+      if (still()) helperEnded(pd, side, name, exit);
+      link.wait(false);
+    });
+  };
   // Behind the events that led here.
   resource.worker.flush(() => (side === 'target' ? keepBits(pd, ask) : ask()));
 }

@@ -86,8 +86,16 @@ export function receiveState(view: View, nodeId: number, vnr: number, word: numb
     return [lostTo(nodeId, Cstate.disconnecting, `The peer is configured to be diskless but presents ${diskNames[peer.disk]}`)];
   }
   if (cstate <= Cstate.tearDown) return [{ do: 'drop', why: 'not connected' }]; // 4
-  return endOfResync(at) ?? decideState(at, decide);
+  const ended = endOfResync(at);
+  if (ended !== null) return ended;
+  if (!verifyEnded(at)) return decideState(at, decide);
+  // 7. The same word may tell of a disk that is another one now.
+  return [{ do: 'verifyFinished' }, ...decideState({ ...at, pd: { ...at.pd, repl: Repl.established } }, decide)];
 }
+
+/** Also where a disk was not good, which genuine DRBD leaves in VerifyT. */
+const verifyEnded = ({ pd, device, peer }: At): boolean => pd.repl === Repl.verifyT && peer.conn === Repl.established
+  && (pd.lastRepl === Repl.verifyS || (device.disk === Disk.upToDate && peer.disk === Disk.upToDate));
 
 function resourceState(nodeId: number, peer: StateWord): readonly StateAction[] {
   if (peer.role !== Role.secondary) return [];
@@ -101,15 +109,13 @@ const facts = ({ vnr, nodeId }: At, changed: (Event & { kind: 'peerDeviceFacts' 
   event({ kind: 'peerDeviceFacts', vnr, nodeId, facts: changed });
 const remember = (at: At): StateAction => facts(at, { lastRepl: at.peer.conn });
 
-/** Steps 6 to 8 (5 is control's: it aborts resyncs from weak nodes before); null: goes on. */
+/** Steps 6 and 8 (5 is control's: it aborts resyncs from weak nodes before); null: goes on. */
 function endOfResync(at: At): readonly StateAction[] | null {
-  const { pd, device, peer } = at;
+  const { pd, peer } = at;
   if (targetEnded(at) && peer.conn === Repl.established) { // 6
     if (pd.repl === Repl.wfBitMapS) return [{ do: 'resyncFinishesEarly' }];
     return isSyncSource(pd.repl) ? [{ do: 'resyncFinished' }, remember(at)] : [];
   }
-  if (pd.repl === Repl.verifyT && device.disk === Disk.upToDate && peer.conn === Repl.established
-    && peer.disk === Disk.upToDate) return [{ do: 'verifyFinished' }, remember(at)]; // 7
   if (peer.conn === Repl.syncSource && pd.repl === Repl.behind) return [{ do: 'startResyncAsTarget' }]; // 8
   return null;
 }
