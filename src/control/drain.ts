@@ -17,7 +17,7 @@ import { BITMAP_RESYNC_PROTOCOL } from './resync.ts';
 import { maySyncNow } from './resync-after.ts';
 import * as send from './send.ts';
 
-/** What is merely late is over by then. */
+/** What is merely late is over by then. Up to twice as long at random: two nodes with one period would stay in each other's way. */
 const LEFT_MS = 10_000;
 
 export class Drain {
@@ -29,7 +29,8 @@ export class Drain {
   /** After each change of the view. */
   look(): void {
     if (this.#timer !== null || (!this.#some(isLeft) && !this.#some(isBehind))) return;
-    this.#timer = this.#resource.engine.host.clock.timer(`${this.#resource.name}: bits that are left`, LEFT_MS, () => this.#sync());
+    const { clock, random } = this.#resource.engine.host;
+    this.#timer = clock.timer(`${this.#resource.name}: bits that are left`, LEFT_MS + random.below(LEFT_MS), () => this.#sync());
   }
 
   close(): void { this.#timer?.cancel(); }

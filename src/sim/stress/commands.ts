@@ -20,6 +20,9 @@ const RESOURCE = { resourceName: 'r0' };
 const minor = (s: Stress, m: SimMember): number => s.cluster.minor(m.id, 0);
 const peerDevice = (peer: SimMember) => ({ ...RESOURCE, peerNodeId: peer.id, volume: 0 });
 const connection = (peer: SimMember) => ({ ...RESOURCE, peerNodeId: peer.id });
+/** Connected, and not about to be lost before a command has its turn. */
+const isFirm = (s: Stress, m: SimMember, peer: SimMember): boolean => replOf(m, peer) !== Repl.off && replOf(peer, m) !== Repl.off
+  && !s.isCut(m, peer) && m.node.slowness === 1;
 const pause = (s: Stress): Promise<void> => s.actors.sleep(s.random.between(1, 6_000));
 
 export const commands = {
@@ -52,7 +55,8 @@ export const commands = {
   invalidate: async (s, m, peer) => s.expendable(m)
     ? m.setup.with(Cmd.INVALIDATE, {}, invalidateParms,
       { syncFromPeerNodeId: s.random.chance(0.5) ? peer.id : -1, resetBitmap: s.random.chance(0.5) }, minor(s, m)) : null,
-  invalidateRemote: async (s, m, peer) => s.ledger.holder?.member === m && s.expendable(peer)
+  /** Of a peer that is away it would declare the disk to be none that counts for quorum: a fork on purpose. */
+  invalidateRemote: async (s, m, peer) => s.ledger.holder?.member === m && s.expendable(peer) && isFirm(s, m, peer)
     ? m.setup.plain(Cmd.INVAL_PEER, peerDevice(peer)) : null,
   pauseSync: async (s, m, peer) => {
     const answer = await m.setup.plain(Cmd.PAUSE_SYNC, peerDevice(peer));
@@ -78,11 +82,9 @@ export const commands = {
     return answer;
   },
   /**
-   * Must be refused. On a node without a connection it declares its data to be everybody's: a fork on purpose. So not either
-   * where one is about to be lost before the command has its turn, or is gone on the other end.
+   * Must be refused. On a node without a connection it declares its data to be everybody's: a fork on purpose.
    */
-  newCurrentUuid: async (s, m, peer) => replOf(m, peer) === Repl.off || replOf(peer, m) === Repl.off
-    || s.isCut(m, peer) || m.node.slowness > 1 ? null
+  newCurrentUuid: async (s, m, peer) => !isFirm(s, m, peer) ? null
     : m.setup.with(Cmd.NEW_C_UUID, {}, newCUuidParms, { clearBm: true }, minor(s, m)),
   netOptions: (s, m, peer) => m.setup.with(Cmd.CHG_NET_OPTS, connection(peer), netConf,
     { maxEpochSize: 1 + s.random.below(200), pingTimeo: 3 + s.random.below(30), koCount: 1 + s.random.below(7) }),
