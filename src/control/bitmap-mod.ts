@@ -55,6 +55,11 @@ function* synced({ disk }: Device): Steps<number> {
   return disk ? yield* until<number>((resume) => disk.meta.sync({ done: resume })) : 0;
 }
 
+/** Whole slots have changed: resyncs that are on would not look behind them again. */
+export function scanAgain({ resource, vnr }: Device): void {
+  for (const { peerDevices } of resource.connections.values()) peerDevices.get(vnr)?.io.target.bitSet(0);
+}
+
 /** Whole slots, then their write; no application write is in flight meanwhile, and the disk stays. */
 export function* changeSlots(device: Device, work: SlotWork): Steps<void> {
   const { disk, resource } = device;
@@ -63,6 +68,7 @@ export function* changeSlots(device: Device, work: SlotWork): Steps<void> {
   yield* until<void>((resume) => device.suspendIo(() => resume()));
   const task = new BitmapTask(disk.bitmap, resource.engine.host.clock);
   yield* until<void>((resume) => task.start(work, () => resume()));
+  scanAgain(device);
   yield* until<void>((resume) => disk.writeBitmap(() => resume()));
   device.resumeIo();
   disk.unhold();

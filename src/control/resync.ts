@@ -6,6 +6,7 @@ import { stableSyncSourcePresent } from '../state/facts.ts';
 import { Cs, Cstate, Disk, isSyncTarget, Repl, Role, UuidFlag } from '../state/states.ts';
 import { deviceIndex, findPeerDevice } from '../state/view.ts';
 import { Feature } from '../wire/features.ts';
+import { scanAgain } from './bitmap-mod.ts';
 import type { Device } from './device.ts';
 import type { Connection } from './connection.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -82,6 +83,7 @@ function keepBits(pd: PeerDevice, done: () => void): void {
   const others = from < 0 ? [] : disk.nodesWithBitmap().filter((n) => n !== connection.nodeId && !syncsFrom(device, n));
   disk.hold();
   new BitmapTask(disk.bitmap, resource.engine.host.clock).start({ kind: 'join', slots: others.map((n) => disk.bitmapIndex(n)), from }, () => {
+    scanAgain(device);
     disk.writeBitmap(() => {
       disk.unhold();
       done();
@@ -170,6 +172,7 @@ export function setAllBits(device: Device, nodeId: number, then: 'none' | 'start
   const slots = nodeId < 0 ? Array.from({ length: disk.bitmap.slots }, (_, i) => i) : slot < 0 ? [] : [slot];
   device.suspendIo(() => {
     new BitmapTask(disk.bitmap, resource.engine.host.clock).start({ kind: 'set', slots }, () => {
+      scanAgain(device);
       disk.writeBitmap(() => {
         device.resumeIo();
         const pd = resource.connections.get(startNodeId)?.peerDevices.get(device.vnr);
