@@ -154,6 +154,8 @@ export class Intervals {
     const flags = this.flags[iv];
     if ((flags & IvFlag.SUBMITTED) !== 0) return true;
     const xType = this.type[x];
+    // Who asks for the block may have that write already, though it waits here.
+    if (xType === IvType.RESYNC_READ && this.type[iv] === IvType.PEER_WRITE && this.serial[iv] < this.serial[x]) return true;
     if (!application && (xType === IvType.LOCAL_WRITE || xType === IvType.PEER_WRITE) && isResync(this.type[iv])) {
       return (flags & IvFlag.RECEIVED) !== 0 || this.peer[iv] !== this.peer[x];
     }

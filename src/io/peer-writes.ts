@@ -306,8 +306,9 @@ export class PeerWrites {
       this.withdraw(slot);
       return 'Concurrent writes detected';
     }
-    this.advanceDagtag(slot);
     this.conflictSubmit(slot);
+    // Reads that waited for it find its interval.
+    this.advanceDagtag(slot);
     if (this.discards >= DISCARDS_MAX && this.connection.link !== null) this.startHold(Hold.discards);
     return '';
   }

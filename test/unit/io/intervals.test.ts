@@ -22,6 +22,7 @@ const table: [string, number, number, number, number, number, number, boolean][]
   ['resync data under a peer write of that peer', PEER_WRITE, SUBMITTED, 1, RESYNC_WRITE, 1, 0, true],
   ['resync request, one sent already', RESYNC_WRITE, READY_TO_SEND, 1, RESYNC_WRITE, 1, Find.IGNORE_SAME_PEER, true],
   ['resync read under a local write', LOCAL_WRITE, SUBMITTED, -1, RESYNC_READ, 1, 0, true],
+  ['resync read under a waiting peer write that came before it', PEER_WRITE, 0, 2, RESYNC_READ, 1, 0, true],
   ['resync read under a resync read', RESYNC_READ, SUBMITTED, 2, RESYNC_READ, 1, 0, false],
   ['resync read under a lock', PEERS_IN_SYNC_LOCK, SUBMITTED, -1, RESYNC_READ, 1, 0, false],
   ['write under a lock', PEERS_IN_SYNC_LOCK, SUBMITTED, -1, LOCAL_WRITE, -1, 0, true],
