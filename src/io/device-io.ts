@@ -188,6 +188,7 @@ export class DeviceIo implements LowerHandler {
   factsChanged(): void {
     this.bits.assignSlots();
     this.wasErrIo = this.facts.errIo;
+    if (this.facts.disk === Disk.failed || this.facts.disk === Disk.detaching) this.disk?.al.freeze();
     if (!this.facts.newCurUuid) this.uuidAsked = false;
     if (this.bitmapWork > 0) this.startBitmapSends();
     this.diskTimer.factsChanged();

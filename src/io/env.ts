@@ -115,6 +115,8 @@ export interface IoActivityLog {
   /** A waiting one gives up. */
   cancel(token: number): boolean;
   isActive(first: number, last: number): boolean;
+  /** The disk is on its way out: what is active stays so on the disk. */
+  freeze(): void;
   /** The disk goes: alActive() for everyone who waits, now; nothing is written any more. */
   abandon(): void;
 }

@@ -81,6 +81,7 @@ export class ActivityLog {
   #starving = false;
   #transaction = false;
   #updates = true;
+  #frozen = false;
   /** Some extent became active while nothing was written. */
   #unlogged = false;
   #held = false;
@@ -128,6 +129,12 @@ export class ActivityLog {
     this.#updates = enabled;
     if (this.#stale) this.#queuePump();
   }
+
+  /**
+   * The disk is on its way out: bits are no longer set, so what is active stays so on the disk, and its next attach counts it
+   * as out of sync. Extents become active at once, and nothing is written any more.
+   */
+  freeze(): void { this.#frozen = true; }
 
   /**
    * Takes a reference on each extent first..last. True: all are active, go on. False: `alActive(token)` follows.
@@ -223,7 +230,7 @@ export class ActivityLog {
 
   /** The log on disk lacks extents that are active. */
   get #stale(): boolean {
-    return this.#updates && this.#unlogged;
+    return this.#updates && !this.#frozen && this.#unlogged;
   }
 
   /** So many transactions without changes: each says what a part of the slots holds. */
@@ -296,7 +303,7 @@ export class ActivityLog {
   }
 
   #startTransaction(): void {
-    if (!this.#updates) {
+    if (!this.#updates || this.#frozen) {
       this.#unlogged = true;
       this.#commit(0);
       return;

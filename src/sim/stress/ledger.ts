@@ -42,6 +42,8 @@ export class Ledger {
     if (old && old !== app) this.history.never(old.writes);
     if (this.#crashed) this.#comesBack(this.#crashed.others ? 'unsettled' : null);
     if (!this.#replicated && this.lastWriter !== null && this.lastWriter !== member) this.history.handedOver();
+    // Its disk never got back what its power failure took: only what was flushed had to outlive that.
+    if (this.#weak.has(member)) this.history.powerLost();
     this.holder = app;
     this.lastWriter = member;
   }
@@ -51,10 +53,10 @@ export class Ledger {
    * nobody else has its generation.
    */
   idle(reached: boolean, shared: boolean): void {
-    // Protocol A without a disk: what was under way to peers that are gone is nowhere.
+    // Without a disk: what was under way to peers that are gone is nowhere, or marked nowhere.
     if (!reached && !this.#replicated) this.outOfReach();
     // And with one, only here: a peer that goes on in this generation has not confirmed it.
-    if (this.#replicated || !reached || shared) this.history.settle();
+    if (this.#replicated ? reached : !reached || shared) this.history.settle();
   }
 
   /** Protocol A: the last good disk is gone from a holder without one; what had not got there is nowhere. */

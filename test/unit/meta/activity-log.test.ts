@@ -159,6 +159,21 @@ describe('activity log (io.md 8)', () => {
     expect(active).toEqual([1]);
   });
 
+  it('frozen: what is active stays so on the disk, whoever comes and goes', () => {
+    const { s, active } = make({ extents: 67 });
+    s.log.begin(1, 1, 1);
+    settle(s);
+    s.log.freeze();
+    s.log.complete(1, 1);
+    for (let extent = 2; extent < 90; extent++) {
+      s.log.begin(extent, extent, extent);
+      settle(s);
+      s.log.complete(extent, extent);
+    }
+    expect(active).toHaveLength(89);
+    expect(extentsOnDisk(s, s.disk.durable)).toEqual(new Set([1]));
+  });
+
   it('on again: what became active meanwhile is in the log before the next write goes on', () => {
     for (const held of [false, true]) {
       const { s, active } = make({ extents: 1237 });
