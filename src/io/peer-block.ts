@@ -14,12 +14,16 @@ export function submitPeerBlock(device: DeviceIo, disk: IoDisk, slot: number, op
   disk.lower.submit(op, 0, p.sector[slot], p.size[slot], device.arena, p.offset[slot], slot * 4 + Owner.peer, -1);
 }
 
+/** Room in the arena for its data; false: there is none now. */
+export function takeRoom(device: DeviceIo, slot: number): boolean {
+  const { peerRequests: p } = device.resource;
+  p.offset[slot] = device.arena.alloc(p.size[slot]);
+  return p.offset[slot] >= 0;
+}
+
 /** Reads it into the arena; false: no room there now. */
 export function readPeerBlock(device: DeviceIo, disk: IoDisk, slot: number): boolean {
-  const { peerRequests: p } = device.resource;
-  const offset = device.arena.alloc(p.size[slot]);
-  if (offset < 0) return false;
-  p.offset[slot] = offset;
+  if (!takeRoom(device, slot)) return false;
   submitPeerBlock(device, disk, slot, LowerOp.read);
   return true;
 }

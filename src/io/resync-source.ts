@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { Job, Timer } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
+import { LowerOp } from '../host/lower.ts';
 import { Disk, Repl, Role } from '../state/states.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
 import type { ConnectionIo } from './connection-io.ts';
@@ -9,7 +10,7 @@ import type { DeviceIo } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { grown, grownF, IvFlag, IvType } from './intervals.ts';
 import { Cmd, lastCommit, sendBlock } from './packet-out.ts';
-import { readPeerBlock } from './peer-block.ts';
+import { submitPeerBlock, takeRoom } from './peer-block.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
 import { SlotQueue } from './request-pool.ts';
@@ -54,8 +55,12 @@ export class ResyncSource {
     }
     const slot = this.take(peer, PeerReq.READ, sector, size, idHigh, idLow);
     if (slot < 0) return 'too many reads at once';
-    this.start(peer.device, slot);
+    this.beginRead(peer.device, slot);
     return '';
+  }
+
+  private beginRead(device: DeviceIo, slot: number): void {
+    if (this.room(device, slot)) this.start(device, slot);
   }
 
   /** P_RS_DATA_REQUEST and its like; a thin request is served as a plain one. `digest`: where one lies, -1 without. */
@@ -326,10 +331,19 @@ export class ResyncSource {
     const device = resource.devices[p.device[slot]];
     const verify = p.kind[slot] === PeerReq.OV_TARGET;
     p.flags[slot] &= ~PeerFlag.WAITS_DAGTAG;
+    if (!this.room(device, slot)) return;
     p.interval[slot] = device.intervals.insert(verify ? IvType.OV_READ_TARGET : IvType.RESYNC_READ, nodeId, p.sector[slot],
       p.size[slot] / 512, slot);
     if (verify) this.verifyRead(device, slot);
     else this.conflictSubmit(slot);
+  }
+
+  /** Before the range is locked: writes that wait for the range may be what fills the memory. */
+  private room(device: DeviceIo, slot: number): boolean {
+    if (takeRoom(device, slot)) return true;
+    this.starved.push(slot);
+    device.arena.onRoom(this.roomJob);
+    return false;
   }
 
   /** Read at once: a write that is under way, or comes before the result, only makes it worthless. */
@@ -342,13 +356,8 @@ export class ResyncSource {
 
   private start(device: DeviceIo, slot: number): void {
     const p = this.connection.resource.peerRequests;
-    if (device.disk === null || !device.diskUsable) {
-      this.refuse(slot, noDataReply(p.kind[slot]));
-      return;
-    }
-    if (readPeerBlock(device, device.disk, slot)) return;
-    this.starved.push(slot);
-    device.arena.onRoom(this.roomJob);
+    if (device.disk === null || !device.diskUsable) this.refuse(slot, noDataReply(p.kind[slot]));
+    else submitPeerBlock(device, device.disk, slot, LowerOp.read);
   }
 
   /** Memory came back. */
@@ -356,7 +365,8 @@ export class ResyncSource {
     const p = this.connection.resource.peerRequests;
     for (let n = this.starved.length; n > 0; n--) {
       const slot = this.starved.shift();
-      this.start(this.connection.resource.devices[p.device[slot]], slot);
+      if (p.kind[slot] === PeerReq.READ) this.beginRead(this.connection.resource.devices[p.device[slot]], slot);
+      else this.begin(slot);
     }
   }
 

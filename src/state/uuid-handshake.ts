@@ -135,6 +135,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
   if (v.reconcileBits) skippedByMissedFinish(w, v.shownDisk);
   diskStates(w);
+  if (user === null) crashedPrimaryWithoutData(w);
   neighbourOfPrimary(w);
   passingSplitBrain(w);
   if (strategies[w.strategy].reconnect) return w.done();
@@ -159,6 +160,7 @@ export function attachHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
   if (!isDetermined(w.strategy)) return w.done();
   diskStates(w);
+  crashedPrimaryWithoutData(w);
   neighbourOfPrimary(w);
   reconcileByBits(w);
   targetWhilePrimary(w, ' during attach');
@@ -211,6 +213,19 @@ function crashedInconsistent({ v, rule, kind }: Work): boolean {
 function crashedOutdated({ v, rule, kind }: Work): boolean {
   const [source, target] = kind === 'source' ? [v.shownDisk, v.peerDisk] : [v.peerDisk, v.shownDisk];
   return v.reconcileBits && rule === 'crashed-primary' && source === Disk.outdated && target === Disk.upToDate;
+}
+
+/**
+ * Such a Primary is no source before it has the data itself: the peer, maybe the last good disk, would be Inconsistent as well.
+ * They meet when the Primary has got them from a third node, or is none any more.
+ */
+function crashedPrimaryWithoutData(w: Work): void {
+  const { v } = w;
+  if (!v.reconcileBits || w.rule !== 'crashed-primary' || !(w.kind === 'source' || w.kind === 'target')) return;
+  const [role, source, target] = w.kind === 'source' ? [v.role, v.shownDisk, v.peerDisk] : [v.peerRole, v.peerDisk, v.shownDisk];
+  if (role !== Role.primary || source !== Disk.inconsistent || target <= Disk.inconsistent || target === Disk.unknown) return;
+  w.strategy = 'retry-connect';
+  w.log(LogLevel.warning, 'The source would be a crashed Primary that is Inconsistent itself');
 }
 
 /** Step 5, disk_states_to_strategy. @spec uuid.md 3.3 */

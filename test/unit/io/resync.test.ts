@@ -50,6 +50,26 @@ test('full sync: bitmap exchange, resync, both disks equal', () => {
   expect(pair.a.connection.rsInFlight).toBe(0);
 });
 
+test('a read for a target that waits for memory does not hold up the writes that fill it', () => {
+  const pair = new Pair({ seed: 12 });
+  const { arena } = pair.a.device;
+  pair.a.turn(() => pair.a.disk.bitmap.setAll(0));
+  const others = arena.alloc(arena.sizeBytes - 4096);
+  const last = arena.alloc(4096);
+  pair.connectForResync();
+  pair.run(() => pair.a.io.peerRequests.live > 0);
+  pair.world.runFor(100);
+  let written = false;
+  arena.free(last, 4096);
+  pair.write(0, 8, 0, (errno) => { written = errno === 0; });
+  pair.run(() => written);
+  expect(pair.b.events).not.toContain('resyncDone');
+  arena.free(others, arena.sizeBytes - 4096);
+  pair.run(() => inSync(pair) && pair.settled(), 60_000);
+  expect(pair.difference()).toBe(-1);
+  expect(pair.arenaUsed()).toEqual([0, 0]);
+});
+
 test('after an outage only the changed blocks travel', () => {
   const pair = new Pair({ seed: 12 });
   pair.connectInSync();

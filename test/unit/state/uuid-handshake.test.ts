@@ -81,7 +81,7 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(syncHandshake(view(A)).strategy).toBe('source-use-bitmap');
   });
 
-  it('5: a crashed Primary that was itself a target is none, unless it still shows its users newer data', () => {
+  it('5: a crashed Primary that was itself a target is no source; while it shows its users newer data, no target either', () => {
     const { crashedPrimary } = UuidFlag;
     const both = (rest: Partial<HandshakeView>) => ['self', 'peer'].map((crashed) => syncHandshake(handshakeView(device(A),
       { ...peerUuids(A), flags: UuidFlag.stable | (crashed === 'peer' ? crashedPrimary : 0) }, {
@@ -89,7 +89,9 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
         [crashed === 'self' ? 'sentDisk' : 'peerDisk']: Disk.inconsistent, ...rest,
       })).strategy);
     expect(both({})).toEqual(['target-use-bitmap', 'source-use-bitmap']);
-    expect(both({ role: Role.primary, peerRole: Role.primary, disk: Disk.inconsistent })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
+    const primary = { role: Role.primary, peerRole: Role.primary, disk: Disk.inconsistent };
+    expect(both(primary)).toEqual(['retry-connect', 'retry-connect']);
+    expect(both({ ...primary, reconcileBits: false })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
     expect(both({ reconcileBits: false })).toEqual(['source-use-bitmap', 'target-use-bitmap']);
   });
 
