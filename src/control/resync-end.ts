@@ -76,8 +76,10 @@ function targetChanges(pd: PeerDevice): Change[] {
       if (resource.peerDeviceRow(vnr, nodeId).repl !== Repl.pausedSyncT) continue;
       changes.push({ set: 'repl', vnr, nodeId, repl: Repl.established });
     }
-  } else if (row.syncSrcCrashedPrimary) {
-    resource.dispatch({ kind: 'deviceFacts', vnr, facts: { crashedPrimary: true, tryToGetResync: true } });
+  } else {
+    // Its data are the source's now: so is what a crash says of them. With the own one left it would be synced by its peers for ever.
+    const crashedPrimary = row.syncSrcCrashedPrimary;
+    resource.dispatch({ kind: 'deviceFacts', vnr, facts: { crashedPrimary, ...(crashedPrimary ? { tryToGetResync: true } : {}) } });
   }
   if (pd.uuids === null) {
     pd.log.err('BUG: uuids were not received!');

@@ -530,3 +530,23 @@ hazard('R-36', 'who has lost its Primary lets nobody be promoted on its data bef
   await s.up('B');
   await s.con('A-B', 'B-C');
 });
+
+hazard('R-47', 'a crashed Primary among Outdated nodes of its generation is synced once, not by turns for ever', 'A(P) B C', {}, async (s) => {
+  const outdate = (name: string): Promise<void> => s.ok(s.setup(name).plain(Cmd.OUTDATE, {}, s.minor(name)));
+  await s.w('A', 1);
+  await s.idle();
+  s.crash('A');
+  await s.noticed('A-B');
+  await s.noticed('A-C');
+  await s.reach('B:UpToDate', 'C:UpToDate');
+  await s.cut('B-C');
+  await outdate('B');
+  await outdate('C');
+  await s.up('A', { connect: false });
+  await outdate('A');
+  await s.con('A-B', 'A-C', 'B-C');
+  await s.pass(20_000);
+  expect(s.logged('A', 'Began resync as SyncTarget')).toBeGreaterThan(0);
+  expect(s.logged('A', 'Began resync as SyncTarget')).toBeLessThan(4);
+  await s.promote('B', true);
+});
