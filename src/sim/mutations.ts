@@ -17,7 +17,7 @@ const mutation = (name: string, file: string, from: string, to: string): Mutatio
 export const mutations: readonly Mutation[] = [
   // --- activity log and bitmap on disk
   mutation('al: an extent is active before its transaction is on disk', 'meta/activity-log.ts',
-    'if (!this.#updates) {\n      this.#unlogged = true;', 'if (this.#ringJob === null) {\n      this.#unlogged = false;'),
+    'if (!this.#updates || this.#frozen) {\n      this.#unlogged = true;', 'if (this.#ringJob === null) {\n      this.#unlogged = false;'),
   mutation('al: replay marks nothing', 'meta/al-recovery.ts', 'if (first >= bitmap.bits) continue;', 'continue;'),
   mutation('al: an evicted extent\'s bits need not be on disk', 'meta/activity-log.ts',
     'if (count === 0 || !this.#o.bitmap.writeExtents(this.#evicted, count, this.#bitmapJob)) this.#writeBlock();', 'this.#writeBlock();'),
