@@ -7,6 +7,7 @@ import type { Disk } from './disk.ts';
 import { devicePrefix, Prefixed } from './log.ts';
 import { Openers } from './openers.ts';
 import { ReadBypass } from './read-bypass.ts';
+import type { Replaced } from './replaced.ts';
 import type { Resource } from './resource.ts';
 import { inHandshake } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
@@ -34,6 +35,8 @@ export class Device implements BlockHandler {
   makingUuid = false;
   /** Generations that this node replaced by newer ones while it had no disk, newest first. */
   readonly replaced: bigint[] = [];
+  /** What the journal has of them. */
+  journaled: Replaced | null = null;
   /** Outcome of the last cluster-wide resize, and the activity log's layout that this node wants with the next. */
   resized: Determined = 'unchanged';
   wantedStripes: AlStripes | null = null;

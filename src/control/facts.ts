@@ -6,6 +6,7 @@ import { deviceIndex, findConnection, findDevice, findPeerDevice } from '../stat
 import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { journalReplaced } from './replaced.ts';
 import type { Resource } from './resource.ts';
 
 /** Called after each step that moved the view on, before its effects, and after changes of options. */
@@ -18,7 +19,10 @@ export function pushFacts(resource: Resource): void {
   io.facts.nrRequests = opts.nrRequests;
   io.facts.peerAckWindow = opts.peerAckWindow;
   io.facts.peerAckDelayMs = opts.peerAckDelay;
-  for (const device of resource.devices.values()) pushDevice(resource, device);
+  for (const device of resource.devices.values()) {
+    pushDevice(resource, device);
+    journalReplaced(device);
+  }
   for (const connection of resource.connections.values()) {
     pushConnection(resource, connection);
     for (const peerDevice of connection.peerDevices.values()) pushPeerDevice(resource, connection, peerDevice);

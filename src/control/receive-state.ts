@@ -20,6 +20,7 @@ import { decide, maybeForceSecondary, peerSays } from './handshake.ts';
 import { countAsOlder, isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { peerMovesTo } from './receive-uuids.ts';
+import { overtake } from './replaced.ts';
 import { checkResyncSource } from './resync-source.ts';
 import { finished, startResync } from './resync.ts';
 import * as send from './send.ts';
@@ -128,7 +129,7 @@ function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, follows, maybeForc
     peerMovesTo(pd, own);
   } else if (trust === 'ok') {
     // Who has our generation may have more of it than who was told and did not confirm.
-    for (const other of peerDevicesOf(device)) other.overtaken = 0n;
+    for (const other of peerDevicesOf(device)) overtake(other, 0n);
   }
   if (force) maybeForceSecondary(pd);
   if (exposedUuid === null) return;

@@ -17,6 +17,7 @@ import { detectFinished } from './finished-resyncs.ts';
 import { isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { resyncBecause } from './reevaluate.ts';
+import { overtake } from './replaced.ts';
 import { checkResyncSource } from './resync-source.ts';
 import * as send from './send.ts';
 import {
@@ -43,7 +44,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { device, connection } = pd;
   const { resource } = device;
   const message = messageOf(p);
-  if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) pd.overtaken = 0n;
+  if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) overtake(pd, 0n);
   else if (resource.connectionRow(connection.nodeId).cstate === Cstate.connected) return toldToReplace(pd);
   keep(pd, message);
   const { peerRole } = resource.connectionRow(connection.nodeId);

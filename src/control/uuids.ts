@@ -16,6 +16,7 @@ import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { pushFacts } from './facts.ts';
+import { overtake } from './replaced.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
 
@@ -174,7 +175,7 @@ function createForPeers(device: Device): void {
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
     if (isOlder || peerContext(pd).pdsk <= Disk.failed) continue;
     if (pd.uuids) {
-      if (peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) pd.overtaken = pd.uuids.currentUuid;
+      if (peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
       pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
     }
     const facts = { peerCurrentUuid: made.uuid };
@@ -287,7 +288,7 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
   pd.sent = null;
   pd.older = 0n;
   // Where others have the data it misses what they get now.
-  if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) pd.overtaken = 0n;
+  if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) overtake(pd, 0n);
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
   const row = resource.deviceRow(vnr);
   // One that a waiting request has asked for already has not been made yet.

@@ -17,8 +17,8 @@ export function restore(view: View, fact: Sticky): View {
     case 'suspended': return replaceResource(view, { suspUser: fact.user, suspNod: fact.nod, suspQuorum: fact.quorum, suspUuid: fact.uuid,
       failIo: fact.failIo });
     case 'members': return replaceResource(view, { members: fact.members });
-    // StandAlone or not is for who connects again.
-    case 'standAlone': return view;
+    // StandAlone or not is for who connects again, and what was replaced is in no row.
+    case 'standAlone': case 'replaced': return view;
     case 'fencing': return restoreFencing(view, fact);
     case 'exposedUuid': return replaceDevice(view, fact.vnr, { exposedUuid: fact.uuid });
     case 'disk': return replaceDevice(view, fact.vnr, { disk: fact.disk as Disk, newCurUuid: fact.newCurUuid });

@@ -531,6 +531,63 @@ hazard('R-36', 'who has lost its Primary lets nobody be promoted on its data bef
   await s.con('A-B', 'B-C');
 });
 
+for (const first of ['the link', 'the engine']) {
+  hazard('R-45', `a new engine of a diskless Primary knows that nobody has its generation (lost first: ${first})`, 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', 1);
+    await s.cut('A-C');
+    const told = s.hold('A>B', 'P_CURRENT_UUID');
+    const w = s.wStar('A', 1);
+    if (first === 'the link') await s.lose(told, 'A-B');
+    else await s.caught(told);
+    s.killEngine('A');
+    s.crash('B');
+    told.release();
+    await s.up('B');
+    expect(s.uuid('B')).not.toBe(s.uuid('A'));
+    await s.con('A-B');
+    await s.reach('A>B:UpToDate');
+    await s.ended(w);
+    await s.w('A', 2);
+    expect(s.uuid('B')).toBe(s.uuid('A'));
+  });
+}
+
+hazard('R-46', 'a new engine of a diskless Primary lets nobody follow while another peer may have more', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.cut('A-C');
+  const told = s.hold('A>B', 'P_CURRENT_UUID');
+  const w = s.wStar('A', 1);
+  await s.lose(told, 'A-B');
+  s.sever('A-B');
+  s.killEngine('A');
+  await s.cut('B-C');
+  await s.con('A-C');
+  await s.pass(2_000);
+  expect(s.pdsk('A>C')).toBe('Outdated');
+  await s.con('A-B');
+  await s.ended(w);
+  await s.con('B-C');
+  await s.reach('A>C:UpToDate');
+});
+
+hazard('R-48', 'a new engine of a diskless Primary lets nobody follow who missed a write', 'A(d,P) B C D', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.cut('B-C', 'B-D', 'A-D');
+  const told = s.hold('A>B', 'P_CURRENT_UUID');
+  const w = s.wStar('A', 1);
+  await s.lose(told, 'A-B');
+  s.sever('A-B');
+  await s.ended(w);
+  expect(s.uuid('B')).not.toBe(s.uuid('A'));
+  s.sever('A-C');
+  s.killEngine('A');
+  s.heal('A-B');
+  await s.pass(10_000);
+  expect(s.pdsk('A>B')).not.toBe('UpToDate');
+  await s.con('A-C');
+  expect(await s.r('A', 1)).toBe(w.tag);
+});
+
 hazard('R-47', 'a crashed Primary among Outdated nodes of its generation is synced once, not by turns for ever', 'A(P) B C', {}, async (s) => {
   const outdate = (name: string): Promise<void> => s.ok(s.setup(name).plain(Cmd.OUTDATE, {}, s.minor(name)));
   await s.w('A', 1);

@@ -85,5 +85,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 1158, nodes: 3, minutes: 0.5, features: ['resize'], lost: 'a resync read overtook the write that it had waited for: the target lost what it had' },
   { seed: 339, nodes: 3, minutes: 2, writes: 2000, lost: 'a read for a target waited for memory that writes held, which waited for its range' },
   { seed: 341, nodes: 3, minutes: 2, writes: 2000, lost: 'the last UpToDate disk became target of a Primary that had no data itself' },
+  { seed: 78, nodes: 3, minutes: 2, writes: 2000, lost: 'a new engine of a diskless Primary did not know that nobody has its generation' },
   { seed: 470, nodes: 3, minutes: 2, writes: 2000, lost: 'all Outdated, a crashed Primary was synced from two by turns for ever' },
+  { seed: 499, nodes: 3, minutes: 2, writes: 2000, lost: 'a disk that failed and was attached again while a diskless Primary wrote on in its generation' },
 ];
