@@ -44,6 +44,12 @@ export class ControlIoEnv implements IoEnv {
     this.#resource.connections.get(nodeId)?.conn.fail(cstate, tag, text);
   }
 
+  ping(nodeId: number, done: (alive: boolean) => void): void {
+    const connection = this.#resource.connections.get(nodeId);
+    if (connection) connection.conn.ping(done);
+    else done(false);
+  }
+
   gotNegAck(vnr: number, nodeId: number): void { resync.gotNegAck(this.#resource.peerDevice(vnr, nodeId)); }
   bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void {
     resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);

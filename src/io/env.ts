@@ -155,6 +155,8 @@ export interface IoEnv {
   writesDrained(vnr: number): void;
   /** Connection must be dropped; the text is for the log. Called at most once per link. */
   linkFailed(nodeId: number, failure: LinkFailure, text: string): void;
+  /** done(true): the peer has answered a ping that was sent now; done(false): the connection is lost. */
+  ping(nodeId: number, done: (alive: boolean) => void): void;
   /** The peer could not write what it was sent; its P_STATE is here already or on its way. */
   gotNegAck(vnr: number, nodeId: number): void;
   /** P_BITMAP exchange is over on this side: start the resync (uuid.md 6.1 last row). */

@@ -4,10 +4,12 @@
  * another. @spec uuid.md 7.8, io.md 9.2, wire.md 10.7
  */
 import type { Job, Timer } from '../host/clock.ts';
+import type { PeerLink } from '../host/link.ts';
 import { Disk, isSyncSource, isSyncTarget, Repl } from '../state/states.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Cmd } from './packet-out.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
+import { whoAnswers } from './who-answers.ts';
 
 /** A packet's range: an extent of the activity log. */
 const STEP_SECTORS = 8192;
@@ -18,16 +20,17 @@ const RANGES = 2048;
 /** Until a range is looked at again in which something was being written. */
 const BUSY_MS = 1_000;
 
-/** One step or less, aligned. False: something is being written there, to be told later. */
-export function tellPeersInSync(source: PeerDeviceIo, sector: number, sectors: number): boolean {
+/** One step or less, aligned, of the nodes that are known to be up. False: something is being written there, to be told later. */
+function tellPeersInSync(source: PeerDeviceIo, sector: number, sectors: number, alive: ReadonlySet<PeerLink>): boolean {
   const { device } = source;
   const size = sectors * 512;
   if (device.disk === null || !device.diskUsable || sectors <= 0 || device.bits.count(source, sector, size) > 0) return true;
   const first = Math.floor(sector / STEP_SECTORS);
   if (device.disk.al.isActive(first, Math.floor((sector + sectors - 1) / STEP_SECTORS)) || busy(source, sector, sectors)) return false;
-  const mask = sameNodes(source, sector, size) | 1 << source.connection.nodeId;
-  for (const connection of device.resource.connectionList) {
-    if ((mask & (1 << connection.nodeId)) === 0 || !connection.up) continue;
+  const same = sameNodes(source, sector, size) | 1 << source.connection.nodeId;
+  const told = device.resource.connectionList.filter(({ nodeId, link, up }) => up && alive.has(link!) && (same & (1 << nodeId)) !== 0);
+  const mask = told.reduce((nodes, { nodeId }) => nodes | 1 << nodeId, 0);
+  for (const connection of told) {
     connection.writes.send(Cmd.PEERS_IN_SYNC, connection.peers[device.index], sector, size, mask, 0);
   }
   return true;
@@ -78,6 +81,9 @@ export function peersInSync(sender: PeerDeviceIo, sector: number, size: number, 
   if (cleared > 0 || sender.facts.repl === Repl.syncSource || knowsMore) sender.inSync.tell(sector, sector + size / 512);
 }
 
+/** Ranges in pairs, and who has answered since they were done; null: not yet known. */
+interface Round { readonly ranges: number[]; alive: ReadonlySet<PeerLink> | null }
+
 /** What one resync has finished, told step by step. */
 export class PeersInSync {
   private readonly peer: PeerDeviceIo;
@@ -86,6 +92,8 @@ export class PeersInSync {
   /** Something was being written there, in pairs. */
   private busy: number[] = [];
   private timer: Timer | null = null;
+  /** Being told, once those who answer are known. */
+  private round: Round | null = null;
   private from = 0;
   /** The last resync with this peer was from us: of ranges that it told late it does not know who else has the same. */
   fromUs = false;
@@ -129,6 +137,7 @@ export class PeersInSync {
   stop(): void {
     this.ranges = [];
     this.busy = [];
+    this.round = null;
     this.fromUs = false;
     this.timer?.cancel();
     this.timer = null;
@@ -138,23 +147,46 @@ export class PeersInSync {
     if (!this.job.queued) this.peer.device.resource.env.clock.soon(this.job);
   }
 
+  /**
+   * Only nodes that answer a ping after the range was done are named. One that has lost power, and unflushed writes with
+   * it, may be back already without our having noticed, and bits that others have set for it since are right.
+   */
+  private ask(): Round {
+    const round: Round = { ranges: this.ranges, alive: null };
+    this.ranges = [];
+    whoAnswers(this.peer.device, (alive) => {
+      round.alive = alive;
+      if (this.round === round) this.soon();
+    });
+    return round;
+  }
+
   private run(): void {
-    const { ranges, peer } = this;
-    for (let steps = 0; steps < SLICE_STEPS && ranges.length > 0; steps++) {
-      const from = ranges[0];
-      const to = Math.min(ranges[1], (Math.floor(from / STEP_SECTORS) + 1) * STEP_SECTORS, peer.device.sectors);
-      if (to > from && !tellPeersInSync(peer, from, to - from)) add(this.busy, from, to);
-      if (to >= ranges[1] || to <= from) ranges.splice(0, 2);
-      else ranges[0] = to;
-    }
-    if (ranges.length > 0) this.soon();
+    if (this.round === null && this.ranges.length === 0) return;
+    this.round ??= this.ask();
+    const { ranges, alive } = this.round;
+    if (alive === null) return;
+    this.tellSlice(ranges, alive);
+    if (ranges.length === 0) this.round = null;
+    if (this.round !== null || this.ranges.length > 0) this.soon();
     else if (this.busy.length > 0) {
-      this.timer ??= peer.device.resource.env.clock.timer('peers in sync', BUSY_MS, () => {
+      this.timer ??= this.peer.device.resource.env.clock.timer('peers in sync', BUSY_MS, () => {
         this.timer = null;
         this.ranges = [...this.ranges, ...this.busy].slice(0, RANGES);
         this.busy = [];
         this.soon();
       });
+    }
+  }
+
+  private tellSlice(ranges: number[], alive: ReadonlySet<PeerLink>): void {
+    const { peer } = this;
+    for (let steps = 0; steps < SLICE_STEPS && ranges.length > 0; steps++) {
+      const from = ranges[0];
+      const to = Math.min(ranges[1], (Math.floor(from / STEP_SECTORS) + 1) * STEP_SECTORS, peer.device.sectors);
+      if (to > from && !tellPeersInSync(peer, from, to - from, alive)) add(this.busy, from, to);
+      if (to >= ranges[1] || to <= from) ranges.splice(0, 2);
+      else ranges[0] = to;
     }
   }
 }

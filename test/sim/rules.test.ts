@@ -607,3 +607,22 @@ hazard('R-47', 'a crashed Primary among Outdated nodes of its generation is sync
   expect(s.logged('A', 'Began resync as SyncTarget')).toBeLessThan(4);
   await s.promote('B', true);
 });
+
+hazard('R-38', 'who has not noticed that a node lost power does not say that it is in sync', 'A B C(P)',
+  { net: { pingInt: 120 }, end: 'as told' }, async (s) => {
+    await s.w('C', 1);
+    await s.idle();
+    await s.drop('A-B', 'A-C');
+    for (let block = 1; block <= 16; block++) await s.w('C', block, { fua: false });
+    const acks = s.arrived('C>B', 'P_PEER_ACK');
+    await s.until('B knows who has it', () => s.arrived('C>B', 'P_PEER_ACK') > acks);
+    s.sever('B-C');
+    s.crash('C');
+    await s.up('C');
+    await s.con('A-C');
+    await s.reach('A:UpToDate');
+    await s.con('A-B');
+    await s.pass(1_000);
+    differencesAreKnown(s, 'A-C');
+    differencesAreKnown(s, 'B-C');
+  });

@@ -146,6 +146,7 @@ export class Side implements IoEnv {
   logAbout(_vnr: number, _node: number, _level: number, text: string): void { this.lines.push(text); }
   ioError(_vnr: number, kind: number): void { this.events.push(`ioError ${kind}`); this.onIoError(kind); }
   onIoError: (kind: number) => void = () => {};
+  ping(_node: number, done: (alive: boolean) => void): void { done(this.connection.up); }
   needNewCurrentUuid(): void { this.events.push('newCurrentUuid'); this.onNewUuid(); }
   onNewUuid: () => void = () => {};
   diskIdle(): void { this.events.push('diskIdle'); }
