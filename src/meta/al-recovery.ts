@@ -7,13 +7,13 @@ import { assert } from '../assert.ts';
 import { LowerFlag } from '../host/lower.ts';
 import { AlReplayer } from './al-replay.ts';
 import type { AlReplay } from './al-replay.ts';
-import { encodeAlInitialized } from './al-transaction.ts';
+import { alSectorOf, encodeAlInitialized } from './al-transaction.ts';
 import type { Bitmap } from './bitmap.ts';
 import type { BitmapWriter } from './bitmap-writer.ts';
 import { bitsPerExtent, blockBytes, sectorsPerBlock } from './limits.ts';
 import type { Crc32c } from './crc32c.ts';
 import type { MdLayout } from './layout.ts';
-import type { MdIo, MdJob } from './md-io.ts';
+import type { MdIo } from './md-io.ts';
 
 export interface AlRecoveryOptions {
   readonly io: MdIo;
@@ -58,19 +58,24 @@ export function recoverActivityLog(o: AlRecoveryOptions, bitmap: Bitmap, writer:
     writer.write('changed', {
       done: (failed) => {
         if (failed !== 0) done(failed, replay, marked);
-        else initializeRing(o, (last) => done(last, replay, marked));
+        else initializeRing(o, replay.kind === 'active' ? replay.newest + 1 : 0, (last) => done(last, replay, marked));
       },
     });
   });
 }
 
-/** Every block as create-md leaves it, on stable storage. */
-export function initializeRing(o: AlRecoveryOptions, done: (errno: number) => void): void {
-  const { arena } = o.io;
-  for (let at = 0; at < o.bufferBytes; at += blockBytes) {
-    encodeAlInitialized(arena.view, arena.bytes, o.bufferOffset + at, o.crc32c);
-  }
-  new RingWalk(o, () => {}).write(done);
+/**
+ * Every block as create-md leaves it, on stable storage. One at a time, the oldest first: wherever power fails, one block is
+ * torn at most, and the transactions that are left are consecutive. `oldest`: number of a transaction in that block.
+ */
+function initializeRing({ io, layout, bufferOffset, crc32c }: AlRecoveryOptions, oldest: number, done: (errno: number) => void): void {
+  const flags = LowerFlag.preflush | LowerFlag.fua | LowerFlag.sync | LowerFlag.meta;
+  encodeAlInitialized(io.arena.view, io.arena.bytes, bufferOffset, crc32c);
+  const next = (n: number): void => {
+    if (n === layout.alSize4k) return done(0);
+    io.write(flags, alSectorOf(layout, oldest % layout.alSize4k + n), blockBytes, bufferOffset, { done: (errno) => (errno === 0 ? next(n + 1) : done(errno)) });
+  };
+  next(0);
 }
 
 /** One pass over the ring, a buffer at a time. */
@@ -85,15 +90,6 @@ class RingWalk {
   }
 
   read(done: (errno: number) => void): void {
-    this.#next(done, (sector, bytes, job) => this.#o.io.read(sector, bytes, this.#o.bufferOffset, job));
-  }
-
-  write(done: (errno: number) => void): void {
-    const flags = LowerFlag.preflush | LowerFlag.fua | LowerFlag.sync | LowerFlag.meta;
-    this.#next(done, (sector, bytes, job) => this.#o.io.write(flags, sector, bytes, this.#o.bufferOffset, job));
-  }
-
-  #next(done: (errno: number) => void, submit: (sector: number, bytes: number, job: MdJob) => void): void {
     const { layout, bufferOffset, bufferBytes, io } = this.#o;
     const blocks = Math.min(bufferBytes / blockBytes, layout.alSize4k - this.#block);
     if (blocks === 0) {
@@ -102,14 +98,14 @@ class RingWalk {
     }
     const sector = layout.superBlockSector + layout.alOffset + this.#block * sectorsPerBlock;
     this.#block += blocks;
-    submit(sector, blocks * blockBytes, {
+    io.read(sector, blocks * blockBytes, bufferOffset, {
       done: (errno) => {
         if (errno !== 0) {
           done(errno);
           return;
         }
         this.#visit(io.arena.bytes.subarray(bufferOffset, bufferOffset + blocks * blockBytes));
-        this.#next(done, submit);
+        this.read(done);
       },
     });
   }

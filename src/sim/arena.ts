@@ -44,17 +44,28 @@ export class TagArena implements Arena {
   readonly id: number;
   readonly sizeBytes: number;
   readonly tags: Float64Array;
+  /** The first bytes are the shim's, for bios; what is behind them the engine's. */
+  readonly #roomBytes: number;
+  readonly #rooms: Pages;
   readonly #pages: Pages;
 
-  constructor(id: number, sizeBytes: number, clock: Clock) {
+  constructor(id: number, sizeBytes: number, clock: Clock, roomBytes = 0) {
     this.id = id;
     this.sizeBytes = sizeBytes;
     this.tags = new Float64Array(sizeBytes / SECTOR);
-    this.#pages = new Pages(sizeBytes / PAGE, clock);
+    this.#roomBytes = roomBytes;
+    this.#rooms = new Pages(roomBytes / PAGE, clock);
+    this.#pages = new Pages((sizeBytes - roomBytes) / PAGE, clock);
   }
 
-  alloc(sizeBytes: number): number { return this.#pages.alloc(sizeBytes); }
-  free(offset: number, sizeBytes: number): void { this.#pages.free(offset, sizeBytes); }
+  alloc(sizeBytes: number): number {
+    const at = this.#pages.alloc(sizeBytes);
+    return at < 0 ? at : this.#roomBytes + at;
+  }
+  free(offset: number, sizeBytes: number): void { this.#pages.free(offset - this.#roomBytes, sizeBytes); }
+  /** Of a bio; -1: there is none. */
+  takeRoom(sizeBytes: number): number { return this.#rooms.alloc(sizeBytes); }
+  giveRoomBack(offset: number, sizeBytes: number): void { this.#rooms.free(offset, sizeBytes); }
   /** Simulated streams copy. */
   freeSent(offset: number, sizeBytes: number): void { this.free(offset, sizeBytes); }
   onRoom(job: Job): void { this.#pages.onRoom(job); }

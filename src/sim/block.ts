@@ -21,6 +21,7 @@ const EBUSY = 16;
 const ENOENT = 2;
 const ENODEV = 19;
 const MAX_TAGS = 1024;
+const ROOM_BYTES = 8 << 20;
 const DATA_BYTES = 16 << 20;
 const META_BYTES = 4 << 20;
 
@@ -211,7 +212,7 @@ export class SimBlockDevice implements BlockDevice {
     this.#kernel = kernel;
     this.#life = life;
     this.minor = kernel.minor;
-    this.data = new TagArena(2 * kernel.minor, DATA_BYTES, life);
+    this.data = new TagArena(2 * kernel.minor, DATA_BYTES, life, ROOM_BYTES);
     this.meta = new ByteArena(2 * kernel.minor + 1, META_BYTES, life);
     this.#started = started;
     kernel.front = this;
@@ -227,7 +228,7 @@ export class SimBlockDevice implements BlockDevice {
       const { bio } = held;
       const needsRoom = bio.op === BioOp.write || bio.op === BioOp.read;
       if (needsRoom && held.offset < 0) {
-        held.offset = this.data.alloc(bio.sizeBytes);
+        held.offset = this.data.takeRoom(bio.sizeBytes);
         if (held.offset < 0) return;
         held.room = bio.sizeBytes;
         if (bio.op === BioOp.write) this.data.at(held.offset, bio.sizeBytes).set(bio.tags!);
@@ -253,7 +254,7 @@ export class SimBlockDevice implements BlockDevice {
   /** Not before the last operation has ended that was given the room, as the shim does. */
   #giveRoomBack({ offset, room }: Held): void {
     if (this.#kernel.front !== this) return;
-    if (room) this.data.free(offset, room);
+    if (room) this.data.giveRoomBack(offset, room);
     this.deliver();
   }
 
