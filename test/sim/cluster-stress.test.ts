@@ -18,7 +18,7 @@ describe('three nodes', () => {
 });
 
 it('two nodes', async () => { await survives({ seed: 1, nodes: 2, minutes: 0.5 }); }, TIME);
-it('five nodes', async () => { await survives({ seed: 8, nodes: 5, minutes: 0.3 }); }, TIME);
+it('five nodes', async () => { await survives({ seed: 7, nodes: 5, minutes: 0.3 }); }, TIME);
 
 describe('the same seed', () => {
   it('gives the same run', async () => {

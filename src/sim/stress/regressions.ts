@@ -62,7 +62,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 212, nodes: 3, minutes: 0.5, lost: 'an attach: the peer judged by bits that it had told before a resync, and waited for a bitmap for ever' },
   { seed: 3, nodes: 3, minutes: 0.5, features: ['mixedVersions'], lost: 'resync requests of versions before 122 had ids that the acks did not have' },
   { seed: 56, nodes: 3, minutes: 0.5, features: ['verify', 'resize'], lost: 'a connect that somebody on the way gave up for the initiator: one end was Connected' },
-  { seed: 10, nodes: 5, minutes: 0.3, lost: 'an attach judged before it had told its state: SyncSource on both ends' },
   { seed: 28, nodes: 3, minutes: 2, writes: 2000, lost: 'resume-io without data: a generation that cannot be made was asked for without end' },
   { seed: 183, nodes: 3, minutes: 2, writes: 2000, lost: 'the simulated shim read past the engine by the policy of a dead one' },
   { seed: 261, nodes: 3, minutes: 2, writes: 2000, lost: 'a diskless node became Primary on a Consistent disk, which then stayed so: all Outdated' },
