@@ -5,7 +5,6 @@
  */
 import { AFTER_SB } from '../genl/enums.ts';
 import type { LogLevel } from '../host/log.ts';
-import { Feature } from '../wire/features.ts';
 import { diskStateFromMd } from '../state/facts.ts';
 import type { Change } from '../state/events.ts';
 import type { Decision } from '../state/receive-state.ts';
@@ -25,6 +24,7 @@ import type { Steps } from './admin/steps.ts';
 import { modifyBitmap } from './bitmap-mod.ts';
 import type { PeerDevice } from './peer-device.ts';
 import type { Resource } from './resource.ts';
+import { reconcilesBits } from './send.ts';
 import { applyUuids, deviceContext, localFlags } from './uuids.ts';
 
 const PROTOCOLS = ['A', 'A', 'B', 'C'] as const;
@@ -89,7 +89,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     role: view.resource.role, peerRole: peer.role,
     sentDisk: pd.sentDisk === Disk.negotiating ? fromMd : pd.sentDisk,
     shownDisk: pd.sentDisk !== Disk.negotiating ? pd.sentDisk : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
-    disk: deviceRow.disk, exposedUuid: deviceRow.exposedUuid, peerDisk: peer.disk, reconcileBits: (row.agreedFeatures & Feature.reconcileBits) !== 0,
+    disk: deviceRow.disk, exposedUuid: deviceRow.exposedUuid, peerDisk: peer.disk, reconcileBits: reconcilesBits(connection),
     ownBits: device.disk?.bitsFor(connection.nodeId) ?? 0,
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),

@@ -5,13 +5,13 @@ import type { Change } from '../state/events.ts';
 import { stableSyncSourcePresent } from '../state/facts.ts';
 import { Cs, Cstate, Disk, isSyncTarget, Repl, Role, UuidFlag } from '../state/states.ts';
 import { deviceIndex, findPeerDevice } from '../state/view.ts';
-import { Feature } from '../wire/features.ts';
 import { scanAgain } from './bitmap-mod.ts';
 import type { Device } from './device.ts';
 import type { Connection } from './connection.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { finished } from './resync-end.ts';
 import { maySyncNow, resyncAfter } from './resync-after.ts';
+import { reconcilesBits } from './send.ts';
 import * as uuids from './uuids.ts';
 
 /** From this protocol on a resync by bitmap may be asked for. */
@@ -247,9 +247,8 @@ function later(pd: PeerDevice, delayMs: number): void {
 export function afterGrow(pd: PeerDevice): void {
   if (!pd.resyncAfterNegotiation) return;
   pd.resyncAfterNegotiation = false;
-  const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  const { agreedFeatures } = resource.connectionRow(nodeId);
-  if (resource.peerDeviceRow(vnr, nodeId).repl !== Repl.established || (agreedFeatures & Feature.reconcileBits) !== 0) return;
+  const { device: { resource }, connection, connection: { nodeId } } = pd;
+  if (rowOf(pd).repl !== Repl.established || reconcilesBits(connection)) return;
   const { role } = resource.view.resource;
   const { peerRole } = resource.connectionRow(nodeId);
   const source = role !== peerRole ? role === Role.primary : resource.nodeId < nodeId;

@@ -8,14 +8,13 @@ import type { NetConf } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
 import type { Address } from '../../host/net.ts';
 import { Fencing, Role } from '../../state/states.ts';
-
 import { PConnectionFeatures } from '../../wire/packets/connection-features.ts';
 import type { SimMember } from '../cluster.ts';
 import { parseHeader } from '../header.ts';
 import type { SimRandom } from '../random.ts';
 import type { Run } from './commands.ts';
-import type { Drawn } from './plan.ts';
 import { isHealthy, roleOf, viewOf } from './look.ts';
+import type { Drawn } from './plan.ts';
 import type { Stress } from './stress.ts';
 
 const VERSIONS = [119, 120, 122, 123, 124] as const;
@@ -24,7 +23,7 @@ const GROWTH_SECTORS = 1024;
 const VERIFIED_SECTORS = 40_960;
 const HANDLER_MS = 30_000;
 /** Exit codes of a fence-peer handler. */
-const Exit = { inconsistent: 3, outdated: 4, down: 5, primary: 6, shot: 7, broken: 1 } as const;
+const Exit = { outdated: 4, down: 5, primary: 6, shot: 7, broken: 1 } as const;
 
 interface Row {
   readonly net?: (random: SimRandom, plan: Drawn) => Partial<NetConf>;
@@ -63,7 +62,6 @@ export const featureCommands = {
   },
 } satisfies Partial<Record<Feature, Run>>;
 export type FeatureCommand = keyof typeof featureCommands;
-
 
 /** Changes what is offered on its way: both ends of a connection see what the older one knows. */
 function offerVersions({ cluster: { fabric, members } }: Stress, versions: readonly number[]): void {

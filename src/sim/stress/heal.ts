@@ -2,12 +2,11 @@
 /** A patient administrator after the storm: repairs what does not come back by itself, again and again. */
 import { resourceOpts } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
-import { Cstate, Disk, Repl, Role } from '../../state/states.ts';
+import { Cstate, Disk, Quorum, Repl, Role } from '../../state/states.ts';
 import type { SimMember } from '../cluster.ts';
 import { bitsOf, diskStateOf, generationOf, replOf, roleOf, viewOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
-const QUORUM_MAJORITY = 1024;
 const EVERY_MS = 2_000;
 const STUCK_MS = 30_000;
 /** Refusals before somebody looks into the log. */
@@ -48,9 +47,9 @@ export class Healer {
     s.note(`all are Outdated: primary --force n${m.id}`, false);
     // Nobody would ever have enough good disks.
     const redundancy = (quorumMinRedundancy: number) => m.setup.with(Cmd.RESOURCE_OPTS, { resourceName: 'r0' }, resourceOpts, { quorumMinRedundancy });
-    if (s.plan.blind) await redundancy(0);
+    if (s.plan.blind) await redundancy(Quorum.off);
     await m.setup.primary('r0', true);
-    if (s.plan.blind) await redundancy(QUORUM_MAJORITY);
+    if (s.plan.blind) await redundancy(Quorum.majority);
   }
 
   /** What a verify has found, or old versions leave out of sync, is synced when somebody connects again, as with genuine DRBD. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a seed decides before anything runs: the cluster, its options, the hardware, the load, and what may go wrong (swarm). */
+import { Quorum } from '../../state/states.ts';
 import { SimRandom } from '../random.ts';
 import type { Shape } from '../shape.ts';
 import { usualCommands } from './commands.ts';
@@ -76,7 +77,8 @@ export function planOf(wanted: Wanted): Plan {
       : { diskSectors: SMALL_DISK, regions: 1, regionSectors: pick(16_000, 4_000, 600) },
     net: { pingTimeo: pick(5, 30), timeout: pick(60, 60, 20), pingInt: pick(10, 3), maxEpochSize: pick(2048, 2048, 20),
       koCount: pick(7, 2), maxBuffers: pick(2048, 2048, 64), connectInt: pick(10, 3) },
-    resource: { nrRequests: pick(8000, 8000, 64, 8), peerAckDelay: pick(100, 10, 1000), quorum: quorum ? 1024 : 0, quorumMinRedundancy: blind ? 1024 : 0,
+    resource: { nrRequests: pick(8000, 8000, 64, 8), peerAckDelay: pick(100, 10, 1000), quorum: quorum ? Quorum.majority : Quorum.off,
+      quorumMinRedundancy: blind ? Quorum.majority : Quorum.off,
       onNoQuorum: pick(0, 1, 1), onNoData: pick(0, 1), autoPromoteTimeout: 20 },
     disk: { alExtents: pick(1237, 67), onIoError: 2, readBalancing: pick(0, 0, 0, 1) },
     peerDevice: { resyncRate: wide ? 400_000 : pick(100_000, 4_000), cPlanAhead: pick(20, 0), cMaxRate: wide ? 400_000 : pick(102_400, 4_000) },
