@@ -33,6 +33,8 @@ export class Device implements BlockHandler {
   capacity = 0;
   /** WRITING_NEW_CUR_UUID, and who waits for its end. */
   makingUuid = false;
+  /** I/O that is frozen waits for that. */
+  thawing = false;
   /** Generations that this node replaced by newer ones while it had no disk, newest first. */
   readonly replaced: bigint[] = [];
   /** What the journal has of them. */

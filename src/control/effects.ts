@@ -46,9 +46,10 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   mdFlags: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.setFlags(e.flags, e.members)),
   peerMdFlags: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.setPeerFlags(e.nodeId, e.flags)),
   syncMd: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.meta.sync({ done: () => {} })),
-  newCurrentUuid: (r, e) => { const d = r.devices.get(e.vnr); if (d) uuids.newCurrentUuid(d, e.forced); },
+  newCurrentUuid: (r, e) => { const d = r.devices.get(e.vnr); if (d) uuids.newCurrentUuid(d, e.forced ? 'forced' : 'thaw'); },
   setExposedUuid: (r, e) => { const d = r.devices.get(e.vnr); if (d) uuids.setExposed(d, e.uuid); },
   setPrimaryBit: (r, e) => onDisk(r, e.vnr, (d) => uuids.setPrimaryBit(d, e.on)),
+  becomesTarget: (r, e) => onPeer(r, e, (pd) => uuids.becomesTarget(pd)),
   clearBitmapUuid: (r, e) => onDisk(r, e.vnr, (d) => uuids.clearBitmapUuid(d, e.nodeId)),
   storeEffectiveSize: (r, e) => onDisk(r, e.vnr, (d, disk) => disk.storeEffectiveSize(d.capacity)),
   alUpdates: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.suspendAl(e.suspended)),
@@ -113,7 +114,7 @@ const waiting: { readonly [K in Kind]?: (r: Resource, e: Of<K>, next: () => void
   syncMd: (r, e, next) => awaitDisk(r, e.vnr, (disk) => disk.meta.sync({ done: next })),
   newCurrentUuid: (r, e, next) => {
     const device = r.devices.get(e.vnr);
-    if (device) uuids.makeNewCurrentUuid(device, e.forced, next);
+    if (device) uuids.makeNewCurrentUuid(device, e.forced ? 'forced' : 'thaw', next);
     return device !== undefined;
   },
   writeBitmap: (r, e, next) => awaitDisk(r, e.vnr, (disk) => disk.writeBitmap(next)),

@@ -35,7 +35,7 @@ export class ControlIoEnv implements IoEnv {
   log(level: LogLevel, text: string): void { this.#resource.log.line(level, text); }
   logAbout(vnr: number, nodeId: number, level: LogLevel, text: string): void { this.#resource.logLine(level, vnr, nodeId, text); }
   ioError(vnr: number, kind: ErrorKind): void { this.#resource.dispatch({ kind: 'ioError', vnr, error: ERRORS[kind] }); }
-  needNewCurrentUuid(vnr: number): void { newCurrentUuid(this.#resource.devices.get(vnr)!, false); }
+  needNewCurrentUuid(vnr: number): void { newCurrentUuid(this.#resource.devices.get(vnr)!, 'request'); }
   diskIdle(vnr: number): void { this.#resource.devices.get(vnr)?.disk?.idle(); }
   writesDrained(vnr: number): void { this.#resource.devices.get(vnr)?.writesDrained(); }
 

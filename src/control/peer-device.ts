@@ -25,6 +25,8 @@ export class PeerDevice {
   missedEnd: 'none' | 'source' | 'peer' = 'none';
   /** Own current UUID at the start of a resync as target. */
   rsStartUuid = 0n;
+  /** Own current UUID when the data were given up for the peer's; 0: they were not. */
+  givenUpUuid = 0n;
   /** From the peer's P_SIZES, sectors; 0 unknown. */
   peerDiskSectors = 0;
   peerUserSectors = 0;

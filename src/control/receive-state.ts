@@ -215,7 +215,7 @@ function abortConnect(pd: PeerDevice): boolean {
   const { device, connection } = pd;
   const { resource } = device;
   pd.log.err('Aborting Connect, can not thaw IO with an only Consistent peer');
-  newCurrentUuid(device, false);
+  newCurrentUuid(device, 'thaw');
   connection.conn.fail(Cstate.protocolError, 'abort-connect', '');
   resource.dispatch({ kind: 'change', request: 0, tag: 'abort-connect', flags: Cs.hard, changes: [{ set: 'suspUser', value: false }] });
   return false;

@@ -201,7 +201,7 @@ export function peerDiskLeft(pd: PeerDevice): void {
 }
 
 function newGeneration(device: Device): void {
-  if (device.resource.deviceRow(device.vnr).newCurUuid) uuids.newCurrentUuid(device, false);
+  if (device.resource.deviceRow(device.vnr).newCurUuid) uuids.newCurrentUuid(device, 'request');
 }
 
 /** It stands still with nothing on its way: the one sync target is chosen again. @spec state.md 3.4, 7.8 */

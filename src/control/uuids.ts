@@ -4,7 +4,7 @@ import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
 import { Cs, Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
-import { dataAccessible, mayMakeGeneration } from '../state/facts.ts';
+import { dataAccessible, mayMakeGeneration, suspFen } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
@@ -84,23 +84,31 @@ export function applyUuids(device: Device, uuids: DeviceUuids): void {
 }
 
 /** new_current_uuid, after all connected peers have answered a ping. @spec uuid.md 1.5, 1.6, hazards.md H-003, H-004 */
-export function newCurrentUuid(device: Device, forced: boolean): void {
-  makeNewCurrentUuid(device, forced, () => {});
+export function newCurrentUuid(device: Device, reason: Reason): void {
+  makeNewCurrentUuid(device, reason, () => {});
 }
 
-export function makeNewCurrentUuid(device: Device, forced: boolean, done: () => void): void {
+/**
+ * For a request, which does not go on while we wait for a peer to be fenced: it may be us who are shot, and nobody has written
+ * then. To thaw I/O. Or in any case.
+ */
+export type Reason = 'request' | 'thaw' | 'forced';
+
+export function makeNewCurrentUuid(device: Device, reason: Reason, done: () => void): void {
   const { resource, vnr } = device;
+  if (reason === 'thaw') device.thawing = true;
   if (device.makingUuid) {
     device.uuidWaiters.push(done);
     return;
   }
   // The flag goes before the ping: a second loss meanwhile sets it again. New I/O waits all the same.
   device.makingUuid = true;
+  device.thawing = reason === 'thaw';
   device.blocked++;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: false } });
   pushFacts(resource);
   const connected = resource.view.connections.filter((row) => row.cstate === Cstate.connected).map((row) => row.nodeId);
-  send.pingAll(resource, connected, () => device.whenUuidsAreFree(() => create(device, forced, () => {
+  send.pingAll(resource, connected, () => device.whenUuidsAreFree(() => create(device, reason, () => {
     device.makingUuid = false;
     device.blocked--;
     pushFacts(resource);
@@ -109,10 +117,12 @@ export function makeNewCurrentUuid(device: Device, forced: boolean, done: () => 
   })));
 }
 
-function create(device: Device, forced: boolean, done: () => void): void {
+function create(device: Device, reason: Reason, done: () => void): void {
   const { resource, vnr } = device;
   const row = resource.deviceRow(vnr);
-  if (!forced && !mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr))) {
+  const forced = reason === 'forced';
+  const mayBeShot = suspFen(resource.view) && !device.thawing;
+  if (!forced && (mayBeShot || !mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr)))) {
     resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
     done();
     return;
@@ -235,12 +245,29 @@ export function tellNoBits(pd: PeerDevice): void {
   if (peerContext(pd).repl === Repl.established && (pd.sent?.dirtyBits ?? 0) > 0) send.uuids(pd, 0);
 }
 
+/** Before the first block is overwritten only where both ends judge equal generations by their bits. */
+export function becomesTarget(pd: PeerDevice): void {
+  if (send.reconcilesBits(pd.connection)) giveUpData(pd);
+}
+
+function giveUpData(pd: PeerDevice): void {
+  const { device } = pd;
+  const uuids = resyncRules.dataGivenUp(deviceContext(device), peerContext(pd));
+  if (uuids === null) return;
+  pd.givenUpUuid = uuidsOf(device).currentUuid;
+  pd.log.info(`own data generation ${uuidText(pd.givenUpUuid)} is given up for ${uuidText(uuids.currentUuid)}`);
+  applyUuids(device, uuids);
+  device.disk?.meta.sync({ done: () => {} });
+}
+
 /** Rows 9 and 10: this node becomes the target of `pd`, maybe paused. */
 export function resyncStarts(pd: PeerDevice): void {
   const { device } = pd;
+  giveUpData(pd);
   const started = resyncRules.resyncStartsAsTarget(deviceContext(device), peerContext(pd), random64(device));
   logLines(device, started.log);
-  pd.rsStartUuid = started.rsStartUuid;
+  pd.rsStartUuid = pd.givenUpUuid || started.rsStartUuid;
+  pd.givenUpUuid = 0n;
   applyUuids(device, started.uuids);
 }
 
@@ -300,7 +327,7 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
     if (!disk) return done();
     disk.writeBitmap(() => (device.disk === disk ? disk.meta.sync({ done }) : done()));
   };
-  if (needed) makeNewCurrentUuid(device, false, write);
+  if (needed) makeNewCurrentUuid(device, 'request', write);
   else write();
 }
 

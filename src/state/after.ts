@@ -134,6 +134,8 @@ const secondLoop: readonly Row[] = [
     then: (at, out) => { uuids(at, out); state(at, out); } },
   { row: 'W12', when: (at) => becomes(at, Repl.wfBitMapS),
     then: (at, out) => out.push({ kind: 'sendBitmap', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
+  { row: 'W12a', when: (at) => becomes(at, Repl.wfBitMapT) && attached(at),
+    then: (at, out) => out.push({ kind: 'becomesTarget', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   { row: 'W13', when: (at) => at.oldConnection.peerRole === Role.primary && at.connection.peerRole === Role.secondary,
     then: (at) => { at.memory.somePeerDemoted = true; } },
   { row: 'W14', when: (at) => at.connection.cstate === Cstate.connected && at.oldDevice.disk === Disk.attaching

@@ -56,6 +56,8 @@ export type Effect =
   | { readonly kind: 'setPrimaryBit'; readonly vnr: number; readonly on: boolean }
   /** Bitmap UUID := 0 with history, slot cleared and written (W5). */
   | { readonly kind: 'clearBitmapUuid'; readonly vnr: number; readonly nodeId: number }
+  /** This disk becomes a target of that peer: its data may be given up with that. */
+  | { readonly kind: 'becomesTarget'; readonly vnr: number; readonly nodeId: number }
   | { readonly kind: 'storeEffectiveSize'; readonly vnr: number }
   /** AL updates: off while the single peer is Primary (5.1.2); or resumed (F27). */
   | { readonly kind: 'alUpdates'; readonly vnr: number; readonly suspended: boolean }

@@ -158,7 +158,10 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
 /** drbd_attach_handshake: a disk attached on either end while connected. @spec uuid.md 3.8 */
 export function attachHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
-  if (!isDetermined(w.strategy)) return w.done();
+  if (!isDetermined(w.strategy)) {
+    w.log(LogLevel.err, `No attach while connected to this peer: ${strategies[w.strategy].name}`);
+    return w.done();
+  }
   diskStates(w);
   crashedPrimaryWithoutData(w);
   neighbourOfPrimary(w);

@@ -23,6 +23,19 @@ export function resyncStartsAsTarget(device: DeviceContext, source: PeerContext,
   return { uuids: draft.done(), rsStartUuid, log };
 }
 
+/**
+ * Its data are given up for those of `source`, by a split-brain policy or --discard-my-data: the source does not know the own
+ * generation as one of its past. If the resync is interrupted, what is left here must not count as newer, or as split again.
+ * null: it is a usual target. docs/differences.md
+ */
+export function dataGivenUp(device: DeviceContext, source: PeerContext): DeviceUuids | null {
+  const { currentUuid } = device.uuids;
+  const { currentUuid: theirs, bitmapUuids, historyUuids } = source.uuids;
+  if (currentUuid === 0n || currentUuid === uuidJustCreated) return null;
+  if ([theirs, ...bitmapUuids, ...historyUuids].some((uuid) => uuidEq(uuid, currentUuid))) return null;
+  return { ...device.uuids, currentUuid: withRole(theirs, device.role) };
+}
+
 export interface ResyncFinished {
   readonly uuids: DeviceUuids;
   /** Peers whose data are older now: those with a disk ≥ Consistent become Outdated. */

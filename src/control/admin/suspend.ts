@@ -39,7 +39,7 @@ export function* resumeIo(call: Call): Steps<Reply> {
   const { device } = call;
   const { resource } = device;
   if (resource.deviceRow(device.vnr).newCurUuid) {
-    yield* until<void>((resume) => makeNewCurrentUuid(device, false, resume));
+    yield* until<void>((resume) => makeNewCurrentUuid(device, 'thaw', resume));
   }
   const fencing = [...resource.connections.keys()].map((nodeId): Change => ({ set: 'suspFen', nodeId, value: false }));
   return changeReply(yield* change(call, resource, 'resume-io', [{ set: 'suspUser', value: false },

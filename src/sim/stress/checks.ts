@@ -37,20 +37,25 @@ function comparable(a: SimMember, b: SimMember): boolean {
 
 /** A block that differs between two disks of one generation is out of sync on one of them, active, or under way. */
 function coverage(s: Stress): string {
-  for (const [a, b] of pairs(s)) {
-    const [x, y] = [attachedDisk(a), attachedDisk(b)];
-    if (!x || !y || !comparable(a, b)) continue;
-    const [slotX, slotY] = [x.bitmapIndex(b.id), y.bitmapIndex(a.id)];
-    for (const sector of s.ledger.history.written) {
-      if (s.diskOf(a).tag(sector) === s.diskOf(b).tag(sector) || !s.ledger.history.quiet(sector)) continue;
-      const block = Math.floor(sector / SECTORS_PER_BLOCK);
-      if (slotX >= 0 && x.bitmap.test(slotX, block)) continue;
-      if (slotY >= 0 && y.bitmap.test(slotY, block)) continue;
-      const extent = Math.floor(block / BLOCKS_PER_EXTENT);
-      if (x.al.isActive(extent, extent) || y.al.isActive(extent, extent)) continue;
-      return `sector ${sector} is ${s.diskOf(a).tag(sector)} on n${a.id} (${diskNames[diskStateOf(a)]}) and ${s.diskOf(b).tag(sector)}`
-        + ` on n${b.id} (${diskNames[diskStateOf(b)]}) of one generation, and no bit says so`;
-    }
+  const quiet = [...s.ledger.history.written].filter((sector) => s.ledger.history.quiet(sector));
+  return pairs(s).map(([a, b]) => uncovered(a, b, quiet)).find((why) => why !== '') ?? '';
+}
+
+/** Of two nodes and sectors that nothing is under way to. */
+export function uncovered(a: SimMember, b: SimMember, sectors: Iterable<number>): string {
+  const [x, y] = [attachedDisk(a), attachedDisk(b)];
+  if (!x || !y || !comparable(a, b)) return '';
+  const [slotX, slotY] = [x.bitmapIndex(b.id), y.bitmapIndex(a.id)];
+  for (const sector of sectors) {
+    const [here, there] = [a, b].map((m) => m.node.disks.get('/dev/disk0')!.tag(sector));
+    if (here === there) continue;
+    const block = Math.floor(sector / SECTORS_PER_BLOCK);
+    if (slotX >= 0 && x.bitmap.test(slotX, block)) continue;
+    if (slotY >= 0 && y.bitmap.test(slotY, block)) continue;
+    const extent = Math.floor(block / BLOCKS_PER_EXTENT);
+    if (x.al.isActive(extent, extent) || y.al.isActive(extent, extent)) continue;
+    return `sector ${sector} is ${here} on n${a.id} (${diskNames[diskStateOf(a)]}) and ${there}`
+      + ` on n${b.id} (${diskNames[diskStateOf(b)]}) of one generation, and no bit says so`;
   }
   return '';
 }

@@ -100,6 +100,13 @@ export class History {
   /** Why a sector must not hold this now. */
   refuse(sector: number, tag: number): string { return this.#refuse(sector, tag, this.#now); }
 
+  /** It never came here, and never will. */
+  forget(write: Write, sector: number, count: number): void {
+    for (let s = sector; s < sector + count; s++) this.#sectors.set(s, this.#sectors.get(s)!.filter((w) => w !== write));
+    this.#inFlight.delete(write);
+    this.#unsettled = this.#unsettled.filter((w) => w !== write);
+  }
+
   /** Writes that can no longer happen: their application's node is gone. */
   never(writes: Iterable<Write>): void {
     for (const write of writes) if (this.#inFlight.delete(write)) write.ended = this.#now++;
@@ -124,6 +131,24 @@ export class History {
 
   unconfirmedLost(): void {
     for (const [sector, writes] of this.#sectors) this.#sectors.set(sector, loosened(writes, (w) => w.acked && confirmed(w)));
+  }
+
+  /** The same past, for who goes on from here alone; and what each write is called there. */
+  fork(): { history: History; writes: ReadonlyMap<Write, Write> } {
+    const history = new History();
+    const writes = new Map<Write, Write>();
+    const copied = (write: Write): Write => {
+      let copy = writes.get(write);
+      if (!copy) writes.set(write, copy = { ...write });
+      return copy;
+    };
+    for (const [sector, some] of this.#sectors) history.#sectors.set(sector, some.map(copied));
+    for (const write of this.#inFlight) history.#inFlight.add(copied(write));
+    history.#volatile = this.#volatile.map(copied);
+    history.#unsettled = this.#unsettled.map(copied);
+    history.#adrift = this.#adrift.map(copied);
+    history.#now = this.#now;
+    return { history, writes };
   }
 
   #refuse(sector: number, tag: number, asOf: number): string {

@@ -2,7 +2,7 @@
 /** Two Primaries at once, and what is done after they have been apart. @spec io.md 5.1, uuid.md 3.4, 3.5 */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ClusterOptions } from '../../../src/sim/cluster.ts';
-import { Cstate, Repl, Role } from '../../../src/state/states.ts';
+import { Cstate, Fencing, Repl, Role } from '../../../src/state/states.ts';
 import { Nodes } from './nodes.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -65,6 +65,19 @@ describe('two Primaries', () => {
     await n.until('split brain', () => [0, 1].every((id) => n.cstate(id, 1 - id) === Cstate.standAlone), 120_000);
     expect(n.logged(0, 'Split-Brain detected but unresolved, dropping connection!')).toBeGreaterThan(0);
   });
+});
+
+it('no generation is made while the peer is to be fenced: it may be us who are shot', async () => {
+  await both(30, { fencingPolicy: Fencing.resourceAndStonith });
+  const { node } = n.at(1);
+  node.helper!.exitCodes.set('fence-peer', 1);
+  // The first write after the promotion asks for a generation, and that waits for the answer to a ping.
+  n.cluster.fabric.cut(n.at(0).node.address, node.address, true);
+  const write = n.pending(1, 1, 77);
+  await n.until('frozen', () => n.suspended(1), 120_000);
+  await n.pass(5_000);
+  expect(write.errno).toBe(-1);
+  expect(n.logged(1, 'new current UUID')).toBe(0);
 });
 
 describe('after-sb-2pri', () => {

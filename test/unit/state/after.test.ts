@@ -69,6 +69,7 @@ const cases: readonly Case[] = [
     is: [true, true],
     unless: { from: pdsk(Disk.negotiating) } },
   { row: 'W12', from: {}, to: repl(Repl.wfBitMapS), look: has('sendBitmap'), is: true, unless: { to: repl(Repl.wfBitMapT) } },
+  { row: 'W12a', from: {}, to: repl(Repl.wfBitMapT), look: has('becomesTarget'), is: true, unless: { from: repl(Repl.wfBitMapT) } },
   { row: 'W13', from: peerPrimary, to: {}, look: has('writeBitmap', { why: 'demote' }), is: true,
     unless: { from: gone(Cstate.connecting) } },
   { row: 'W14', from: disk(Disk.attaching), to: disk(Disk.negotiating), look: (out) => [has('sendSizes')(out), has('sendUuids')(out),

@@ -7,7 +7,7 @@ import {
   attachDagtag, clearBitmapUuid, clearPeerSlot, movedOn, newCurrentUuid, newCurrentUuidCommand, receivedNewCurrent, sendNewCurrentUuid,
   setPrimaryBit, skipInitialSync,
 } from '../../../src/state/uuid-generation.ts';
-import { detectFinishedResyncs, resyncFinished, resyncStartsAsTarget } from '../../../src/state/uuid-resync.ts';
+import { dataGivenUp, detectFinishedResyncs, resyncFinished, resyncStartsAsTarget } from '../../../src/state/uuid-resync.ts';
 import { receiveUuids, stableSyncSourcePresent, uuidsToSend } from '../../../src/state/uuid-message.ts';
 import { bitmapModAfterHandshake } from '../../../src/state/uuid-bitmap-mod.ts';
 import { disklessTrust } from '../../../src/state/uuid-diskless.ts';
@@ -223,6 +223,13 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(ended.uuids.currentUuid).toBe(D);
     expect(ended.uuids.peers[0].bitmapUuid).toBe(0n);
     expect(ended.newer).toBe(0n);
+  });
+
+  it('who gives up data has the generation of the source from the beginning', () => {
+    const source = peer(0, { ...established, uuids: peerUuids(D, { 2: B }) });
+    const target = (currentUuid: bigint): DeviceContext => context(device(currentUuid, { 0: slot(0) }), { nodeId: 1, peers: [source] });
+    expect(dataGivenUp(target(C), source)?.currentUuid).toBe(D | 1n);
+    for (const known of [D, B, 4n, 0n]) expect(dataGivenUp(target(known), source)).toBeNull();
   });
 
   it('at the end third nodes: behind ones get the old generation, equal ones 0 (H-025, H-026)', () => {
