@@ -126,14 +126,11 @@ function targetEnded({ pd, device }: At): boolean {
     && pd.repl > Repl.established && device.disk >= Disk.inconsistent;
 }
 
-/** The peer's disk as it counts: a view that is ahead of the peer's word stays (steps 6 and 9). */
+/** The peer's disk as it counts (step 6). Step 9 is for versions that do not tell the end of a resync: none is agreed. */
 function countedDisk(at: At): Disk {
-  const { pd, peer, realDisk } = at;
+  const { peer, realDisk } = at;
   const startsAgain = targetEnded(at) && peer.conn > Repl.established && peer.conn < Repl.syncSource;
-  if (startsAgain) return Disk.inconsistent;
-  const flaps = pd.pdsk === Disk.upToDate && realDisk === Disk.inconsistent && pd.repl === Repl.established
-    && peer.conn > Repl.syncSource;
-  return flaps ? Disk.upToDate : realDisk;
+  return startsAgain ? Disk.inconsistent : realDisk;
 }
 
 interface Plan {
