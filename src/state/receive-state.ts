@@ -157,6 +157,9 @@ function decideState(at: At, decide: Decider): readonly StateAction[] {
     return [...out, { do: 'abortConnect' }];
   }
   out.push(facts(at, { peerQuorate: peer.quorum })); // 15
+  if (disklessHearsOfQuorum(at)) { // a fact; the next change would be refused for it, whatever it is about
+    out.push(event({ kind: 'change', request: 0, tag: 'peer-quorum', flags: Cs.hard | Cs.forceRecalc, changes: [] }));
+  }
   if (plan.result !== null) out.push(facts(at, { negotiationResult: plan.result }));
   if (at.cstate === Cstate.connecting) connecting(at, plan, out);
   else if (plan.how !== 'none') out.push(lostTo(at.nodeId, plan.how === 'retry' ? Cstate.protocolError : Cstate.disconnecting));
@@ -199,6 +202,10 @@ function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
   if (verdict === 'outdated' && plan.pdsk > Disk.outdated) plan.pdsk = Disk.outdated;
   if (verdict === 'retry' || verdict === 'disconnect') plan.how = verdict;
 }
+
+/** Without a disk, quorum is what an UpToDate peer has (8.4). */
+const disklessHearsOfQuorum = ({ cstate, device, pd, peer }: At): boolean =>
+  cstate === Cstate.connected && device.disk <= Disk.attaching && peer.quorum !== pd.peerQuorate;
 
 /** Step 13. */
 const sameDataDisklessPrimary = ({ pd, device, peer }: At): boolean =>

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What kept a healed cluster from becoming UpToDate: the stories of drawn runs. */
+import { expect } from 'vitest';
 import { invalidateParms } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { hazard } from './hazards/hazard.ts';
 
+const MAJORITY = 1024;
+const SUSPEND = 1;
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
 hazard('R-50', 'a node that is invalidated is Inconsistent for third nodes as well', 'A(P) B C', slow, async (s) => {
@@ -13,3 +16,20 @@ hazard('R-50', 'a node that is invalidated is Inconsistent for third nodes as we
   await s.reach('C:Inconsistent', 'B>C:Inconsistent');
   await s.stays(1_000, 'B>C:Inconsistent');
 });
+
+hazard('R-52', 'a diskless Primary has no more quorum than its last peer, whose quorum goes; and its lost link comes back', 'A(P) B C',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('A', 1);
+    await s.detach('A');
+    await s.w('A', 2);
+    const told = s.hold('C>A', 'P_STATE');
+    s.sever('A-B');
+    await s.noticed('A-B');
+    await s.caught(told);
+    expect(s.quorate('A')).toBe(true);
+    told.release();
+    await s.reach('C:quorumless', 'A:quorumless', 'A:frozen');
+    await s.con('A-B');
+    await s.reach('A:quorate', 'A:flowing');
+    await s.attach('A');
+  });

@@ -314,6 +314,11 @@ describe('steps 14 and 15', () => {
   it.each([true, false])('15: quorum of the peer: %s', (quorum) => {
     expect(facts(receive(viewOf(), { quorum }))).toMatchObject({ peerQuorate: quorum });
   });
+  const client = (peerQuorate: boolean): View => viewOf({ device: { disk: Disk.diskless, md: null }, peers: [{ peerQuorate }] });
+  it.each([true, false])('15: without a disk the own quorum follows at once, as a fact: %s', (quorum) => {
+    expect(change(receive(client(!quorum), { quorum }))).toMatchObject({ tag: 'peer-quorum', flags: Cs.hard | Cs.forceRecalc, changes: [] });
+    expect(change(receive(client(quorum), { quorum }))).toMatchObject({ tag: 'peer-state' });
+  });
 });
 
 describe('step 16: while connecting', () => {
