@@ -183,12 +183,18 @@ function createForPeers(device: Device): void {
   }
 }
 
+/** What is known of that peer's data is this generation now. */
+export function peerMovesTo(pd: PeerDevice, uuid: bigint): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: uuid };
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: uuid } });
+}
+
 /** The step journals it and tells setExposed. */
 export function setExposedLocally(device: Device, uuid: bigint): void {
   const { resource, vnr } = device;
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
-  if (next === null) return;
-  resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
+  if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
   for (const pd of peerDevicesOf(device)) reachedOurUuid(pd, 'exposed-uuid');
 }
 

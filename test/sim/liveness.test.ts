@@ -33,3 +33,13 @@ hazard('R-52', 'a diskless Primary has no more quorum than its last peer, whose 
     await s.reach('A:quorate', 'A:flowing');
     await s.attach('A');
   });
+
+hazard('R-53', 'a diskless Secondary sees a peer as UpToDate that has got newer data from a node it is not connected with', 'A(d) B C(P)', {}, async (s) => {
+  await s.w('C', 1);
+  await s.cut('A-C');
+  await s.cut('B-C');
+  await s.w('C', 2);
+  await s.con('B-C');
+  await s.reach('B:UpToDate', 'A>B:UpToDate');
+  await s.until('A shows what B has', () => s.uuid('A') === s.uuid('B'));
+});
