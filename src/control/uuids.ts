@@ -125,11 +125,16 @@ function create(device: Device, forced: boolean, done: () => void): void {
 }
 
 /** On stable storage before anybody hears of it, and before the first write of the generation. */
-function createOnDisk(device: Device, forced: boolean, done: () => void): void {
+function createOnDisk(device: Device, forced: boolean, ready: () => void): void {
   const { disk } = device;
   const before = uuidsOf(device);
   const made = generation.newCurrentUuid(deviceContext(device), forced, random64(device));
-  if (made === null || !disk) return done();
+  if (made === null || !disk) return ready();
+  device.storingUuid = true;
+  const done = (): void => {
+    device.uuidIsStored();
+    ready();
+  };
   disk.meta.setUuids(made.uuids);
   disk.meta.sync({
     done: (errno) => {
@@ -155,7 +160,7 @@ function withdraw(device: Device, made: bigint, before: bigint, done: () => void
   device.log.info(`withdrawn for lack of quorum: new current UUID ${uuidText(made)}`);
   applyUuids(device, { ...uuidsOf(device), currentUuid: before });
   device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { newCurUuid: true } });
-  // A handshake may have told it.
+  // Some other word than a handshake may have told it.
   for (const pd of peerDevicesOf(device)) if (peerContext(pd).repl >= Repl.established) send.uuids(pd, 0);
   device.disk?.meta.sync({ done });
 }

@@ -43,3 +43,22 @@ hazard('R-53', 'a diskless Secondary sees a peer as UpToDate that has got newer 
   await s.reach('B:UpToDate', 'A>B:UpToDate');
   await s.until('A shows what B has', () => s.uuid('A') === s.uuid('B'));
 });
+
+hazard('R-54', 'a generation that is not on the disk yet is told to nobody', 'A(d) B(P) C', {}, async (s) => {
+  await s.w('B', 1);
+  await s.cut('A-B');
+  const before = s.uuid('A');
+  s.backing('B').faults.each = () => 'hold';
+  s.sever('B-C');
+  await s.noticed('B-C');
+  s.wStar('B', 2);
+  await s.joining('A-B');
+  await s.pass(12_000);
+  s.crash('B');
+  s.flow('B');
+  await s.pass(10_000);
+  expect(s.uuid('A')).toBe(before);
+  await s.up('B');
+  await s.con('A-B');
+  await s.reach('A>B:UpToDate');
+});

@@ -88,4 +88,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 470, nodes: 3, minutes: 2, writes: 2000, lost: 'all Outdated, a crashed Primary was synced from two by turns for ever' },
   { seed: 136, nodes: 3, minutes: 0.5, lost: 'a diskless Primary refused the end of a lost connection: its last peer had lost quorum unnoticed' },
   { seed: 232, nodes: 3, minutes: 0.5, lost: 'a diskless Secondary did not believe newer data that a peer had got: Consistent for ever' },
+  { seed: 148, nodes: 3, minutes: 0.5, features: ['fencing', 'verify'], lost: 'a generation was told that never got to a disk: a diskless node waited for it' },
 ];
