@@ -45,6 +45,8 @@ export class Device implements BlockHandler {
   /** The meta-data are being rewritten for another size or place. */
   rewriting = false;
   readonly uuidWaiters: (() => void)[] = [];
+  /** A new generation of our own is on its way to the disk. */
+  storingUuid = false;
 
   constructor(resource: Resource, vnr: number, minor: number, conf: DeviceConf, block: BlockDevice) {
     this.resource = resource;
@@ -82,6 +84,14 @@ export class Device implements BlockHandler {
     this.blocked--;
     pushFacts(this.resource);
   }
+
+  whenUuidIsStored(run: () => void): void { this.#wantStored.push(run); }
+
+  uuidIsStored(): void {
+    this.storingUuid = false;
+    for (const run of this.#wantStored.splice(0)) run();
+  }
+  readonly #wantStored: (() => void)[] = [];
 
   /** A peer that connects has our UUIDs, and decides by them until the connect is committed or given up. */
   whenUuidsAreFree(run: () => void): void {

@@ -11,9 +11,9 @@ import { bit } from '../state/view.ts';
 import type { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
-import { adoptNewCurrent, peerMovesTo } from './receive-uuids.ts';
+import { adoptNewCurrent } from './receive-uuids.ts';
 import { checkResyncSource } from './resync-source.ts';
-import { applyUuids, deviceContext, peerContext, setExposedLocally } from './uuids.ts';
+import { applyUuids, deviceContext, peerContext, peerMovesTo, setExposedLocally } from './uuids.ts';
 
 export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurrentUuid): void {
   const { device, connection: { nodeId } } = pd;

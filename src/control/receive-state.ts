@@ -13,19 +13,17 @@ import { unpackState } from '../state/state-word.ts';
 import { Cs, Cstate, Disk, Role, UuidFlag } from '../state/states.ts';
 import { disklessTrust } from '../state/uuid-diskless.ts';
 import type { DisklessTrust } from '../state/uuid-diskless.ts';
-import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import { run } from './admin/steps.ts';
 import type { Connection } from './connection.ts';
-import { decide, maybeForceSecondary, peerSays } from './handshake.ts';
-import { countAsOlder, isKnownOlder } from './older-data.ts';
+import { decide, peerSays } from './handshake.ts';
+import { meetAsDiskless, meetNewerData } from './meet-diskless.ts';
+import { isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
-import { peerMovesTo } from './receive-uuids.ts';
-import { overtake } from './replaced.ts';
 import { checkResyncSource } from './resync-source.ts';
 import { finished, startResync } from './resync.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
-import { deviceContext, newCurrentUuid, peerContext, peerDevicesOf, setExposedLocally } from './uuids.ts';
+import { deviceContext, newCurrentUuid, peerContext } from './uuids.ts';
 
 /** Volume -1: only the role of the peer. */
 export function resourceState({ resource, nodeId }: Connection, word: number): void {
@@ -110,46 +108,7 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
   if (trust !== null) meetAsDiskless(pd, trust);
   for (const action of actions) if (!act(pd, action)) break;
   pd.missedEnd = 'none';
-}
-
-/** Own disk is Diskless: what was found out about the peer's data. @spec state.md 9.6 */
-function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, follows, maybeForceSecondary: force }: DisklessTrust): void {
-  const { device } = pd;
-  const { resource, vnr } = device;
-  const own = resource.deviceRow(vnr).exposedUuid;
-  const peer = pd.uuids ?? freshPeerUuids();
-  pd.log.info(`my exposed UUID: ${uuidText(own)}`);
-  pd.log.info(`peer ${[peer.currentUuid, peer.bitmapUuids[resource.nodeId], peer.historyUuids[0], peer.historyUuids[1]]
-    .map(uuidText).join(':')} bits:${peer.dirtyBits} flags:${peer.flags.toString(16).toUpperCase()}`);
-  if (trust === 'retry') pd.log.warn('Remote node has more recent data');
-  if (trust === 'outdated') pd.log.info("Downgrading joining peer's disk as its data is older");
-  if (trust === 'disconnect') pd.log.err('Current UUID of peer does not match my exposed UUID.');
-  if (follows) {
-    pd.log.info('Peer is one generation behind; asserting UpToDate, will resend transfer log and relabel.');
-    peerMovesTo(pd, own);
-  } else if (trust === 'ok') {
-    // Who has our generation may have more of it than who was told and did not confirm.
-    for (const other of peerDevicesOf(device)) overtake(other, 0n);
-  }
-  if (force) maybeForceSecondary(pd);
-  if (exposedUuid === null) return;
-  setExposedLocally(device, exposedUuid);
-  for (const other of peerDevicesOf(device)) {
-    const { initialStateSent } = resource.peerDeviceRow(vnr, other.connection.nodeId);
-    if (!initialStateSent) continue;
-    // Who attached since it met us has not heard what we had shown, and would not know that we have moved on from there.
-    if (own !== 0n) send.currentUuid(other, own, 0n);
-    send.currentUuid(other, resource.deviceRow(vnr).exposedUuid, 0n);
-    if (other !== pd) distrust(other);
-  }
-}
-
-/** Its data are not those that are shown from now on. */
-function distrust(pd: PeerDevice): void {
-  const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) return;
-  resource.dispatch({ kind: 'change', request: 0, tag: 'older-data', flags: Cs.hard | Cs.verbose, changes: [countAsOlder(pd)] });
+  meetNewerData(pd);
 }
 
 /** False: the connection ends, nothing that follows is to be done. */

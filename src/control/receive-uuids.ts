@@ -14,6 +14,7 @@ import { run } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { changeSlots } from './bitmap-mod.ts';
 import { detectFinished } from './finished-resyncs.ts';
+import { meetNewerData } from './meet-diskless.ts';
 import { isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { resyncBecause } from './reevaluate.ts';
@@ -21,7 +22,7 @@ import { overtake } from './replaced.ts';
 import { checkResyncSource } from './resync-source.ts';
 import * as send from './send.ts';
 import {
-  applyUuids, deviceContext, peerContext, peerDevicesOf, random64, reachedOurUuid, setExposedLocally,
+  applyUuids, deviceContext, peerContext, peerDevicesOf, peerMovesTo, random64, reachedOurUuid, setExposedLocally,
 } from './uuids.ts';
 
 const LOW_WORD = 0xffff_ffffn;
@@ -57,6 +58,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   }
   exposeNewer(pd);
   reachedOurUuid(pd, 'receive-uuids');
+  meetNewerData(pd);
   notOlder(pd);
   markUnstable(pd);
   resource.engine.notifier.peerDeviceChanged(pd);
@@ -89,13 +91,6 @@ function keep(pd: PeerDevice, message: UuidsMessage): void {
   }
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { uuidsReceived: true, peerCurrentUuid: peerUuids.currentUuid,
     uuidFlags: peerUuids.flags, uuidNodeMask: peerUuids.nodeMask } });
-}
-
-/** What is known of that peer's data is this generation now. */
-export function peerMovesTo(pd: PeerDevice, uuid: bigint): void {
-  const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: uuid };
-  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: uuid } });
 }
 
 /** received_new_current: on disk before others hear of it, and before a write of this generation is taken. */

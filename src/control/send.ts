@@ -86,10 +86,26 @@ export function syncParam({ device: { vnr }, connection: { conn, netConf }, conf
   });
 }
 
-/** The quadruple of every volume; UUIDs are not to change until the connect is over. @spec uuid.md 4.2 */
+/**
+ * The quadruple of every volume; UUIDs are not to change until the connect is over. A generation that is not on the disk yet
+ * might never be there, so it is told to nobody, and the peer's packets wait as well. @spec uuid.md 4.2
+ */
 export function initialPackets(connection: Connection): void {
-  const { resource, nodeId } = connection;
-  for (const pd of connection.peerDevices.values()) {
+  const { resource, conn, peerDevices } = connection;
+  const storing = [...peerDevices.values()].find(({ device }) => device.storingUuid)?.device;
+  if (storing === undefined) return tellVolumes(connection);
+  const { link } = conn;
+  const tid = resource.view.twopc?.packet.tid;
+  link?.wait(true);
+  storing.whenUuidIsStored(() => {
+    if (conn.link !== link) return;
+    if (resource.view.twopc?.packet.tid === tid) initialPackets(connection);
+    link?.wait(false);
+  });
+}
+
+function tellVolumes({ resource, nodeId, peerDevices }: Connection): void {
+  for (const pd of peerDevices.values()) {
     const { vnr } = pd.device;
     resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { holdingUuidLock: true, follows: follows(pd) } });
     initialVolumePackets(pd);

@@ -135,11 +135,16 @@ function create(device: Device, reason: Reason, done: () => void): void {
 }
 
 /** On stable storage before anybody hears of it, and before the first write of the generation. */
-function createOnDisk(device: Device, forced: boolean, done: () => void): void {
+function createOnDisk(device: Device, forced: boolean, ready: () => void): void {
   const { disk } = device;
   const before = uuidsOf(device);
   const made = generation.newCurrentUuid(deviceContext(device), forced, random64(device));
-  if (made === null || !disk) return done();
+  if (made === null || !disk) return ready();
+  device.storingUuid = true;
+  const done = (): void => {
+    device.uuidIsStored();
+    ready();
+  };
   disk.meta.setUuids(made.uuids);
   disk.meta.sync({
     done: (errno) => {
@@ -165,7 +170,7 @@ function withdraw(device: Device, made: bigint, before: bigint, done: () => void
   device.log.info(`withdrawn for lack of quorum: new current UUID ${uuidText(made)}`);
   applyUuids(device, { ...uuidsOf(device), currentUuid: before });
   device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { newCurUuid: true } });
-  // A handshake may have told it.
+  // Some other word than a handshake may have told it.
   for (const pd of peerDevicesOf(device)) if (peerContext(pd).repl >= Repl.established) send.uuids(pd, 0);
   device.disk?.meta.sync({ done });
 }
@@ -193,12 +198,18 @@ function createForPeers(device: Device): void {
   }
 }
 
+/** What is known of that peer's data is this generation now. */
+export function peerMovesTo(pd: PeerDevice, uuid: bigint): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: uuid };
+  resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: uuid } });
+}
+
 /** The step journals it and tells setExposed. */
 export function setExposedLocally(device: Device, uuid: bigint): void {
   const { resource, vnr } = device;
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
-  if (next === null) return;
-  resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
+  if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
   for (const pd of peerDevicesOf(device)) reachedOurUuid(pd, 'exposed-uuid');
 }
 

@@ -131,6 +131,8 @@ export function mayBeOutdated(t: Draft, d: number): boolean {
 const newRepl = (at: Cell): Repl => at.pd.repl;
 const oldRepl = (at: Cell): Repl => at.oldPd.repl;
 const replChanges = (at: Cell): boolean => at.pd.repl !== at.oldPd.repl;
+/** By both ends: here, or by the other one, while it may still be refused. */
+const isAsked = (at: Cell): boolean => (at.draft.flags & (Cs.clusterWide | Cs.prepare)) !== 0;
 const isStarting = (repl: Repl): boolean => repl === Repl.startingSyncS || repl === Repl.startingSyncT;
 
 const primaryWithoutFencedPeer = (role: Role, repl: Repl, pdsk: Disk): boolean =>
@@ -163,12 +165,12 @@ export const softPeerDeviceGuards: readonly Guard[] = [
     refuses: (at) => isSyncTarget(oldRepl(at)) && newRepl(at) === Repl.wfBitMapT },
   // A resync by bitmap may have waited for its turn: the better disk is no target any more.
   { row: 'T25a', code: Ss.noUpToDateDisk,
-    refuses: (at) => (at.draft.flags & Cs.clusterWide) !== 0 && replChanges(at)
+    refuses: (at) => isAsked(at) && replChanges(at)
       && ((newRepl(at) === Repl.wfBitMapS && at.device.disk < at.pd.pdsk)
         || (newRepl(at) === Repl.wfBitMapT && at.device.disk > at.pd.pdsk)) },
-  // From elsewhere it would begin on this end alone.
+  // From elsewhere it would begin on this end alone, or go both ways: the other end may not know yet what is on here.
   { row: 'T25b', code: Ss.resyncRunning,
-    refuses: (at) => (at.draft.flags & Cs.clusterWide) !== 0 && replChanges(at) && oldRepl(at) > Repl.established
+    refuses: (at) => isAsked(at) && replChanges(at) && oldRepl(at) > Repl.established
       && (newRepl(at) === Repl.wfBitMapS || newRepl(at) === Repl.wfBitMapT) },
   { row: 'T26', code: Ss.resyncRunning,
     refuses: (at) => replChanges(at) && isStarting(newRepl(at)) && oldRepl(at) > Repl.established },

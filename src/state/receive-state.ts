@@ -126,14 +126,11 @@ function targetEnded({ pd, device }: At): boolean {
     && pd.repl > Repl.established && device.disk >= Disk.inconsistent;
 }
 
-/** The peer's disk as it counts: a view that is ahead of the peer's word stays (steps 6 and 9). */
+/** The peer's disk as it counts (step 6). Step 9 is for versions that do not tell the end of a resync: none is agreed. */
 function countedDisk(at: At): Disk {
-  const { pd, peer, realDisk } = at;
+  const { peer, realDisk } = at;
   const startsAgain = targetEnded(at) && peer.conn > Repl.established && peer.conn < Repl.syncSource;
-  if (startsAgain) return Disk.inconsistent;
-  const flaps = pd.pdsk === Disk.upToDate && realDisk === Disk.inconsistent && pd.repl === Repl.established
-    && peer.conn > Repl.syncSource;
-  return flaps ? Disk.upToDate : realDisk;
+  return startsAgain ? Disk.inconsistent : realDisk;
 }
 
 interface Plan {
@@ -160,6 +157,9 @@ function decideState(at: At, decide: Decider): readonly StateAction[] {
     return [...out, { do: 'abortConnect' }];
   }
   out.push(facts(at, { peerQuorate: peer.quorum })); // 15
+  if (disklessHearsOfQuorum(at)) { // a fact; the next change would be refused for it, whatever it is about
+    out.push(event({ kind: 'change', request: 0, tag: 'peer-quorum', flags: Cs.hard | Cs.forceRecalc, changes: [] }));
+  }
   if (plan.result !== null) out.push(facts(at, { negotiationResult: plan.result }));
   if (at.cstate === Cstate.connecting) connecting(at, plan, out);
   else if (plan.how !== 'none') out.push(lostTo(at.nodeId, plan.how === 'retry' ? Cstate.protocolError : Cstate.disconnecting));
@@ -202,6 +202,10 @@ function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
   if (verdict === 'outdated' && plan.pdsk > Disk.outdated) plan.pdsk = Disk.outdated;
   if (verdict === 'retry' || verdict === 'disconnect') plan.how = verdict;
 }
+
+/** Without a disk, quorum is what an UpToDate peer has (8.4). */
+const disklessHearsOfQuorum = ({ cstate, device, pd, peer }: At): boolean =>
+  cstate === Cstate.connected && device.disk <= Disk.attaching && peer.quorum !== pd.peerQuorate;
 
 /** Step 13. */
 const sameDataDisklessPrimary = ({ pd, device, peer }: At): boolean =>

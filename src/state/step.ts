@@ -220,10 +220,9 @@ function tornDown(s: Step, nodeId: number): Verdict | void {
     linkEnded(s, nodeId, connection.notifyPeersLostPrimary);
     return hard(s, 'disconnected', (draft, c) => draft.setCstate(c, Cstate.standAlone), nodeId);
   }
-  const verdict = transact(s, { flags: Cs.verbose | Cs.localOnly, tag: 'disconnected' }, (draft) => {
-    const c = connectionIndex(draft, nodeId);
+  const verdict = hard(s, 'disconnected', (draft, c) => {
     if (draft.connections[c]!.cstate >= Cstate.unconnected) draft.setCstate(c, Cstate.unconnected);
-  });
+  }, nodeId);
   linkEnded(s, nodeId, connection.notifyPeersLostPrimary);
   return verdict;
 }

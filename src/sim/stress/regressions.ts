@@ -86,4 +86,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 341, nodes: 3, minutes: 2, writes: 2000, lost: 'the last UpToDate disk became target of a Primary that had no data itself' },
   { seed: 78, nodes: 3, minutes: 2, writes: 2000, lost: 'a new engine of a diskless Primary did not know that nobody has its generation' },
   { seed: 470, nodes: 3, minutes: 2, writes: 2000, lost: 'all Outdated, a crashed Primary was synced from two by turns for ever' },
+  { seed: 136, nodes: 3, minutes: 0.5, lost: 'a diskless Primary refused the end of a lost connection: its last peer had lost quorum unnoticed' },
+  { seed: 232, nodes: 3, minutes: 0.5, lost: 'a diskless Secondary did not believe newer data that a peer had got: Consistent for ever' },
+  { seed: 148, nodes: 3, minutes: 0.5, features: ['fencing', 'verify'], lost: 'a generation was told that never got to a disk: a diskless node waited for it' },
 ];

@@ -113,6 +113,13 @@ describe('guards', () => {
     expect(judge(lost, { ...lost, peers: [{ repl: Repl.wfBitMapT }] }, 'T29').reason).toMatchObject({ row: 'T29' });
   });
 
+  it('T25b refuses to be the source of a resync that a peer asks for while its own target, but not any more when it is agreed', () => {
+    const target = { device: { disk: Disk.inconsistent }, peers: [{ repl: Repl.syncTarget }] };
+    const source = { device: { disk: Disk.inconsistent }, peers: [{ repl: Repl.wfBitMapS, pdsk: Disk.inconsistent }] };
+    expect(judge(target, source, 'T25b', Cs.prepare).reason).toMatchObject({ row: 'T25b' });
+    expect(judge(target, source, 'T25b').rc).toBe(Ss.success);
+  });
+
   it('T16 says how many nodes are missing', () => {
     const verdict = judge({ resource: { options: quorum }, device: { haveQuorum: false }, connections: [alone, alone],
       peers: [{ repl: Repl.off, pdsk: Disk.unknown }, { repl: Repl.off, pdsk: Disk.unknown }] },

@@ -141,14 +141,12 @@ describe('steps 6 to 8: ends and starts that the peer tells', () => {
 });
 
 describe('steps 9 and 10', () => {
-  it('9: a late word of a resync that has ended does not count', () => {
-    expect(set(receive(viewOf(), { conn: Repl.syncTarget, disk: Disk.inconsistent }), 'pdsk')).toBe(Disk.upToDate);
-  });
   it.each<[string, Parts, Partial<StateWord>]>([
     ['from a peer that just lost its data', {}, { conn: Repl.established, disk: Disk.inconsistent }],
+    ['from a peer that takes us for a source as well', {}, { conn: Repl.pausedSyncT, disk: Disk.inconsistent }],
     ['while something runs', { peers: [{ repl: Repl.verifyS }] }, { conn: Repl.verifyT, disk: Disk.inconsistent }],
     ['when it was not UpToDate', { peers: [{ pdsk: Disk.outdated }] }, { conn: Repl.syncTarget, disk: Disk.inconsistent }],
-  ])('9: but it does %s', (_, parts, state) => {
+  ])('9: Inconsistent counts %s', (_, parts, state) => {
     expect(set(receive(viewOf(parts), state), 'pdsk')).toBe(Disk.inconsistent);
   });
   it('10: Ahead there is Behind here', () => {
@@ -315,6 +313,11 @@ describe('steps 14 and 15', () => {
   });
   it.each([true, false])('15: quorum of the peer: %s', (quorum) => {
     expect(facts(receive(viewOf(), { quorum }))).toMatchObject({ peerQuorate: quorum });
+  });
+  const client = (peerQuorate: boolean): View => viewOf({ device: { disk: Disk.diskless, md: null }, peers: [{ peerQuorate }] });
+  it.each([true, false])('15: without a disk the own quorum follows at once, as a fact: %s', (quorum) => {
+    expect(change(receive(client(!quorum), { quorum }))).toMatchObject({ tag: 'peer-quorum', flags: Cs.hard | Cs.forceRecalc, changes: [] });
+    expect(change(receive(client(quorum), { quorum }))).toMatchObject({ tag: 'peer-state' });
   });
 });
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** What kept a healed cluster from becoming UpToDate: the stories of drawn runs. */
+import { expect } from 'vitest';
+import { invalidateParms } from '../../src/genl/command-attrs.ts';
+import { Cmd } from '../../src/genl/ops.ts';
+import { hazard } from './hazards/hazard.ts';
+
+const MAJORITY = 1024;
+const SUSPEND = 1;
+const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
+
+hazard('R-50', 'a node that is invalidated is Inconsistent for third nodes as well', 'A(P) B C', slow, async (s) => {
+  await s.w('A', 1);
+  const { id } = s.player('A');
+  await s.ok(s.setup('C').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: id }, s.minor('C')));
+  await s.reach('C:Inconsistent', 'B>C:Inconsistent');
+  await s.stays(1_000, 'B>C:Inconsistent');
+});
+
+hazard('R-52', 'a diskless Primary has no more quorum than its last peer, whose quorum goes; and its lost link comes back', 'A(P) B C',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('A', 1);
+    await s.detach('A');
+    await s.w('A', 2);
+    const told = s.hold('C>A', 'P_STATE');
+    s.sever('A-B');
+    await s.noticed('A-B');
+    await s.caught(told);
+    expect(s.quorate('A')).toBe(true);
+    told.release();
+    await s.reach('C:quorumless', 'A:quorumless', 'A:frozen');
+    await s.con('A-B');
+    await s.reach('A:quorate', 'A:flowing');
+    await s.attach('A');
+  });
+
+hazard('R-53', 'a diskless Secondary sees a peer as UpToDate that has got newer data from a node it is not connected with', 'A(d) B C(P)', {}, async (s) => {
+  await s.w('C', 1);
+  await s.cut('A-C');
+  await s.cut('B-C');
+  await s.w('C', 2);
+  await s.con('B-C');
+  await s.reach('B:UpToDate', 'A>B:UpToDate');
+  await s.until('A shows what B has', () => s.uuid('A') === s.uuid('B'));
+});
+
+hazard('R-54', 'a generation that is not on the disk yet is told to nobody', 'A(d) B(P) C', {}, async (s) => {
+  await s.w('B', 1);
+  await s.cut('A-B');
+  const before = s.uuid('A');
+  s.backing('B').faults.each = () => 'hold';
+  s.sever('B-C');
+  await s.noticed('B-C');
+  s.wStar('B', 2);
+  await s.joining('A-B');
+  await s.pass(12_000);
+  s.crash('B');
+  s.flow('B');
+  await s.pass(10_000);
+  expect(s.uuid('A')).toBe(before);
+  await s.up('B');
+  await s.con('A-B');
+  await s.reach('A>B:UpToDate');
+});
