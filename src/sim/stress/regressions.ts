@@ -86,4 +86,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 341, nodes: 3, minutes: 2, writes: 2000, lost: 'the last UpToDate disk became target of a Primary that had no data itself' },
   { seed: 78, nodes: 3, minutes: 2, writes: 2000, lost: 'a new engine of a diskless Primary did not know that nobody has its generation' },
   { seed: 470, nodes: 3, minutes: 2, writes: 2000, lost: 'all Outdated, a crashed Primary was synced from two by turns for ever' },
+  { seed: 568, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'verify', 'resize'], lost: 'a resync read and a write that came before it waited for each other' },
+  { seed: 39, nodes: 5, minutes: 0.3, features: ['resize'], lost: 'a connection was lost while an attach read the bitmap: it never came back' },
+  { seed: 58, nodes: 5, minutes: 0.3, features: ['fencing', 'verify'], lost: 'two targets that a frozen Primary needs waited for its peer ack to a third node' },
+  { seed: 42, nodes: 5, minutes: 0.3, features: ['mixedVersions', 'verify'], lost: 'a verify was tried again after its peer was lost: an attach waited for that one' },
 ];
