@@ -80,7 +80,7 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   if (noSlot !== '') return yield* forceDiskless(device, refuse(Err.INVALID_REQUEST, noSlot));
   takeSuperBlock(device, disk);
   if (disk.bitmap.sectors > 0) {
-    const errno = yield* until<number>((resume) => disk.writer.read({ done: resume }));
+    const errno = yield* until<number>((resume) => disk.readBitmap(resume));
     if (errno !== 0) return yield* forceDiskless(device, refuse(Err.IO_MD_DISK));
   }
   device.io.attach(disk);
@@ -314,7 +314,7 @@ function* readoptSteps(device: Device, conf: DiskConf, adopted: AdoptedDevice): 
   const disk = makeDisk(device, conf, claims, read);
   device.disk = disk;
   device.resource.dispatch({ kind: 'deviceOptions', vnr: device.vnr, options: deviceOptions(conf) });
-  const errno = yield* until<number>((resume) => disk.writer.read({ done: resume }));
+  const errno = yield* until<number>((resume) => disk.readBitmap(resume));
   const recovered = errno !== 0 ? errno : yield* until<number>((resume) => recoverActivityLog(
     { io: claims.area.io, layout: read.layout, bufferOffset: claims.area.bufferOffset, bufferBytes: claims.area.bufferBytes,
       crc32c: claims.area.crc32c },

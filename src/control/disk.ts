@@ -141,6 +141,14 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
     this.device.log.line(LogLevel.info, on ? 'Suspended AL updates' : 'Resumed AL updates');
   }
 
+  /** At attach, as a whole; who wants it written meanwhile, say as a connection is lost, has waited. */
+  readBitmap(done: (errno: number) => void): void {
+    this.writer.read({ done: (errno) => {
+      this.#writeNext();
+      done(errno);
+    } });
+  }
+
   /** Changed pages; several callers share what is under way only if it began after their call. */
   writeBitmap(done: () => void): void {
     this.#bitmapWaiters.push(done);

@@ -32,7 +32,9 @@ export class AckReceiver {
   blockAck(peer: PeerDeviceIo, cmd: number, sector: number, idHigh: number, idLow: number): string {
     const slot = this.find(peer, sector, idHigh, idLow, true);
     if (slot < 0) return 'failed to find request';
-    this.connection.resource.requests.mod(slot, eventOfAck.get(cmd) as number, this.connection.nodeId);
+    const { requests, facts, flushRequests } = this.connection.resource;
+    requests.mod(slot, eventOfAck.get(cmd) as number, this.connection.nodeId);
+    if (facts.suspended) flushRequests.tellTargets();
     return '';
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { Disk, Role } from '../state/states.ts';
+import { Feature } from '../wire/features.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import type { DeviceIo } from './device-io.ts';
 import { Cmd } from './packet-out.ts';
@@ -96,11 +97,16 @@ export class FlushRequests {
     return '';
   }
 
-  /** P_FLUSH_FORWARD: the peer acks before it are processed; the target hears so behind what they caused. */
+  /**
+   * P_FLUSH_FORWARD: the peer acks before it are processed; the target hears so behind what they caused. A frozen Primary sends
+   * none before this target is good: what it has none of yet the target gets from us anyway, if we are its source.
+   */
   forwarded(primary: number, sequence: number, initiator: number): string {
     if (initiator >= NODES_MAX) return 'no such node';
     const target = this.resource.connections[initiator];
-    if (target !== null && target.up) target.notify(Cmd.FLUSH_REQUESTS_ACK, null, sequence, primary);
+    if (target === null || !target.up) return '';
+    this.resource.connections[primary]!.writes.tellUnacked(target);
+    target.notify(Cmd.FLUSH_REQUESTS_ACK, null, sequence, primary);
     return '';
   }
 
@@ -130,6 +136,14 @@ export class FlushRequests {
     return this.resource.facts.suspended && !this.resource.requests.awaitsSending(target, this.waitDagtag[target]);
   }
 
+  /** It has the peer acks that the target waits for, or is the target, or lets it have what is frozen without them. */
+  private isThrough(c: ConnectionIo, target: number): boolean {
+    const dagtag = this.waitDagtag[target];
+    if (c.lastPeerAckDagtag >= dagtag) return true;
+    if (!this.onlyFrozen(target)) return false;
+    return c.nodeId === target || (tellsUnacked(c) && !this.resource.requests.awaitsReceipt(c.nodeId, dagtag));
+  }
+
   /** A target that has asked, and may still wait for answers. */
   private isSyncing(target: number): boolean {
     const c = this.resource.connections[target];
@@ -141,12 +155,15 @@ export class FlushRequests {
     for (const c of resource.connectionList) {
       const bit = 1 << c.nodeId;
       if (!speaks(c) || (this.toldMask[target] & bit) !== 0) continue;
-      if (c.lastPeerAckDagtag < this.waitDagtag[target] && !(c.nodeId === target && this.onlyFrozen(target))) continue;
+      if (!this.isThrough(c, target)) continue;
       this.toldMask[target] |= bit;
       if (c.nodeId === target) c.notify(Cmd.FLUSH_REQUESTS_ACK, null, this.waitSequence[target], resource.nodeId);
       else c.writes.send(Cmd.FLUSH_FORWARD, null, this.waitSequence[target], target, 0, 0);
     }
   }
 }
+
+/** Of our kind: genuine DRBD waits for the peer acks. */
+const tellsUnacked = ({ link }: ConnectionIo): boolean => ((link?.features ?? 0) & Feature.reconcileBits) !== 0;
 
 const speaks = (c: ConnectionIo): boolean => c.up && c.link !== null && c.link.version >= VERSION;

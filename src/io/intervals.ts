@@ -154,13 +154,18 @@ export class Intervals {
     const flags = this.flags[iv];
     if ((flags & IvFlag.SUBMITTED) !== 0) return true;
     const xType = this.type[x];
-    // Who asks for the block may have that write already, though it waits here.
-    if (xType === IvType.RESYNC_READ && this.type[iv] === IvType.PEER_WRITE && this.serial[iv] < this.serial[x]) return true;
+    if (this.followsWrite(x, iv)) return true;
+    if (this.followsWrite(iv, x)) return false;
     if (!application && (xType === IvType.LOCAL_WRITE || xType === IvType.PEER_WRITE) && isResync(this.type[iv])) {
       return (flags & IvFlag.RECEIVED) !== 0 || this.peer[iv] !== this.peer[x];
     }
     return xType === IvType.RESYNC_WRITE && this.type[iv] === IvType.RESYNC_WRITE &&
       (flags & IvFlag.READY_TO_SEND) !== 0;
+  }
+
+  /** Who asks for the block may have that write already, though it waits here: the read is for after it. */
+  private followsWrite(read: number, write: number): boolean {
+    return this.type[read] === IvType.RESYNC_READ && this.type[write] === IvType.PEER_WRITE && this.serial[write] < this.serial[read];
   }
 
   private waitingIn(head: number, sector: number, sectors: number, out: Int32Array, n0: number): number {

@@ -280,6 +280,19 @@ export class PeerWrites {
     }
   }
 
+  /** A target of ours is to have what no peer ack has come for. */
+  tellUnacked(target: ConnectionIo): void {
+    const { resource } = this.connection;
+    const p = resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      const device = resource.devices[p.device[slot]];
+      const peer = target.peers[device.index];
+      if (peer.facts.repl !== Repl.syncSource || (p.flags[slot] & PeerFlag.NO_DISK) !== 0) continue;
+      device.bits.set(peer, p.sector[slot], p.size[slot]);
+      target.queueOutOfSync(peer, p.sector[slot], p.size[slot]);
+    }
+  }
+
   /** Counts in the barrier ack, has a dagtag for the peer ack, and is a failure. @spec io.md 12.2 step 2, 16 */
   private writeWithoutDisk(peer: PeerDeviceIo, slot: number): string {
     const p = this.connection.resource.peerRequests;

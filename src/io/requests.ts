@@ -146,6 +146,19 @@ export class Requests {
     return false;
   }
 
+  /** May a write up to this dagtag still be on its way to the node? Of protocol A only the barrier ack tells. */
+  awaitsReceipt(node: number, dagtag: number): boolean {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0 && p.dagtag[slot] <= dagtag; slot = p.writeNext[slot]) {
+      const word = words[slot];
+      const acked = (word & (Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK)) !== 0 && (word & (Net.QUEUED | Net.PENDING)) === 0;
+      if ((word & NET_MASK) !== 0 && (word & Net.DONE) === 0 && !acked) return true;
+    }
+    return false;
+  }
+
   /** Walks that apply events one by one wrap themselves in these two, so that no entry goes away under them. */
   beginWalk(): void {
     this.reapHold++;

@@ -109,7 +109,8 @@ export const firstPass: readonly Rule<Cell>[] = [
   { row: 'S10', when: (at) => at.connection.cstate === Cstate.standAlone && at.device.disk === Disk.diskless
       && at.draft.resource.role === Role.secondary,
     then: (at) => at.set({ suspDependency: false }) },
-  { row: 'S11', when: (at) => at.pd.repl > Repl.established
+  // Without a connection it is a wish that T29 refuses: Established would stay, and an attach wait for the peer's word.
+  { row: 'S11', when: (at) => at.pd.repl > Repl.established && at.connection.cstate >= Cstate.connected
       && (at.device.disk <= Disk.failed || at.pd.pdsk <= Disk.failed),
     then: (at) => at.set({ repl: Repl.established, reconciliationResync: false, resyncActive: false }) },
   { row: 'S12', when: (at) => at.connection.options.fencing === Fencing.resourceAndStonith

@@ -5,6 +5,7 @@ import { invalidateParms } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { BioOp } from '../../src/host/block.ts';
 import { LowerOp } from '../../src/host/lower.ts';
+import { applyActivityLog } from '../../src/sim/apply-al.ts';
 import { differencesAreKnown } from '../../src/sim/story/checks.ts';
 import { hazard } from './hazards/hazard.ts';
 
@@ -625,4 +626,37 @@ hazard('R-38', 'who has not noticed that a node lost power does not say that it 
     await s.pass(1_000);
     differencesAreKnown(s, 'A-C');
     differencesAreKnown(s, 'B-C');
+  });
+
+hazard('R-80', 'connections that are lost while an attach reads the bitmap come back', 'A(P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    const { superBlockSector, bmOffset, bmSect } = s.device('A').disk!.meta.layout;
+    const from = superBlockSector + bmOffset;
+    await s.detach('A');
+    applyActivityLog(s.backing('A'));
+    s.backing('A').faults.each = (op, sector) => (op === LowerOp.read && sector >= from && sector < from + bmSect ? 'hold' : null);
+    const attached = s.code(s.setup('A').attach(s.minor('A'), '/dev/disk0'));
+    await s.reach('A:Attaching');
+    await s.pass(100);
+    await s.drop('A-B', 'A-C');
+    s.flow('A');
+    await attached;
+    await s.con('A-B', 'A-C');
+  });
+
+hazard('R-81', 'a target gets good though I/O is frozen for want of it, beside a node that has what is frozen', 'A(P) B C D E',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.isolate('D');
+    await s.isolate('E');
+    await s.w('A', 1);
+    s.stall('B');
+    const frozen = s.wStar('A', 2);
+    await s.pass(20);
+    await s.drop('A-B', 'B-C');
+    s.crash('B');
+    s.flow('B');
+    await s.up('B');
+    await s.con('A-B', 'B-C');
+    await s.reach('B:UpToDate');
+    await s.ended(frozen);
   });

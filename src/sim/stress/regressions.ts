@@ -89,4 +89,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 136, nodes: 3, minutes: 0.5, lost: 'a diskless Primary refused the end of a lost connection: its last peer had lost quorum unnoticed' },
   { seed: 232, nodes: 3, minutes: 0.5, lost: 'a diskless Secondary did not believe newer data that a peer had got: Consistent for ever' },
   { seed: 148, nodes: 3, minutes: 0.5, features: ['fencing', 'verify'], lost: 'a generation was told that never got to a disk: a diskless node waited for it' },
+  { seed: 568, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'verify', 'resize'], lost: 'a resync read and a write that came before it waited for each other' },
+  { seed: 39, nodes: 5, minutes: 0.3, features: ['resize'], lost: 'a connection was lost while an attach read the bitmap: it never came back' },
+  { seed: 58, nodes: 5, minutes: 0.3, features: ['fencing', 'verify'], lost: 'two targets that a frozen Primary needs waited for its peer ack to a third node' },
+  { seed: 42, nodes: 5, minutes: 0.3, features: ['mixedVersions', 'verify'], lost: 'a verify was tried again after its peer was lost: an attach waited for that one' },
 ];

@@ -23,6 +23,7 @@ const table: [string, number, number, number, number, number, number, boolean][]
   ['resync request, one sent already', RESYNC_WRITE, READY_TO_SEND, 1, RESYNC_WRITE, 1, Find.IGNORE_SAME_PEER, true],
   ['resync read under a local write', LOCAL_WRITE, SUBMITTED, -1, RESYNC_READ, 1, 0, true],
   ['resync read under a waiting peer write that came before it', PEER_WRITE, 0, 2, RESYNC_READ, 1, 0, true],
+  ['peer write, resync read of another peer that came before it and waits', RESYNC_READ, 0, 2, PEER_WRITE, 1, 0, true],
   ['resync read under a resync read', RESYNC_READ, SUBMITTED, 2, RESYNC_READ, 1, 0, false],
   ['resync read under a lock', PEERS_IN_SYNC_LOCK, SUBMITTED, -1, RESYNC_READ, 1, 0, false],
   ['write under a lock', PEERS_IN_SYNC_LOCK, SUBMITTED, -1, LOCAL_WRITE, -1, 0, true],
@@ -38,6 +39,16 @@ test.each(table)('%s', (_name, type, flags, peer, xType, xPeer, find, conflict) 
   expect(ivs.findConflict(x, find) >= 0).toBe(conflict);
   const apart = ivs.insert(xType as never, xPeer, 116, 8, 2);
   expect(ivs.findConflict(apart, find) === other).toBe(false);
+});
+
+test('a resync read and a peer write that came before it do not wait for each other', () => {
+  const ivs = new Intervals();
+  const write = ivs.insert(PEER_WRITE, 1, 0, 8, 0);
+  const read = ivs.insert(RESYNC_READ, 2, 0, 16, 1);
+  expect(ivs.findConflict(read, 0)).toBe(write);
+  expect(ivs.findConflict(write, 0)).toBe(-1);
+  ivs.flags[read] |= SUBMITTED;
+  expect(ivs.findConflict(write, 0)).toBe(read);
 });
 
 test('a verify interval is marked, not waited for', () => {

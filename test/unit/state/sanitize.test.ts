@@ -52,6 +52,8 @@ const cases: readonly Case[] = [
   { row: 'S10', from: {}, to: { device: { disk: Disk.diskless }, connections: [gone(Cstate.standAlone)], peers: [{ ...off, suspDependency: true }] }, expect: (d) => pd(d).suspDependency, is: false },
   { row: 'S11', from: { peers: [{ repl: Repl.syncSource, pdsk: Disk.inconsistent }] }, to: { device: { disk: Disk.failed }, peers: [{ repl: Repl.syncSource, pdsk: Disk.inconsistent, resyncActive: true }] },
     expect: (d) => [pd(d).repl, pd(d).resyncActive], is: [Repl.established, false] },
+  { row: 'S11', from: { device: { disk: Disk.diskless }, connections: [gone(Cstate.connecting)], peers: [off] }, to: { device: { disk: Disk.diskless }, connections: [gone(Cstate.connecting)],
+    peers: [{ ...off, repl: Repl.verifyS }] }, expect: (d) => pd(d).repl, is: Repl.verifyS },
   { row: 'S12', from: { resource: primary }, to: { resource: primary, connections: [{ ...gone(Cstate.timeout), options: { ...defaultConnectionOptions, fencing: Fencing.resourceAndStonith } }], peers: [off] },
     expect: (d) => d.connections[0]!.suspFen, is: true },
   { row: 'S19', from: { device: { disk: Disk.inconsistent }, peers: [{ pdsk: Disk.inconsistent }, { repl: Repl.syncTarget }] },
