@@ -135,7 +135,7 @@ const peerDeviceRows: readonly Row[] = [
       && (at.oldPd.pdsk === Disk.inconsistent || at.oldPd.pdsk === Disk.outdated)
       && at.oldConnection.peerRole === Role.secondary && at.connection.peerRole === Role.primary,
     then: (at) => at.set({ considerResync: true }) },
-  { row: 'F27', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
+  { row: 'F27', when: (at) => hasDisk(at, Disk.attaching) && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
     then: (at, f) => f.out.push({ kind: 'alUpdates', vnr: at.pd.vnr, suspended: false }) },
   // Right behind the commit, and before any write: those go on in our generation.
   { row: '15.2', when: (at) => at.pd.follows && at.pd.pdsk >= Disk.consistent && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,

@@ -131,6 +131,8 @@ const cases: readonly Case[] = [
   { row: 'F26', from: noData, to: { ...disk(Disk.inconsistent), ...peerPrimary }, look: (s) => pd(s).considerResync, is: true,
     unless: { from: { ...noData, ...peerPrimary } } },
   { row: 'F27', from: { peers: [offPeer] }, to: {}, look: has('alUpdates', { suspended: false }), is: true, unless: { from: {} } },
+  { row: 'F27', from: { peers: [offPeer], ...disk(Disk.attaching) }, to: disk(Disk.attaching), look: has('alUpdates', { suspended: false }), is: true,
+    unless: { from: disk(Disk.attaching) } },
   { row: 'F28', from: repl(Repl.ahead), to: repl(Repl.syncSource), look: has('congestionOver'), is: true,
     unless: { from: repl(Repl.wfBitMapS) } },
   { row: 'F29', from: {}, to: repl(Repl.ahead), look: newCurUuid, is: true, unless: { from: repl(Repl.ahead) } },
