@@ -201,6 +201,7 @@ function takeSuperBlock(device: Device, disk: Disk): void {
   if (primary && sb.currentUuid !== uuidJustCreated) sb.currentUuid |= uuidPrimaryBit;
   else if (!primary) sb.currentUuid &= ~uuidPrimaryBit;
   disk.meta.setFlag(MDF.alClean, false);
+  if (row.outgrown) disk.meta.setFlag(MDF.wasUpToDate, false);
   disk.meta.markDirty();
   // What was told last was of another disk.
   for (const pd of peerDevicesOf(device)) pd.sent = null;

@@ -11,7 +11,7 @@ import { LEVEL, logChanges, logLine } from './log-lines.ts';
 import { deviceFlagsOf, peerFlagsOf, withSlotFlags } from './md-flags.ts';
 import type { PeerActivity } from './md-flags.ts';
 import {
-  Cstate, Disk, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncSource, isSyncTarget, isVerify,
+  Cstate, Disk, MdFlag, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncSource, isSyncTarget, isVerify,
 } from './states.ts';
 import { uuidText } from './uuid-types.ts';
 
@@ -221,6 +221,8 @@ function storeDeviceFlags(at: Cell, f: Finish): void {
     at.setDevice({ md: { ...md, flags, members } });
     f.out.push({ kind: 'mdFlags', vnr: at.device.vnr, flags, members });
   }
+  if (at.device.disk <= Disk.failed && (md.flags & ~flags & MdFlag.wasUpToDate) !== 0) at.setDevice({ outgrown: true });
+  else if (at.device.disk === Disk.upToDate) at.setDevice({ outgrown: false });
   if (at.oldDevice.disk < Disk.consistent && at.device.disk >= Disk.consistent && at.device.currentUuid !== at.device.exposedUuid) {
     exposeUuid(at, f.out, at.device.currentUuid);
   }
