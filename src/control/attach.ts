@@ -16,7 +16,7 @@ import { MdArea } from '../meta/md-area.ts';
 import { LogLevel } from '../host/log.ts';
 import { min0, newRegionIsZero } from '../state/size-agreement.ts';
 import { Ss } from '../state/ss.ts';
-import { Cs, Disk as State, Role, diskNames } from '../state/states.ts';
+import { Cs, Disk as State, Repl, Role, diskNames } from '../state/states.ts';
 import { attachDagtag } from '../state/uuid-generation.ts';
 import { uuidJustCreated, uuidPrimaryBit } from '../state/uuid-types.ts';
 import { run, until } from './admin/steps.ts';
@@ -90,7 +90,8 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   }
   if (size === 'grew') for (const pd of peerDevicesOf(device)) pd.resyncAfterNegotiation = true;
   yield* setFullSyncSlots(device, disk);
-  disk.suspendAl(true);
+  const rows = peerDevicesOf(device).map((pd) => device.resource.peerDeviceRow(device.vnr, pd.connection.nodeId));
+  if (rows.every(({ repl }) => repl < Repl.established)) disk.suspendAl(true);
   disk.al.setUpdates(!disk.alDisabled);
   reconsiderLimits(device);
   const negotiating = yield* diskChange(device, State.negotiating, 'attach');
@@ -200,6 +201,7 @@ function takeSuperBlock(device: Device, disk: Disk): void {
   if (primary && sb.currentUuid !== uuidJustCreated) sb.currentUuid |= uuidPrimaryBit;
   else if (!primary) sb.currentUuid &= ~uuidPrimaryBit;
   disk.meta.setFlag(MDF.alClean, false);
+  if (row.outgrown) disk.meta.setFlag(MDF.wasUpToDate, false);
   disk.meta.markDirty();
   // What was told last was of another disk.
   for (const pd of peerDevicesOf(device)) pd.sent = null;

@@ -115,7 +115,7 @@ function stickyKey(fact: Sticky): JournalKey {
   switch (fact.kind) {
     case 'role': case 'suspended': case 'members': return ['fact', fact.kind];
     case 'standAlone': case 'fencing': return ['peer', fact.nodeId, 'fact', fact.kind];
-    case 'exposedUuid': case 'disk': case 'replaced': return ['volume', fact.vnr, 'fact', fact.kind];
+    case 'exposedUuid': case 'disk': case 'outgrown': case 'replaced': return ['volume', fact.vnr, 'fact', fact.kind];
     case 'pauseSync': return ['peer', fact.nodeId, 'volume', fact.vnr, 'fact', fact.kind];
   }
 }

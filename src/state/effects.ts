@@ -156,6 +156,7 @@ export type Sticky =
   | { readonly kind: 'fencing'; readonly nodeId: number; readonly suspFen: boolean; readonly pdsk: readonly number[] }
   | { readonly kind: 'exposedUuid'; readonly vnr: number; readonly uuid: bigint }
   | { readonly kind: 'disk'; readonly vnr: number; readonly disk: number; readonly newCurUuid: boolean }
+  | { readonly kind: 'outgrown'; readonly vnr: number; readonly outgrown: boolean }
   /** Generations that a diskless node has replaced up to the one that it exposes, newest first; the peer that may be behind, or -1. */
   | { readonly kind: 'replaced'; readonly vnr: number; readonly exposed: bigint; readonly nodeId: number; readonly overtaken: bigint;
       readonly uuids: readonly bigint[] }

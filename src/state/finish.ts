@@ -11,7 +11,7 @@ import { LEVEL, logChanges, logLine } from './log-lines.ts';
 import { deviceFlagsOf, peerFlagsOf, withSlotFlags } from './md-flags.ts';
 import type { PeerActivity } from './md-flags.ts';
 import {
-  Cstate, Disk, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncSource, isSyncTarget, isVerify,
+  Cstate, Disk, MdFlag, Repl, Role, UuidFlag, isLost, isSync, isSyncOrVerify, isSyncSource, isSyncTarget, isVerify,
 } from './states.ts';
 import { uuidText } from './uuid-types.ts';
 
@@ -135,7 +135,7 @@ const peerDeviceRows: readonly Row[] = [
       && (at.oldPd.pdsk === Disk.inconsistent || at.oldPd.pdsk === Disk.outdated)
       && at.oldConnection.peerRole === Role.secondary && at.connection.peerRole === Role.primary,
     then: (at) => at.set({ considerResync: true }) },
-  { row: 'F27', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
+  { row: 'F27', when: (at) => hasDisk(at, Disk.attaching) && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
     then: (at, f) => f.out.push({ kind: 'alUpdates', vnr: at.pd.vnr, suspended: false }) },
   // Right behind the commit, and before any write: those go on in our generation.
   { row: '15.2', when: (at) => at.pd.follows && at.pd.pdsk >= Disk.consistent && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,
@@ -221,6 +221,8 @@ function storeDeviceFlags(at: Cell, f: Finish): void {
     at.setDevice({ md: { ...md, flags, members } });
     f.out.push({ kind: 'mdFlags', vnr: at.device.vnr, flags, members });
   }
+  if (at.device.disk <= Disk.failed && (md.flags & ~flags & MdFlag.wasUpToDate) !== 0) at.setDevice({ outgrown: true });
+  else if (at.device.disk === Disk.upToDate) at.setDevice({ outgrown: false });
   if (at.oldDevice.disk < Disk.consistent && at.device.disk >= Disk.consistent && at.device.currentUuid !== at.device.exposedUuid) {
     exposeUuid(at, f.out, at.device.currentUuid);
   }

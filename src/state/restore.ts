@@ -22,6 +22,7 @@ export function restore(view: View, fact: Sticky): View {
     case 'fencing': return restoreFencing(view, fact);
     case 'exposedUuid': return replaceDevice(view, fact.vnr, { exposedUuid: fact.uuid });
     case 'disk': return replaceDevice(view, fact.vnr, { disk: fact.disk as Disk, newCurUuid: fact.newCurUuid });
+    case 'outgrown': return replaceDevice(view, fact.vnr, { outgrown: fact.outgrown });
     case 'pauseSync': return replacePeerDevice(view, fact.vnr, fact.nodeId, { suspUser: fact.user });
   }
 }

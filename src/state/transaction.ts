@@ -162,6 +162,7 @@ function stickies(old: View, now: View, out: Effect[]): void {
     if (before.disk !== device.disk || before.newCurUuid !== device.newCurUuid) {
       stick({ kind: 'disk', vnr: device.vnr, disk: device.disk, newCurUuid: device.newCurUuid });
     }
+    if (before.outgrown !== device.outgrown) stick({ kind: 'outgrown', vnr: device.vnr, outgrown: device.outgrown });
   });
   now.peerDevices.forEach((pd, i) => {
     if (old.peerDevices[i]!.suspUser !== pd.suspUser) stick({ kind: 'pauseSync', vnr: pd.vnr, nodeId: pd.nodeId, user: pd.suspUser });

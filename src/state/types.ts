@@ -161,6 +161,8 @@ export interface DeviceRow {
   readonly tryToGetResync: boolean;
   readonly outdateOn2pcCommit: boolean;
   readonly forceDetach: boolean;
+  /** The disk was lost while others had good data of a Primary: it is Outdated, also if its super block could not be told so. */
+  readonly outgrown: boolean;
   readonly unregistered: boolean;
   /** A resync of the device has ended stable. */
   readonly stableResync: boolean;

@@ -51,14 +51,12 @@ export const rowsOf = (some: readonly Feature[]): readonly Row[] => some.map((na
 export const featureCommands = {
   verify: (s, m, peer) => m.setup.with(Cmd.START_OV, { resourceName: 'r0', peerNodeId: peer.id, volume: 0 }, startOvParms, {
     ovStartSector: s.random.chance(0.7) ? 0 : s.random.below(VERIFIED_SECTORS), ovStopSector: VERIFIED_SECTORS }),
-  /** Of a healthy cluster, as far as one can see: what is configured on all nodes changes when the device has grown. */
+  /** Of a healthy cluster, as far as one can see. */
   resize: async (s, m) => {
     if (!isHealthy(s.cluster)) return null;
     const minor = s.cluster.minor(m.id, 0);
     const resizeSize = Math.min(m.node.devices.get(minor)!.capacity + GROWTH_SECTORS, s.plan.diskSectors - GROWTH_SECTORS);
-    const answer = await m.setup.with(Cmd.RESIZE, {}, resizeParms, { resizeSize }, minor);
-    if (m.node.devices.get(minor)?.capacity === resizeSize) s.diskConf.diskSize = resizeSize;
-    return answer;
+    return m.setup.with(Cmd.RESIZE, {}, resizeParms, { resizeSize }, minor);
   },
 } satisfies Partial<Record<Feature, Run>>;
 export type FeatureCommand = keyof typeof featureCommands;

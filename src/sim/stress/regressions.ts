@@ -93,4 +93,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 39, nodes: 5, minutes: 0.3, features: ['resize'], lost: 'a connection was lost while an attach read the bitmap: it never came back' },
   { seed: 58, nodes: 5, minutes: 0.3, features: ['fencing', 'verify'], lost: 'two targets that a frozen Primary needs waited for its peer ack to a third node' },
   { seed: 42, nodes: 5, minutes: 0.3, features: ['mixedVersions', 'verify'], lost: 'a verify was tried again after its peer was lost: an attach waited for that one' },
+  { seed: 372, nodes: 3, minutes: 0.5, features: ['resize'], lost: 'a disk that was attached beside its peers kept no activity log any more' },
+  { seed: 765, nodes: 3, minutes: 0.5, features: ['fencing', 'resize'], lost: 'nodes came back with a smaller size: who was asked for the larger one was gone' },
+  { seed: 677, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'verify', 'resize'],
+    lost: 'a failing disk could not be told that it is Outdated, and was the source when it was attached again' },
 ];

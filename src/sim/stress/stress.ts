@@ -265,6 +265,7 @@ export class Stress {
     const good = holder !== null && holder.alive && isGood(holder.member);
     const attached = viewOf(m) ? diskStateOf(m) >= Disk.consistent : this.diskOf(m)?.claimedBy != null;
     const written = writtenGeneration(m) || this.ledger.generation;
+    this.#configure();
     m.node.crash();
     for (const app of [...this.applications]) if (app.member === m) { app.lost = true; this.applications.delete(app); }
     // What the writer has on its disk if that is good, with what was under way; else what it wrote to others.
@@ -288,12 +289,21 @@ export class Stress {
     const { lives } = m.node;
     this.ledger.back(m);
     for (const { name, run } of this.cluster.upSteps(m.id)) {
+      this.#configure();
       const answer = run();
       if (!answer) continue;
       const { code, text } = await answer;
       if (code !== 101 && code !== 1) this.note(`${name} n${m.id}: ${code} ${text.trim()}`, false);
       if (m.node.lives !== lives) return;
     }
+  }
+
+  /** A size that some device has grown to is in the configuration, whoever lived to answer the command. */
+  #configure(): void {
+    const { diskConf, cluster } = this;
+    if (diskConf.diskSize === undefined) return;
+    const sizes = cluster.members.map((m) => m.node.devices.get(cluster.minor(m.id, 0))?.capacity ?? 0);
+    diskConf.diskSize = Math.max(diskConf.diskSize, ...sizes);
   }
 
   /** As drbdadm attach, where there is none. */
@@ -303,6 +313,7 @@ export class Stress {
     const free = await this.actors.until(() => this.diskOf(m).claimedBy === null || m.node.lives !== lives, 5_000);
     if (!free || m.node.lives !== lives || diskStateOf(m) !== Disk.diskless) return;
     applyActivityLog(this.diskOf(m));
+    this.#configure();
     const { code, text } = await m.setup.attach(this.cluster.minor(m.id, 0), '/dev/disk0', this.diskConf);
     if (code !== 101 && code !== 1) this.note(`attach n${m.id}: ${code} ${text.trim()}`, false);
   }

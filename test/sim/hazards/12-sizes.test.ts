@@ -144,6 +144,6 @@ hazard('R-40', 'a device that grew with an attach starts no resync on one end al
   expect(await sameSize(s, 'A')).toBe(9216);
   await s.detach('A');
   await s.attach('A', 0, { diskSize: 9216 });
-  await s.until('in sync again', () => s.is('A:UpToDate') && s.joined('A-B'));
+  await s.reach('A:UpToDate', 'A-B:Established');
   await s.stays(20_000, 'A-B:Established');
 });
