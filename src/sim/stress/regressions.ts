@@ -86,4 +86,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 341, nodes: 3, minutes: 2, writes: 2000, lost: 'the last UpToDate disk became target of a Primary that had no data itself' },
   { seed: 78, nodes: 3, minutes: 2, writes: 2000, lost: 'a new engine of a diskless Primary did not know that nobody has its generation' },
   { seed: 470, nodes: 3, minutes: 2, writes: 2000, lost: 'all Outdated, a crashed Primary was synced from two by turns for ever' },
+  { seed: 797, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'verify'],
+    lost: 'a Primary was through its resync before its source said what it keeps since the new generation: split brain' },
 ];
