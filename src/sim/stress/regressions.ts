@@ -88,4 +88,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 470, nodes: 3, minutes: 2, writes: 2000, lost: 'all Outdated, a crashed Primary was synced from two by turns for ever' },
   { seed: 797, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'verify'],
     lost: 'a Primary was through its resync before its source said what it keeps since the new generation: split brain' },
+  { seed: 321, nodes: 3, minutes: 0.5, features: ['fencing', 'resize'], lost: 'a fence-peer handler outdated newer data for a node that was behind' },
 ];
