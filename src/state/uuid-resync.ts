@@ -51,6 +51,10 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
   draft.current = withRole(theirs.currentUuid, device.role);
   theirs.historyUuids.forEach((uuid) => draft.pushHistory(uuid));
   theirs.bitmapUuids.forEach((uuid) => { if (uuid !== uuidUnknown) draft.pushHistory(uuid); });
+  // A Primary that told its source a new generation may be through before the source answers: it has the former as base by then.
+  const told = source.overtaken;
+  draft.pushHistory(told);
+  const within = uuidEq(rsStartUuid, told === 0n ? theirs.currentUuid : told);
   // A sync target shows the generation of its source already: if it never gets there it needs its base.
   const same = device.peers.filter((peer) => peer.pdsk >= Disk.inconsistent && peer.pdsk !== Disk.unknown
     && (peer.uuids.flags & UuidFlag.syncTarget) === 0 && uuidEq(peer.uuids.currentUuid, theirs.currentUuid))
@@ -59,9 +63,10 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
   for (let n = 0; n < nodeIds; n++) {
     if (n === device.nodeId || !draft.hasBitmap(n)) continue;
     const old = draft.slots[n].bitmapUuid;
-    const behind = theirs.bitmapUuids[n] !== 0n && theirs.bitmapUuids[n] !== uuidUnknown && (same & nodeBit(n)) === 0n;
+    const theirBase = theirs.bitmapUuids[n] === 0n ? told : theirs.bitmapUuids[n];
+    const behind = theirBase !== 0n && theirBase !== uuidUnknown && (same & nodeBit(n)) === 0n;
     // Within one generation our own base and bits go on to hold.
-    const next = !behind ? 0n : uuidEq(rsStartUuid, theirs.currentUuid) ? old : rsStartUuid;
+    const next = !behind ? 0n : !within ? rsStartUuid : old === 0n ? told : old;
     if (old === next) continue;
     draft.setBitmapUuidWithHistory(n, next, device.dagtag);
     if (behind) newer |= nodeBit(n);

@@ -13,7 +13,7 @@ import type { SimMember } from '../cluster.ts';
 import { parseHeader } from '../header.ts';
 import type { SimRandom } from '../random.ts';
 import type { Run } from './commands.ts';
-import { isHealthy, roleOf, viewOf } from './look.ts';
+import { isHealthy, roleOf, viewOf, writtenGeneration } from './look.ts';
 import type { Drawn } from './plan.ts';
 import type { Stress } from './stress.ts';
 
@@ -74,14 +74,20 @@ function offerVersions({ cluster: { fabric, members } }: Stress, versions: reado
   };
 }
 
+function isBehind(s: Stress, m: SimMember): boolean {
+  const newest = s.newestGeneration;
+  return newest !== 0n && s.ledger.holder?.member !== m && writtenGeneration(m) !== newest;
+}
+
 /**
  * A handler as administrators have it: asks the peer, by another network, to outdate itself; or shoots it. Now and then it
- * does not work.
+ * does not work. The cluster knows who went on last, and lets nobody who is behind shut out the others (crm-fence-peer
+ * refuses where the own disk is only Consistent, or a constraint is there already): the engine would take that for a proof.
  */
 async function fencePeer(s: Stress, m: SimMember, peerId: number): Promise<number> {
   const peer = s.cluster.members[peerId]!;
   await s.actors.sleep(s.random.between(1, 3_000));
-  if (s.random.chance(0.1)) return Exit.broken;
+  if (s.random.chance(0.1) || isBehind(s, m)) return Exit.broken;
   if (s.plan.net.fencingPolicy === Fencing.resourceAndStonith && s.random.chance(0.5)) {
     s.note(`n${m.id} shoots n${peerId}`, false);
     s.actors.spawn(`command boot of ${peer.node.name}`, () => s.powerCycle(peer));

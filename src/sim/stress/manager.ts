@@ -6,7 +6,7 @@
 import type { SimMember } from '../cluster.ts';
 import { Role } from '../../state/states.ts';
 import { Application } from './application.ts';
-import { generationOf, goodPeers, roleOf, storedGeneration, viewOf } from './look.ts';
+import { generationOf, goodPeers, roleOf, viewOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 const STUCK_MS = 4_000;
@@ -50,7 +50,7 @@ export class Manager {
     if (s.busy.has(m) || !m.engine?.resources.has('r0') || m.node.life === null) return false;
     if (s.plan.blind) return true;
     if (s.cluster.members.some((o) => o !== m && (roleOf(o) === Role.primary || this.#goesOn(o)))) return false;
-    const generation = s.ledger.newestOf(new Set(s.cluster.members.map((o) => storedGeneration(s.cluster, o))));
+    const generation = s.newestGeneration;
     if (generation === 0n) return true;
     return [m, ...goodPeers(s.cluster, m)].some((o) => generationOf(o) === generation);
   }

@@ -97,4 +97,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 765, nodes: 3, minutes: 0.5, features: ['fencing', 'resize'], lost: 'nodes came back with a smaller size: who was asked for the larger one was gone' },
   { seed: 677, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'verify', 'resize'],
     lost: 'a failing disk could not be told that it is Outdated, and was the source when it was attached again' },
+  { seed: 797, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'verify'],
+    lost: 'a Primary was through its resync before its source said what it keeps since the new generation: split brain' },
+  { seed: 321, nodes: 3, minutes: 0.5, features: ['fencing', 'resize'], lost: 'a fence-peer handler outdated newer data for a node that was behind' },
 ];

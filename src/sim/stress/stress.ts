@@ -234,6 +234,11 @@ export class Stress {
 
   otherGoodDisk(m: SimMember): boolean { return this.cluster.members.some((o) => o !== m && isGood(o)); }
 
+  /** Of the line: 0 before there was any. */
+  get newestGeneration(): bigint {
+    return this.ledger.newestOf(new Set(this.cluster.members.map((m) => storedGeneration(this.cluster, m))));
+  }
+
   /** Its data may be thrown away: a Primary elsewhere has all. */
   expendable(m: SimMember): boolean {
     const writer = this.ledger.holder?.member;

@@ -267,6 +267,19 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(resyncFinished(own, source, D).uuids.peers.slice(1, 3).map((s) => s.bitmapUuid)).toEqual([0n, A]);
   });
 
+  it('a generation that the source was told and has not answered for: who is away has the former one', () => {
+    const ended = (label: bigint, base = 0n) => {
+      const source = peer(1, { ...established, uuids: peerUuids(D, { 0: 0n, 2: base, 3: 0n }), overtaken: B });
+      const same = peer(3, { ...established, uuids: peerUuids(D) });
+      const own = context(device(label, { 1: slot(0), 2: slot(1, base), 3: slot(2) }), { peers: [source, peer(2), same] });
+      return resyncFinished(own, source, label).uuids;
+    };
+    expect(ended(B).peers.slice(1, 4).map((s) => s.bitmapUuid)).toEqual([0n, B, 0n]);
+    expect(ended(B, A).peers[2].bitmapUuid).toBe(A);
+    expect(ended(A).peers[2].bitmapUuid).toBe(A);
+    for (const label of [A, B]) expect(ended(label).historyUuids).toContain(B);
+  });
+
   const finished = (own: DeviceUuids, from: PeerContext, rest: Partial<DeviceContext> = {}, others: PeerContext[] = []) =>
     detectFinishedResyncs({
       device: context(own, { ...rest, peers: [from, ...others] }), peer: from, agreedVersion: 124,
