@@ -13,7 +13,7 @@ import { deviceIndex, findConnection, findDevice, findPeerDevice, sameUuid } fro
 import type { PeerDevice } from './peer-device.ts';
 import { resyncBecause } from './reevaluate.ts';
 import type { Resource } from './resource.ts';
-import { BITMAP_RESYNC_PROTOCOL } from './resync.ts';
+import { knowsBitmapResync } from './resync.ts';
 import { maySyncNow } from './resync-after.ts';
 import * as send from './send.ts';
 
@@ -128,15 +128,16 @@ const hasNoBetter = ({ device: { resource, vnr } }: PeerDevice): boolean => reso
 
 /** Neither of the two sees a Primary that the other does not see. */
 function mayStart(pd: PeerDevice): boolean {
-  const { device, connection: { nodeId } } = pd;
+  const { device, connection } = pd;
+  const { nodeId } = connection;
   const { resource, vnr } = device;
   const { view } = resource;
   const row = resource.peerDeviceRow(vnr, nodeId);
-  const { agreedVersion, peerRole } = resource.connectionRow(nodeId);
+  const { peerRole } = resource.connectionRow(nodeId);
   const primaries = Number(view.resource.role === Role.primary) + Number(peerRole === Role.primary);
   const alike = primaries === 1 || (primaries === 0 && deviceStable(view) === ((row.uuidFlags & UuidFlag.stable) !== 0));
   const paused = row.suspUser || row.suspPeer || row.suspDependency || !maySyncNow(device);
-  return agreedVersion >= BITMAP_RESYNC_PROTOCOL && alike && !paused;
+  return knowsBitmapResync(connection) && alike && !paused;
 }
 
 /** Nobody would be without quorum for it. */

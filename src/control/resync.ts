@@ -15,7 +15,11 @@ import { reconcilesBits } from './send.ts';
 import * as uuids from './uuids.ts';
 
 /** From this protocol on a resync by bitmap may be asked for. */
-export const BITMAP_RESYNC_PROTOCOL = 120;
+const BITMAP_RESYNC_PROTOCOL = 120;
+
+/** drbdd knows what it means, whatever version was agreed. */
+export const knowsBitmapResync = (connection: Connection): boolean => reconcilesBits(connection)
+  || connection.resource.connectionRow(connection.nodeId).agreedVersion >= BITMAP_RESYNC_PROTOCOL;
 
 export { finished, resyncAfter };
 

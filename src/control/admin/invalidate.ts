@@ -9,7 +9,7 @@ import { Ss } from '../../state/ss.ts';
 import { Cs, Disk, Repl, Role } from '../../state/states.ts';
 import type { Connection } from '../connection.ts';
 import type { Device } from '../device.ts';
-import { BITMAP_RESYNC_PROTOCOL, setAllBits } from '../resync.ts';
+import { knowsBitmapResync, setAllBits } from '../resync.ts';
 import { changeReply } from './call.ts';
 import type { Call, Ended } from './call.ts';
 import type { Steps } from './steps.ts';
@@ -32,12 +32,9 @@ export function* invalidate(call: Call): Steps<Reply> {
   const { syncFromPeerNodeId: from, resetBitmap } = given.value;
   const chosen = from < 0 ? undefined : resource.connections.get(from);
   if (from >= 0 && !chosen) return refusal(Err.INVALID_REQUEST, 'unknown connection');
-  if (chosen && !resetBitmap && tooOld(chosen)) return refusal(Err.APV_TOO_LOW);
+  if (chosen && !resetBitmap && !knowsBitmapResync(chosen)) return refusal(Err.APV_TOO_LOW);
   return yield* withIoSuspended(device, () => becomeTarget(call, device, chosen, resetBitmap));
 }
-
-const tooOld = ({ resource, nodeId }: Connection): boolean =>
-  resource.connectionRow(nodeId).agreedVersion < BITMAP_RESYNC_PROTOCOL;
 
 function* becomeTarget(call: Call, device: Device, chosen: Connection | undefined, resetBitmap: boolean): Steps<Reply> {
   const { resource, vnr } = device;
@@ -47,7 +44,7 @@ function* becomeTarget(call: Call, device: Device, chosen: Connection | undefine
     if (candidates.length === 0) return OK;
     let ended: Ended = { rc: Ss.unknownError, reason: null };
     for (const connection of candidates) {
-      if (!resetBitmap && tooOld(connection)) {
+      if (!resetBitmap && !knowsBitmapResync(connection)) {
         reply = refusal(Err.APV_TOO_LOW);
         continue;
       }
@@ -94,7 +91,7 @@ export function* invalidatePeer(call: Call): Steps<Reply> {
   if (given.refused) return given.refused;
   if (!device.disk) return refusal(Err.NO_DISK);
   const { pResetBitmap } = given.value;
-  if (!pResetBitmap && tooOld(connection)) return refusal(Err.APV_TOO_LOW);
+  if (!pResetBitmap && !knowsBitmapResync(connection)) return refusal(Err.APV_TOO_LOW);
   return yield* withIoSuspended(device, () => becomeSource(call, device, connection, pResetBitmap));
 }
 

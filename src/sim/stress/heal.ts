@@ -52,7 +52,7 @@ export class Healer {
     if (s.plan.blind) await redundancy(Quorum.majority);
   }
 
-  /** What a verify has found, or old versions leave out of sync, is synced when somebody connects again, as with genuine DRBD. */
+  /** What a verify has found is synced when somebody connects again, as with genuine DRBD. */
   async #connectAgain(m: SimMember): Promise<void> {
     const s = this.#s;
     const now = s.cluster.world.nowMs;
@@ -114,7 +114,7 @@ export class Healer {
         await setup.plain(Cmd.RESUME_SYNC, { resourceName: 'r0', peerNodeId: c.nodeId, volume: 0 });
       }
     }
-    if (s.plan.features.some((name) => name === 'verify' || name === 'mixedVersions')) await this.#connectAgain(m);
+    if (s.plan.features.includes('verify')) await this.#connectAgain(m);
     if (diskStateOf(m) === Disk.diskless) {
       s.busy.delete(m);
       await s.attach(m);
