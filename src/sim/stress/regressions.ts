@@ -90,4 +90,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 39, nodes: 5, minutes: 0.3, features: ['resize'], lost: 'a connection was lost while an attach read the bitmap: it never came back' },
   { seed: 58, nodes: 5, minutes: 0.3, features: ['fencing', 'verify'], lost: 'two targets that a frozen Primary needs waited for its peer ack to a third node' },
   { seed: 42, nodes: 5, minutes: 0.3, features: ['mixedVersions', 'verify'], lost: 'a verify was tried again after its peer was lost: an attach waited for that one' },
+  { seed: 10, nodes: 5, minutes: 0.3, lost: 'a target was overwritten with what was before the writes that it had got from a Primary it knew no more' },
+  { seed: 8, nodes: 5, minutes: 0.3, features: ['fencing'], lost: 'a target lost power: which blocks it had got was not told of another source, of older data' },
+  { seed: 674, nodes: 3, minutes: 0.5, features: ['resize'], lost: 'a node that lost power during an agreed resize never met the others: their bitmaps were longer' },
 ];
