@@ -76,15 +76,18 @@ function askHelper(pd: PeerDevice, side: Side, still: () => boolean): void {
 
 /**
  * The source forgets a block with our ack, which waits for no flush: after a power failure only our own bits on the disk tell
- * that it may be missing. So they are there before the first block comes; they are cleared only behind a flush. Nodes that we
- * do not sync from will lack what comes, and after that failure only these bits would tell which blocks came.
+ * that it may be missing. So they are there before the first block comes; they are cleared only behind a flush. Other nodes
+ * may lack what comes, and after that failure only these bits would tell which blocks came: also other sources, which may
+ * have older data. Not while blocks come from one of them: it would have to send these as well.
  */
 function keepBits(pd: PeerDevice, done: () => void): void {
   const { device, connection } = pd;
   const { disk, resource } = device;
   if (disk === null) return done();
   const from = disk.bitmapIndex(connection.nodeId);
-  const others = from < 0 ? [] : disk.nodesWithBitmap().filter((n) => n !== connection.nodeId && !syncsFrom(device, n));
+  const busy = disk.nodesWithBitmap().some((n) => replTo(device, n) === Repl.syncTarget);
+  const others = from < 0 ? []
+    : disk.nodesWithBitmap().filter((n) => n !== connection.nodeId && !(busy && isSource(replTo(device, n))));
   disk.hold();
   new BitmapTask(disk.bitmap, resource.engine.host.clock).start({ kind: 'join', slots: others.map((n) => disk.bitmapIndex(n)), from }, () => {
     scanAgain(device);
@@ -95,10 +98,8 @@ function keepBits(pd: PeerDevice, done: () => void): void {
   });
 }
 
-function syncsFrom({ resource, vnr }: Device, nodeId: number): boolean {
-  const row = findPeerDevice(resource.view, vnr, nodeId);
-  return row !== undefined && (row.repl === Repl.wfBitMapT || isSyncTarget(row.repl));
-}
+const replTo = ({ resource, vnr }: Device, nodeId: number): Repl => findPeerDevice(resource.view, vnr, nodeId)?.repl ?? Repl.off;
+const isSource = (repl: Repl): boolean => repl === Repl.wfBitMapT || isSyncTarget(repl);
 
 function helperEnded(pd: PeerDevice, side: Side, name: string, exit: number | null): void {
   if (exit === null || exit <= 0) return begin(pd, side);

@@ -138,6 +138,7 @@ export class ConnectionIo {
   dataSent(position: number): void {
     if (this.link === null) return;
     this.sender.handedOver(position);
+    this.resource.questions.sent(this);
     this.source.handedOver(position);
   }
 
@@ -328,6 +329,7 @@ export class ConnectionIo {
     this.writes.settleUnacked();
     peerAcks.forgetNode(this.nodeId);
     this.resource.flushRequests.forgetNode(this.nodeId);
+    this.resource.questions.forgetNode(this.nodeId);
     this.resource.checkDrained();
     done();
   }

@@ -55,6 +55,8 @@ export class FlushRequests {
   /** P_FLUSH_REQUESTS_ACK from `from`, about `primary`. */
   answer(from: number, sequence: number, primary: number): string {
     if (primary >= NODES_MAX) return 'no such node';
+    const { questions } = this.resource;
+    if (questions.isOurs(sequence)) questions.answer(from, sequence);
     if (sequence !== this.sequence) return '';
     this.pending[primary] &= ~(1 << from);
     this.recheck();
@@ -89,6 +91,11 @@ export class FlushRequests {
   /** P_FLUSH_REQUESTS at a Primary. */
   requested(target: number, sequence: number): string {
     if (!(sequence >= 1)) return 'flush sequence 0';
+    const { questions } = this.resource;
+    if (questions.isOurs(sequence)) {
+      questions.requested(this.resource.connections[target]!, sequence);
+      return '';
+    }
     this.waitSequence[target] = sequence;
     this.waitDagtag[target] = this.resource.requests.lastWriteDagtag;
     this.toldMask[target] = 0;

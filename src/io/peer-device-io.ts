@@ -102,6 +102,7 @@ export class PeerDeviceIo {
       return;
     }
     if (repl === Repl.wfBitMapS) this.connection.enteringBitmapSource(this);
+    if (repl === Repl.syncSource) this.connection.source.started();
     this.bitmapExchange.replChanged(repl);
     this.progress.replChanged(before, repl);
     this.inSync.replChanged(before, repl);

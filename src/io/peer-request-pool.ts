@@ -37,6 +37,8 @@ export const PeerFlag = {
   PROMISED: 262144,
   /** The peer's digest lies in `digests`; a target reads its own block for a digest; verify: its result is skip. */
   HAS_DIGEST: 524288, READS_OWN: 1048576, SKIP: 2097152,
+  /** Resync read: waits for what Primaries have sent before. */
+  WAITS_PRIMARY: 4194304,
 } as const;
 
 /** Peer requests of a resource as slots of typed arrays. @spec io.md 12.1 */

@@ -13,6 +13,7 @@ import { PeerDeviceIo } from './peer-device-io.ts';
 import { PeerRequestPool } from './peer-request-pool.ts';
 import { NODES_MAX } from './request-pool.ts';
 import { Requests } from './requests.ts';
+import { SourceQuestions } from './source-questions.ts';
 
 /** Completed requests that may wait for barrier acks; above it new ones stay at the gate. */
 const SETTLING_MAX = 32768;
@@ -31,6 +32,7 @@ export class ResourceIo {
   readonly peerAcks: PeerAcks;
   readonly peerRequests = new PeerRequestPool();
   readonly flushRequests: FlushRequests;
+  readonly questions: SourceQuestions;
   /** By device index; a removed one leaves a hole that is used again. */
   readonly devices: DeviceIo[] = [];
   readonly byVnr = new Map<number, DeviceIo>();
@@ -51,6 +53,7 @@ export class ResourceIo {
     this.requests.pool.limit = SETTLING_MAX;
     this.peerAcks = new PeerAcks(this);
     this.flushRequests = new FlushRequests(this);
+    this.questions = new SourceQuestions(this);
     this.job = { name: 'io', queued: false, run: () => this.run() };
   }
 
@@ -106,6 +109,7 @@ export class ResourceIo {
     this.wasSuspended = this.facts.suspended;
     for (const connection of this.connectionList) connection.factsChanged();
     this.flushRequests.factsChanged();
+    this.questions.wake();
     if (resumed || unfreeze) this.releaseSuspended();
     if (resumed || unfreeze) this.requests.walk(RqEvent.COMPLETION_RESUMED, -1, -1);
     const primary = this.facts.role === Role.primary;

@@ -33,6 +33,8 @@ export class ResyncSource {
   private flightPosition = new Float64Array(64);
   private flightHead = 0;
   private flightCount = 0;
+  /** What the Primaries were asked since the target went without their dagtags; 0: not yet. */
+  private asked = 0;
 
   constructor(connection: ConnectionIo) {
     this.connection = connection;
@@ -133,9 +135,46 @@ export class ResyncSource {
   }
 
   private admitted(slot: number): void {
-    if (!this.mustWait(slot)) this.begin(slot);
+    if (this.isBlind(slot)) this.connection.resource.peerRequests.flags[slot] |= PeerFlag.WAITS_PRIMARY;
+    else if (!this.mustWait(slot)) this.begin(slot);
     else if (this.getsWrites(slot)) this.connection.resource.peerRequests.flags[slot] |= PeerFlag.WAITS_DAGTAG;
     else this.refuse(slot, Cmd.RS_CANCEL);
+  }
+
+  /** A resync from here begins or goes on. */
+  started(): void {
+    this.asked = 0;
+  }
+
+  /**
+   * A target that is connected to no Primary names no dagtag, and may have writes of ours to come all the same: it got them
+   * before it lost the Primary, or was down. What it would get from here is older, and the Primary would not know. So all that
+   * Primaries have sent before its resync began comes first.
+   */
+  private isBlind(slot: number): boolean {
+    const { connection } = this;
+    const { peerRequests: p, questions } = connection.resource;
+    if (p.kind[slot] !== PeerReq.RS_READ) return false;
+    if (p.dagtag[slot] > 0) {
+      this.asked = 0;
+      return false;
+    }
+    if (questions.answered(Infinity, connection)) return false;
+    if (this.asked === 0) this.asked = questions.ask();
+    return !questions.answered(this.asked, connection);
+  }
+
+  /** A Primary has answered, or is none any more. */
+  primariesHeard(): void {
+    const p = this.connection.resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0;) {
+      const next = p.next[slot];
+      if ((p.flags[slot] & PeerFlag.WAITS_PRIMARY) !== 0 && !this.isBlind(slot)) {
+        p.flags[slot] &= ~PeerFlag.WAITS_PRIMARY;
+        this.admitted(slot);
+      }
+      slot = next;
+    }
   }
 
   /** A node's position moved, or its connection was lost: then what waits for it is cancelled. */

@@ -113,7 +113,7 @@ const remember = (at: At): StateAction => facts(at, { lastRepl: at.peer.conn });
 function endOfResync(at: At): readonly StateAction[] | null {
   const { pd, peer } = at;
   if (targetEnded(at) && peer.conn === Repl.established) { // 6
-    if (pd.repl === Repl.wfBitMapS) return [{ do: 'resyncFinishesEarly' }];
+    if (pd.repl === Repl.wfBitMapS || pd.repl === Repl.startingSyncS) return [{ do: 'resyncFinishesEarly' }];
     return isSyncSource(pd.repl) ? [{ do: 'resyncFinished' }, remember(at)] : [];
   }
   if (peer.conn === Repl.syncSource && pd.repl === Repl.behind) return [{ do: 'startResyncAsTarget' }]; // 8

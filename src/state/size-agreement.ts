@@ -67,6 +67,13 @@ function maxAgreeable(peers: readonly PeerSize[], reached: ReadonlySet<number>):
   return { allKnown, size };
 }
 
+/**
+ * The largest size that the disk of a known peer is used with: all have agreed to that, say while this node lost power before
+ * it was in the meta-data. Waiting for nodes that are silent it would never meet the others: their bitmaps are longer.
+ */
+const agreedWithout = (peers: readonly PeerSize[]): number =>
+  Math.max(0, ...peers.filter((peer) => peer.haveSizes && peer.dSize !== 0).map((peer) => peer.cSize));
+
 /** drbd_new_dev_size. `peers` with twopc are already passed through agreedInTwopc. @spec uuid.md 5.2 */
 export function newDevSize(view: SizeView, userSize: number, ddsFlags: number,
   reached: ReadonlySet<number> = new Set()): SizeResult {
@@ -82,7 +89,7 @@ export function newDevSize(view: SizeView, userSize: number, ddsFlags: number,
       log.push({ level: LogLevel.warning, text: 'Resize forced while not fully connected!' });
     }
   } else {
-    size = min0(size, view.effectiveSize);
+    size = min0(size, view.effectiveSize === 0 ? 0 : Math.max(view.effectiveSize, agreedWithout(view.peers)));
   }
   size = min0(size, capacity);
   if (size === 0) log.push({ level: LogLevel.err, text: 'All nodes diskless!' });

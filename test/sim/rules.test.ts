@@ -691,3 +691,26 @@ hazard('R-61', 'a disk that lacks a write of its generation is not good for the 
     await s.attach('A');
     await s.stays(20_000, 'A:frozen');
   });
+
+hazard('R-82', 'a target that was down is not overwritten with what its source still has, while newer writes are on their way there', 'A(P) B C',
+  { protocol: 'A' }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    const late = s.hold('A>B', 'P_DATA');
+    const writing = s.wStar('A', 1);
+    await s.caught(late);
+    await s.until('C has it', () => s.onDisk('C', 1) !== s.onDisk('B', 1));
+    await s.pass(100);
+    s.sever('A-C');
+    s.crash('C');
+    await s.noticed('A-C');
+    await s.up('C');
+    await s.joining('B-C');
+    await s.reach('C>B:SyncTarget');
+    await s.pass(500);
+    late.release();
+    await s.ended(writing);
+    await s.reach('B-C:Established');
+    await s.pass(2_000);
+    s.expectSame('B', 'C');
+  });

@@ -104,4 +104,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 321, nodes: 3, minutes: 0.5, features: ['fencing', 'resize'], lost: 'a fence-peer handler outdated newer data for a node that was behind' },
   { seed: 44, nodes: 3, minutes: 0.5, drawn: true, lost: 'Outdated beside equals, whose agreed version knows no resync by bitmap' },
   { seed: 336, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits were left between equals, as seed 44' },
+  { seed: 10, nodes: 5, minutes: 0.3, lost: 'a target was overwritten with what was before the writes that it had got from a Primary it knew no more' },
+  { seed: 8, nodes: 5, minutes: 0.3, features: ['fencing'], lost: 'a target lost power: which blocks it had got was not told of another source, of older data' },
+  { seed: 674, nodes: 3, minutes: 0.5, features: ['resize'], lost: 'a node that lost power during an agreed resize never met the others: their bitmaps were longer' },
 ];

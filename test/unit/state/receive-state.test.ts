@@ -95,9 +95,8 @@ describe('steps 6 to 8: ends and starts that the peer tells', () => {
     expect(facts(actions)).toEqual({ lastRepl: Repl.established });
     expect(change(actions)).toBeUndefined();
   });
-  it('6: the target was quicker than the start of this source', () => {
-    expect(receive(viewOf({ peers: [{ ...source, repl: Repl.wfBitMapS }] }), { disk: Disk.outdated }))
-      .toEqual([{ do: 'resyncFinishesEarly' }]);
+  it.each([Repl.wfBitMapS, Repl.startingSyncS])('6: the target was quicker than the start of this source (%i)', (repl) => {
+    expect(receive(viewOf({ peers: [{ ...source, repl }] }), { disk: Disk.outdated })).toEqual([{ do: 'resyncFinishesEarly' }]);
   });
   it('6: another state of ours ends there, too', () => {
     expect(receive(viewOf({ device: { disk: Disk.inconsistent }, peers: [{ ...source, repl: Repl.wfBitMapT }] }), {})).toEqual([]);

@@ -31,6 +31,8 @@ describe('the size of a device (uuid.md 5.2, metadata.md 9)', () => {
     ['two nodes agree on the smaller', { peers: [known(1, 130968)] }, 0, 0, 130968],
     ['a peer never seen with a disk does not count', { peers: [away(1, false)] }, 0, 0, 130992],
     ['an absent peer: the last agreed size', { peers: [away(1, true)], effectiveSize: 100000 }, 0, 0, 100000],
+    ['an absent peer, and one that is used with more', { peers: [away(1, true), { ...known(2, 130000), cSize: 110000 }], effectiveSize: 100000 }, 0, 0, 110000],
+    ['the same, but a user size', { peers: [away(1, true), { ...known(2, 130000), cSize: 110000 }], effectiveSize: 100000 }, 105000, 0, 105000],
     ['an absent peer, never agreed', { peers: [away(1, true)] }, 0, 0, 130992],
     ['forced with an absent peer', { peers: [away(1, true)], effectiveSize: 100000 }, 0, DdsFlag.assumePeerHasSpace, 130992],
     ['a user size', { peers: [known(1, 130968)] }, 5000, 0, 5000],
