@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Disks that fail, are detached and attached again while a Primary writes: whose data are good, and whose are not any more? */
+import { expect } from 'vitest';
 import { LowerOp } from '../../src/host/lower.ts';
 import { hazard } from './hazards/hazard.ts';
 
@@ -7,6 +8,8 @@ import { hazard } from './hazards/hazard.ts';
 const COLD = 1100;
 const MAJORITY = 1024;
 const SUSPEND = 1;
+/** What a slow resync of a whole disk takes its time for. */
+const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
 hazard('R-60', 'a disk that is attached beside its peers, all of it out of sync, has an activity log', 'A(P) B C', {}, async (s) => {
   await s.w('A', 0);
@@ -56,4 +59,20 @@ hazard('R-62', 'a diskless Primary hears of the generation of a disk before it h
   await s.reach('A-B:Established', 'C>A:UpToDate');
   await s.pass(1_000);
   s.expectSame('A', 'B');
+});
+
+hazard('R-63', 'a write that only a sync target has is not called good', 'A(P) B', { ...slow, resource: { onNoData: 1 } }, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 100; block++) await s.w('A', block);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  s.fail('A');
+  const lost = s.wStar('A', 200);
+  await s.reach('A:Diskless');
+  await s.until('the write ends', () => lost.errno >= 0);
+  expect(lost.errno).toBeGreaterThan(0);
+  s.flow('A');
+  await s.attach('A');
+  await s.reach('A:UpToDate', 'B:UpToDate');
+  await s.r('A', 200);
 });
