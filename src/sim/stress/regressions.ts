@@ -94,4 +94,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 141, nodes: 3, minutes: 0.5, features: ['verify'],
     lost: 'a target told its disk state before its generation: a diskless Primary did not count on it meanwhile, and then on all of it' },
   { seed: 196, nodes: 3, minutes: 2, writes: 2000, lost: 'a write that only a sync target had was called good' },
+  { seed: 415, nodes: 3, minutes: 2, writes: 2000, lost: 'a flush of the simulated disk brought back what was there before a FUA write' },
+  { seed: 113, nodes: 3, minutes: 2, writes: 2000, lost: 'a write with PREFLUSH was on the simulated disk, what was to be flushed was not' },
 ];
