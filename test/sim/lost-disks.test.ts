@@ -76,3 +76,17 @@ hazard('R-63', 'a write that only a sync target has is not called good', 'A(P) B
   await s.reach('A:UpToDate', 'B:UpToDate');
   await s.r('A', 200);
 });
+
+hazard('R-64', 'a Primary without good data of its own takes no older ones from a peer that attaches', 'A(P) B C', { ...slow, resource: { onNoData: 1 } }, async (s) => {
+  await s.detach('C');
+  await s.detach('A');
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  await s.attach('A');
+  await s.reach('A>B:SyncTarget');
+  await s.w('A', 100);
+  await s.cut('A-B', 'B-C');
+  await s.attach('C');
+  await s.stays(5_000, 'A:frozen');
+  await s.con('A-B');
+  await s.reach('A:UpToDate');
+});
