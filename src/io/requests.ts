@@ -2,6 +2,7 @@
 import { assert } from '../assert.ts';
 import { BioOp } from '../host/block.ts';
 import { LogLevel } from '../host/log.ts';
+import { Disk } from '../state/states.ts';
 import { matchRow, Net, NET_MASK, Rq, RqEvent } from './mod.ts';
 import { NODES_MAX, RequestPool, SlotQueue } from './request-pool.ts';
 import type { ResourceIo } from './resource-io.ts';
@@ -205,7 +206,7 @@ export class Requests {
     const p = this.pool;
     const device = this.resource.devices[p.device[slot]];
     const write = (p.local[slot] & Rq.WRITE) !== 0;
-    let ok = (p.local[slot] & Rq.LOCAL_OK) !== 0 || this.nodesWith(slot, Net.OK) !== 0;
+    let ok = (p.local[slot] & Rq.LOCAL_OK) !== 0 || (write ? this.keptByPeer(slot) : this.nodesWith(slot, Net.OK) !== 0);
     if (write && p.size[slot] > 0 && (p.local[slot] & Rq.IN_TL) !== 0 && p.epoch[slot] === this.epoch) {
       this.closeEpoch();
     }
@@ -219,6 +220,14 @@ export class Requests {
     p.local[slot] |= Rq.MASTER_DONE;
     device.masterDone(slot, errno);
     return true;
+  }
+
+  /** What only an Inconsistent disk has is overwritten by its resync, from a disk that may be this one, which has failed to write it. */
+  private keptByPeer(slot: number): boolean {
+    const device = this.pool.device[slot];
+    const nodes = this.nodesWith(slot, Net.OK);
+    return nodes !== 0 && this.resource.connectionList.some(({ nodeId, peers }) =>
+      (nodes & 1 << nodeId) !== 0 && peers[device].facts.pdisk !== Disk.inconsistent);
   }
 
   private finished(slot: number): boolean {

@@ -4,7 +4,8 @@
  * - An operation takes a while, and operations in flight end in any order.
  * - A completed write without FUA is lost at a power failure unless a flush that started after it has completed;
  *   each sector of it for itself, so a write may be torn at sectors, never within one.
- * - A write in flight at a power failure may be there, in part or not at all, sector by sector.
+ * - A write in flight at a power failure may be there, in part or not at all, sector by sector; one with PREFLUSH only if that
+ *   flush has completed.
  * - An engine's death alone loses nothing: what was submitted lands, perhaps late.
  * - Reads or writes may fail (EIO) for a time, or for ever from some moment on.
  * Out of scope: silent corruption, completed FUA writes that get lost.
@@ -31,7 +32,8 @@ export interface DiskFaults {
   each: ((op: LowerOp, sector: number, sizeBytes: number) => 'hold' | 'fail' | null) | null;
 }
 
-interface Writing { op: LowerOp; sector: number; count: number; arena: Arena | null; offset: number }
+/** `flush`: what a PREFLUSH makes stable first, null without one. */
+interface Writing { op: LowerOp; sector: number; count: number; arena: Arena | null; offset: number; flush: (() => void) | null }
 
 export class SimDisk {
   readonly path: string;
@@ -46,6 +48,8 @@ export class SimDisk {
   readonly #inFlight = new Set<Writing>();
   readonly #held: (() => void)[] = [];
   readonly #opNames: readonly string[];
+  /** Counts flushes that begin and FUA writes that end. */
+  #moment = 0;
   /** Counts power failures: an operation belongs to the time between two of them. */
   #power = 0;
   claimedBy: object | null = null;
@@ -97,9 +101,9 @@ export class SimDisk {
   submit(op: LowerOp, flags: number, sector: number, sizeBytes: number, arena: Arena | null, offset: number,
     done: (errno: number) => void): void {
     this.operations++;
-    const flushed = op === LowerOp.flush || flags & LowerFlag.preflush ? this.#snapshot() : [];
+    const flush = op === LowerOp.flush || flags & LowerFlag.preflush ? this.#flush() : null;
     const power = this.#power;
-    const writing = op === LowerOp.read || op === LowerOp.flush ? null : { op, sector, count: sizeBytes / SECTOR, arena, offset };
+    const writing = op === LowerOp.read || op === LowerOp.flush ? null : { op, sector, count: sizeBytes / SECTOR, arena, offset, flush };
     if (writing) this.#inFlight.add(writing);
     const finish = (): void => {
       if (power !== this.#power) return;
@@ -109,25 +113,26 @@ export class SimDisk {
       if (fate === 'fail') return done(EIO);
       const chance = op === LowerOp.read ? this.faults.readErrorChance : this.faults.writeErrorChance;
       if (chance > 0 && this.#world.random.chance(chance)) return done(EIO);
-      this.#flushed(flushed);
+      flush?.();
       this.#apply(op, flags, sector, sizeBytes / SECTOR, arena, offset);
       done(0);
     };
     this.#world.at(this.#world.random.between(this.faults.minMs, this.faults.maxMs), this.#opNames[op]!, finish);
   }
 
-  /** What a flush that starts now makes stable: sector, content, sector, content … */
-  #snapshot(): (number | Content)[] {
+  /** A flush starts; its end makes stable what is there now: sector, content, sector, content … */
+  #flush(): () => void {
     const found: (number | Content)[] = [];
     this.#unstable.each((sector) => { found.push(sector, this.#cache.get(sector)); });
-    return found;
+    const moment = ++this.#moment;
+    return () => this.#flushed(found, moment);
   }
 
-  #flushed(snapshot: readonly (number | Content)[]): void {
+  #flushed(snapshot: readonly (number | Content)[], moment: number): void {
     for (let i = 0; i < snapshot.length; i += 2) {
       const sector = snapshot[i] as number;
       const content = snapshot[i + 1]!;
-      if (!this.#unstable.has(sector)) continue;
+      if (!this.#unstable.stable(sector, moment) || !this.#unstable.has(sector)) continue;
       if (this.#cache.get(sector) === content) this.#unstable.delete(sector);
       else this.#unstable.set(sector, content);
     }
@@ -142,6 +147,11 @@ export class SimDisk {
   powerFailure(): void {
     this.#power++;
     const { random } = this.#world;
+    for (const writing of this.#inFlight) {
+      // Nothing of it is written before that flush has ended.
+      if (writing.flush && random.chance(0.5)) writing.flush();
+      else if (writing.flush) this.#inFlight.delete(writing);
+    }
     this.#unstable.each((sector) => { if (random.chance(0.5)) this.#cache.set(sector, this.#unstable.before(sector)); });
     for (const { op, sector, count, arena, offset } of this.#inFlight) {
       const torn = random.fraction();
@@ -158,10 +168,13 @@ export class SimDisk {
     assert(sector >= 0 && sector + count <= this.limits.sectors, 'operation lies on the disk');
     if (op === LowerOp.read) return this.#read(sector, count, arena, offset);
     const tags = op === LowerOp.write && arena instanceof TagArena ? arena.at(offset, count * SECTOR) : null;
+    const moment = ++this.#moment;
     for (let i = 0; i < count; i++) {
       const at = sector + i;
-      if (flags & LowerFlag.fua) this.#unstable.delete(at);
-      else if (!this.#unstable.has(at)) this.#unstable.set(at, this.#cache.get(at));
+      if (flags & LowerFlag.fua) {
+        this.#unstable.stable(at, moment);
+        this.#unstable.delete(at);
+      } else if (!this.#unstable.has(at)) this.#unstable.set(at, this.#cache.get(at));
       this.#cache.set(at, tags ? tags[i]! : content(op, arena, offset + i * SECTOR));
     }
   }

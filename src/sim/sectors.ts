@@ -42,6 +42,8 @@ export class UnstableSectors {
   #place = new Int32Array(1 << 12);
   #order: number[] = [];
   #live = 0;
+  /** When what is stable there was what a read returned. */
+  #since = new Float64Array(1 << 12);
 
   has(sector: number): boolean { return sector < this.#place.length && this.#place[sector] !== 0; }
   before(sector: number): Content { return this.#before.get(sector); }
@@ -52,6 +54,14 @@ export class UnstableSectors {
     if (sector >= this.#place.length) this.#place = grown(this.#place, sector, (length) => new Int32Array(length));
     this.#place[sector] = this.#order.push(sector);
     this.#live++;
+  }
+
+  /** A flush or FUA write has made stable what was there at that moment; false: by another one something newer is. */
+  stable(sector: number, moment: number): boolean {
+    if (sector >= this.#since.length) this.#since = grown(this.#since, sector, (length) => new Float64Array(length));
+    if (this.#since[sector]! > moment) return false;
+    this.#since[sector] = moment;
+    return true;
   }
 
   delete(sector: number): void {

@@ -63,7 +63,7 @@ interface Memory {
   resyncTarget: boolean;
   oldData: boolean;
   data: boolean;
-  /** A resync of the own disk has ended: its source and diskless peers hear of the generation reached, before they hear of the disk state. */
+  /** A resync of the own disk has ended: all peers hear of the generation reached, before they hear of the disk state. */
   resyncFinished: boolean;
   /** Connection index whose initial sync was skipped; -1. */
   sendStateOthers: number;
@@ -119,13 +119,17 @@ const attachedNow = (at: At): boolean => at.oldDevice.disk === Disk.negotiating 
 
 const depends = (pd: PeerDeviceRow): boolean => pd.suspDependency || pd.suspPeer || pd.suspUser;
 
-/** Every peer device of a device. */
-const secondLoop: readonly Row[] = [
+/** Before W22 of one peer device tells all the disk state: who has older UUIDs of ours would take it for that of other data. */
+const uuidsLoop: readonly Row[] = [
   { row: 'W7', when: (at) => (at.memory.resyncFinished && at.pd.pdsk !== Disk.unknown && at.pd.repl > Repl.off)
       || (at.oldPd.repl <= Repl.off && at.pd.repl > Repl.off
         && at.pd.commCurrentUuid !== resolvedUuid(at.now, at.d, at.pd.nodeId) && at.device.md !== null)
       || (at.pd.repl > Repl.off && at.memory.stable !== at.memory.oldStable),
     then: (at, out) => uuids(at, out) },
+];
+
+/** Every peer device of a device. */
+const secondLoop: readonly Row[] = [
   { row: 'W9', when: (at) => at.now.resource.role === Role.primary && !at.memory.data && !at.device.unregistered
       && !(at.old.resource.role === Role.primary && !at.memory.oldData),
     then: (at, out) => out.push({ kind: 'helper', name: 'pri-on-incon-degr', vnr: at.pd.vnr, nodeId: at.pd.nodeId,
@@ -301,7 +305,7 @@ const tailRows: readonly Row[] = [
 ];
 
 /** All of them, in the order in which they run. */
-export const afterRows = { firstLoop, secondLoop, deviceTail, resourceRows, connectionRows, tailRows } as const;
+export const afterRows = { firstLoop, uuidsLoop, secondLoop, deviceTail, resourceRows, connectionRows, tailRows } as const;
 
 function run(rows: readonly Row[], at: At, out: Effect[]): void {
   for (const row of rows) if (row.when(at)) row.then(at, out);
@@ -316,6 +320,7 @@ export function afterStateChange(old: View, now: View, out: Effect[]): void {
   for (let d = 0; d < now.devices.length; d++) {
     const memory = at.memory = newMemory(old, now, d);
     for (let c = 0; c < connections; c++) if (at.at(d, c).touched) run(firstLoop, at, out);
+    for (let c = 0; c < connections; c++) if (at.at(d, c).touched) run(uuidsLoop, at, out);
     for (let c = 0; c < connections; c++) {
       memory.sendState = false;
       if (at.at(d, c).touched) run(secondLoop, at, out);

@@ -105,7 +105,9 @@ export function receivedNewCurrent(device: DeviceContext, uuid: bigint, weak: No
   };
   const moved = device.peers.filter((peer) => followsSource.has(peer.repl)).map((peer) => peer.nodeId);
   // Nor does an Inconsistent disk have the ancestors of the new label: with it, it would be unrelated to who has only those.
-  if (moved.length > 0 || device.disk === Disk.inconsistent) return { uuids: device.uuids, peersMoved: moved, recipients: [], log };
+  // An Outdated one that the Primary passes over gets no writes: with the label it would be good once all others are gone.
+  const passedOver = device.disk === Disk.outdated && inMask(weak, device.nodeId);
+  if (moved.length > 0 || device.disk === Disk.inconsistent || passedOver) return { uuids: device.uuids, peersMoved: moved, recipients: [], log };
   const draft = new UuidDraft(device.uuids, device.nodeId);
   let tell = device.peers.filter((peer) => toldAgain.has(peer.repl) || peer.pdsk === Disk.diskless)
     .reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);

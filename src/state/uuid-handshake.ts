@@ -423,8 +423,9 @@ function wouldShowOther(w: Work): boolean {
 /** Step 13. @spec uuid.md 3.6 */
 function targetWhilePrimary(w: Work, during: string): void {
   const { v } = w;
-  if (during === '' && v.rrConflict !== 'violently' && wouldShowOther(w)) {
-    w.log(LogLevel.err, 'I shall become SyncTarget, but I am primary!');
+  const attachesItself = during !== '' && v.disk < Disk.inconsistent;
+  if (!attachesItself && v.rrConflict !== 'violently' && wouldShowOther(w)) {
+    w.log(LogLevel.err, `I shall become SyncTarget${during}, but I am primary!`);
     w.strategy = 'sync-target-primary-reconnect';
     return;
   }

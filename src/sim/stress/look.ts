@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What an observer sees of a node, dead or alive. */
-import { BITMAP_RESYNC_PROTOCOL } from '../../control/resync.ts';
 import { mdLayout } from '../../meta/layout.ts';
 import { sectorsPerBlock } from '../../meta/limits.ts';
 import { decodeSuperBlock } from '../../meta/super-block.ts';
@@ -77,13 +76,9 @@ export const isSynced = (m: SimMember, primary: SimMember): boolean =>
 /** Everybody connected to everybody, all disks UpToDate and without differences. */
 export function isHealthy(cluster: SimCluster): boolean {
   return cluster.members.every((m) => diskStateOf(m) === (cluster.isDiskless(m.id) ? Disk.diskless : Disk.upToDate)
-    && cluster.members.every((o) => o === m || (replOf(m, o) === Repl.established && mayHaveBits(m, o)
+    && cluster.members.every((o) => o === m || (replOf(m, o) === Repl.established && bitsOf(m, o) === 0
       && peerDeviceOf(m, o)!.pdsk === (cluster.isDiskless(o.id) ? Disk.diskless : Disk.upToDate))));
 }
-
-/** Bits that are left may stay where the version has no way to sync them: that they are too many harms no data. */
-const mayHaveBits = (m: SimMember, peer: SimMember): boolean => bitsOf(m, peer) === 0
-  || viewOf(m)!.connections.find((c) => c.nodeId === peer.id)!.agreedVersion < BITMAP_RESYNC_PROTOCOL;
 
 /** Who is how, and waits for what: what a person needs first. */
 export function describe(cluster: SimCluster, m: SimMember): string {

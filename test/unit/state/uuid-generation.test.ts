@@ -165,6 +165,11 @@ describe('new generations (uuid.md 1.6, 1.7)', () => {
     expect([got.peersMoved, got.recipients]).toEqual([[], []]);
   });
 
+  it.each([[0b001n, A], [0b110n, D]])('received: an Outdated disk takes the label only if it is not weak (%i)', (weak, current) => {
+    const own = context(device(A, { 1: slot(0, B) }), { disk: Disk.outdated, peers: [peer(1, { ...established, peerRole: Role.primary })] });
+    expect(receivedNewCurrent(own, D, weak, 0n, counter(1n)).uuids.currentUuid & ~1n).toBe(current);
+  });
+
   it.each([Repl.wfBitMapT, Repl.syncTarget, Repl.pausedSyncT])('a sync target only remembers it (%i)', (repl) => {
     const own = context(device(A), { peers: [peer(1, { ...established, repl })] });
     const got = receivedNewCurrent(own, D, 0n, 0n, counter(1n));

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Disks that fail, are detached and attached again while a Primary writes: whose data are good, and whose are not any more? */
+import { expect } from 'vitest';
+import { LowerOp } from '../../src/host/lower.ts';
+import { hazard } from './hazards/hazard.ts';
+
+/** In the second extent, which nobody has used: no activity log names it. */
+const COLD = 1100;
+const MAJORITY = 1024;
+const SUSPEND = 1;
+/** What a slow resync of a whole disk takes its time for. */
+const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
+
+hazard('R-60', 'a disk that is attached beside its peers, all of it out of sync, has an activity log', 'A(P) B C', {}, async (s) => {
+  await s.w('A', 0);
+  await s.w('A', COLD);
+  await s.detach('A');
+  await s.attach('A');
+  await s.until('A has all', () => s.is('A:UpToDate') && s.bits('A>B') === 0);
+  await s.disc('A-C');
+  for (let block = 0; block < 20; block++) await s.w('A', block, { fua: false });
+  await s.idle();
+  s.crash('A');
+  await s.noticed('B-A');
+  await s.up('A');
+});
+
+hazard('R-61', 'a disk that lacks a write of its generation is not good for the users of this Primary', 'A(P) B C',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    s.crash('C');
+    await s.noticed('A-C');
+    await s.w('A', 1);
+    await s.idle();
+    s.backing('A').faults.each = (op) => (op === LowerOp.write ? 'fail' : null);
+    await s.w('A', 2);
+    await s.reach('A:Diskless', 'A:frozen');
+    await s.cut('A-B', 'B-C');
+    s.flow('A');
+    await s.up('C');
+    await s.con('A-C');
+    await s.attach('A');
+    await s.stays(20_000, 'A:frozen');
+  });
+
+hazard('R-62', 'a diskless Primary hears of the generation of a disk before it hears that it is good', 'A B C(d,P)', {}, async (s) => {
+  await s.detach('A');
+  await s.w('C', 1);
+  await s.attach('A');
+  await s.reach('A>B:SyncTarget');
+  const { dataSectors } = s;
+  await s.until('the resync has ended', () => {
+    if (!s.is('A:UpToDate')) return false;
+    s.backing('A').faults.each = (op, sector) => (op === LowerOp.write && sector >= dataSectors ? 'hold' : null);
+    return true;
+  });
+  await s.pass(1_000);
+  await s.w('C', 2);
+  s.flow('A');
+  await s.reach('A-B:Established', 'C>A:UpToDate');
+  await s.pass(1_000);
+  s.expectSame('A', 'B');
+});
+
+hazard('R-63', 'a write that only a sync target has is not called good', 'A(P) B', { ...slow, resource: { onNoData: 1 } }, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 100; block++) await s.w('A', block);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  s.fail('A');
+  const lost = s.wStar('A', 200);
+  await s.reach('A:Diskless');
+  await s.until('the write ends', () => lost.errno >= 0);
+  expect(lost.errno).toBeGreaterThan(0);
+  s.flow('A');
+  await s.attach('A');
+  await s.reach('A:UpToDate', 'B:UpToDate');
+  await s.r('A', 200);
+});
+
+hazard('R-64', 'a Primary without good data of its own takes no older ones from a peer that attaches', 'A(P) B C', { ...slow, resource: { onNoData: 1 } }, async (s) => {
+  await s.detach('C');
+  await s.detach('A');
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  await s.attach('A');
+  await s.reach('A>B:SyncTarget');
+  await s.w('A', 100);
+  await s.cut('A-B', 'B-C');
+  await s.attach('C');
+  await s.stays(5_000, 'A:frozen');
+  await s.con('A-B');
+  await s.reach('A:UpToDate');
+});
