@@ -8,6 +8,7 @@ import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { journalReplaced } from './replaced.ts';
 import type { Resource } from './resource.ts';
+import { reconcilesBits } from './send.ts';
 
 /** Called after each step that moved the view on, before its effects, and after changes of options. */
 export function pushFacts(resource: Resource): void {
@@ -62,6 +63,7 @@ function pushConnection(resource: Resource, connection: Connection): void {
   facts.connected = row.cstate === Cstate.connected;
   facts.protocol = netConf.wireProtocol;
   facts.peerRole = row.peerRole;
+  facts.tellsUnacked = reconcilesBits(connection);
   facts.twoPrimaries = netConf.twoPrimaries;
   facts.maxEpochSize = netConf.maxEpochSize;
   facts.maxBuffers = netConf.maxBuffers;

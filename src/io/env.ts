@@ -64,6 +64,8 @@ export interface ConnectionFacts {
   /** Protocol.A, B or C as configured now. */
   protocol: number;
   peerRole: number;
+  /** It tells a sync target of its own which writes have no peer ack yet, before it answers P_FLUSH_FORWARD. */
+  tellsUnacked: boolean;
   twoPrimaries: boolean;
   /** Net options max-epoch-size, max-buffers (pages), timeout (0.1 s), ko-count, use-rle. */
   maxEpochSize: number;
@@ -202,7 +204,7 @@ export const deviceFacts = (): DeviceFacts => ({
 });
 
 export const connectionFacts = (): ConnectionFacts => ({
-  connected: false, protocol: 3, peerRole: Role.unknown, twoPrimaries: false, maxEpochSize: 2048, maxBuffers: 2048,
+  connected: false, protocol: 3, peerRole: Role.unknown, tellsUnacked: false, twoPrimaries: false, maxEpochSize: 2048, maxBuffers: 2048,
   timeout: 60, koCount: 7, useRle: true, csumsAlg: '', verifyAlg: '',
   onCongestion: 0, congestionFill: 0, congestionExtents: 1237,
 });

@@ -100,7 +100,10 @@ export class FlushRequests {
   forwarded(primary: number, sequence: number, initiator: number): string {
     if (initiator >= NODES_MAX) return 'no such node';
     const target = this.resource.connections[initiator];
-    if (target !== null && target.up) target.notify(Cmd.FLUSH_REQUESTS_ACK, null, sequence, primary);
+    if (target === null || !target.up) return '';
+    // The Primary is frozen, so their peer acks may be missing; the target may have had its bitmap before they came.
+    this.resource.connections[primary]?.writes.tellUnacked(target);
+    target.notify(Cmd.FLUSH_REQUESTS_ACK, null, sequence, primary);
     return '';
   }
 
@@ -124,10 +127,13 @@ export class FlushRequests {
 
   /**
    * What is frozen has no peer ack before this target is UpToDate, if its quorum needs it. The bitmap that it got has these
-   * writes, or it was told of them since.
+   * writes, or it was told of them since; and another node that has them tells it of them.
    */
-  private onlyFrozen(target: number): boolean {
-    return this.resource.facts.suspended && !this.resource.requests.awaitsSending(target, this.waitDagtag[target]);
+  private onlyFrozen(target: number, c: ConnectionIo): boolean {
+    const { facts, requests } = this.resource;
+    if (!facts.suspended) return false;
+    return c.nodeId === target ? !requests.awaitsSending(target, this.waitDagtag[target])
+      : c.facts.tellsUnacked && !requests.awaitsAnswer(c.nodeId, this.waitDagtag[target]);
   }
 
   /** A target that has asked, and may still wait for answers. */
@@ -141,7 +147,7 @@ export class FlushRequests {
     for (const c of resource.connectionList) {
       const bit = 1 << c.nodeId;
       if (!speaks(c) || (this.toldMask[target] & bit) !== 0) continue;
-      if (c.lastPeerAckDagtag < this.waitDagtag[target] && !(c.nodeId === target && this.onlyFrozen(target))) continue;
+      if (c.lastPeerAckDagtag < this.waitDagtag[target] && !this.onlyFrozen(target, c)) continue;
       this.toldMask[target] |= bit;
       if (c.nodeId === target) c.notify(Cmd.FLUSH_REQUESTS_ACK, null, this.waitSequence[target], resource.nodeId);
       else c.writes.send(Cmd.FLUSH_FORWARD, null, this.waitSequence[target], target, 0, 0);

@@ -280,6 +280,17 @@ export class PeerWrites {
     }
   }
 
+  /** A target of ours hears of them as by their peer acks that say that it misses them. */
+  tellUnacked(target: ConnectionIo): void {
+    const p = this.connection.resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      const peer = target.peers[p.device[slot]];
+      if (!isSourceFor(peer.facts.repl) || (p.flags[slot] & PeerFlag.NO_DISK) !== 0) continue;
+      peer.device.bits.set(peer, p.sector[slot], p.size[slot]);
+      target.queueOutOfSync(peer, p.sector[slot], p.size[slot]);
+    }
+  }
+
   /** Counts in the barrier ack, has a dagtag for the peer ack, and is a failure. @spec io.md 12.2 step 2, 16 */
   private writeWithoutDisk(peer: PeerDeviceIo, slot: number): string {
     const p = this.connection.resource.peerRequests;

@@ -2,7 +2,7 @@
 import { assert } from '../assert.ts';
 import { BioOp } from '../host/block.ts';
 import { LogLevel } from '../host/log.ts';
-import { matchRow, Net, NET_MASK, Rq, RqEvent } from './mod.ts';
+import { isWritten, matchRow, Net, NET_MASK, Rq, RqEvent } from './mod.ts';
 import { NODES_MAX, RequestPool, SlotQueue } from './request-pool.ts';
 import type { ResourceIo } from './resource-io.ts';
 
@@ -142,6 +142,17 @@ export class Requests {
     assert(words !== null, 'node without words');
     for (let slot = this.writeHead; slot >= 0 && p.dagtag[slot] <= dagtag; slot = p.writeNext[slot]) {
       if ((words[slot] & Net.QUEUED) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** Has it said of each write up to this dagtag that it wrote it, or is not concerned? */
+  awaitsAnswer(node: number, dagtag: number): boolean {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0 && p.dagtag[slot] <= dagtag; slot = p.writeNext[slot]) {
+      if ((words[slot] & NET_MASK) !== 0 && (words[slot] & Net.DONE) === 0 && !isWritten(words[slot])) return true;
     }
     return false;
   }
