@@ -129,7 +129,11 @@ function lost(s: Step, event: Of<'lost'>): Verdict | void {
   const connection = findConnection(s.view, event.nodeId);
   if (connection === undefined || (connection.cstate < Cstate.connecting && event.cstate !== Cstate.disconnecting)) return;
   if (event.why !== undefined) s.effects.push(logLine(event.why, LEVEL.warning, -1, event.nodeId));
-  return hard(s, event.tag, (draft, c) => draft.setCstate(c, event.cstate), event.nodeId);
+  return hard(s, event.tag, (draft, c) => {
+    draft.setCstate(c, event.cstate);
+    // Its disk may be good: it may go on without us.
+    for (const vnr of event.through ?? []) draft.setPeerDevice(draft.index(deviceIndex(draft, vnr), c), { pdsk: Disk.unknown });
+  }, event.nodeId);
 }
 
 const answer = (s: Step, request: number, verdict: Verdict): Verdict => {

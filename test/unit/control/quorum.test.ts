@@ -93,6 +93,32 @@ describe('three nodes, majority', () => {
     n.expectSameDisks();
   });
 
+  it.each([['dies', true], ['is cut off', false]])('a source that %s at the end of a resync has no quorum beside its target', async (_how, dies) => {
+    await cluster(31, 3, { onNoQuorum: IO_ERROR });
+    for (const id of [1, 2]) await n.ok(n.at(id).setup.down('r0'));
+    expect(await n.write(0, 5, 50)).toBe(0);
+    await n.cluster.up(1);
+    await n.until('n1 is behind', () => n.disk(1) === Disk.inconsistent, 120_000);
+    await n.until('n1 is good', () => n.disk(1) === Disk.upToDate, 120_000);
+    if (dies) n.at(0).node.crash();
+    else n.isolate(0);
+    await n.cluster.up(2);
+    await n.until('the others go on', () => n.hasQuorum(1) && n.disk(2) === Disk.upToDate, 240_000);
+    expect(await n.open(1)).toBe(0);
+    expect(await n.write(1, 5, 51)).toBe(0);
+    n.isolate(0);
+    if (dies) await n.cluster.up(0);
+    await n.pass(20_000);
+    expect(n.hasQuorum(0)).toBe(false);
+    if (!dies) {
+      n.kernel(0).close();
+      await n.ok(n.at(0).setup.secondary('r0'));
+    }
+    n.isolate(0, false);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
   it('an orderly departure does not count as missing', async () => {
     await cluster(4, 3, { onNoQuorum: IO_ERROR });
     await n.ok(n.at(2).setup.down('r0'));
