@@ -8,7 +8,8 @@ import type { ConnLink } from '../conn/link.ts';
 import type { Path } from '../conn/transport-class.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { ConnectionIo } from '../io/connection-io.ts';
-import { Cstate } from '../state/states.ts';
+import { Cstate, Repl, isSyncSource } from '../state/states.ts';
+import { findPeerDevice } from '../state/view.ts';
 import type { TwopcPrepare, TwopcPrepareResize } from '../state/twopc-types.ts';
 import type { PProtocol } from '../wire/packets/protocol.ts';
 import { ownOffer } from '../wire/versions.ts';
@@ -83,10 +84,17 @@ export class Connection implements ConnEnv {
       const changes = [{ set: 'cstate', nodeId, cstate: to }] as const;
       resource.dispatch({ kind: 'change', request: 0, tag, flags: hard ? CS_HARD : 0, changes });
     } else {
-      resource.dispatch({ kind: 'lost', nodeId, cstate: to, tag });
+      resource.dispatch({ kind: 'lost', nodeId, cstate: to, tag, through: this.#mayBeThrough() });
     }
     const after = this.cstate();
     return after === to && (after !== before || to === Cstate.connecting);
+  }
+
+  /** Sync targets that lack nothing any more: they tell that they are good when a helper has run, and may be so already. */
+  #mayBeThrough(): number[] {
+    const { resource, nodeId } = this;
+    return [...this.peerDevices].filter(([vnr, { io }]) => isSyncSource(findPeerDevice(resource.view, vnr, nodeId)?.repl ?? Repl.off)
+      && io.bitsOutOfSync === 0).map(([vnr]) => vnr);
   }
 
   disconnectExpected(): boolean { return this.resource.connectionRow(this.nodeId).disconnectExpected; }

@@ -5,7 +5,7 @@
  */
 import type { Change } from '../state/events.ts';
 import { Cs, Disk, Repl, Role, isSyncTarget } from '../state/states.ts';
-import { markNodeExists, movedOn } from '../state/uuid-generation.ts';
+import { isKnown, markNodeExists, movedOn } from '../state/uuid-generation.ts';
 import { freshPeerUuids, historyLength, uuidEq, uuidPrimaryBit } from '../state/uuid-types.ts';
 import { bit } from '../state/view.ts';
 import type { PCurrentUuid } from '../wire/packets/uuids110.ts';
@@ -31,6 +31,8 @@ export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurren
   if (device.disk) applyUuids(device, markNodeExists(context.uuids, nodeId));
   if (peerRole === Role.primary) checkResyncSource(device, weak);
   if (peerRole === Role.unknown) inHandshake(pd, moved && !kept);
+  // What a Primary makes is new: this is a late word about one that it lost, before it became Primary itself.
+  else if (peerRole === Role.primary && device.disk && isKnown(context, uuid)) return;
   else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved, isPassedOver);
 }
 

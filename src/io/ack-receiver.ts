@@ -43,8 +43,10 @@ export class AckReceiver {
     const { env, requests } = this.connection.resource;
     if (peer.facts.pdisk === Disk.upToDate) peer.gotNegAck = true;
     const slot = this.find(peer, sector, idHigh, idLow, true);
-    if (slot >= 0) requests.mod(slot, RqEvent.NEG_ACKED, this.connection.nodeId);
-    else peer.device.bits.set(peer, sector, size);
+    if (slot >= 0) {
+      peer.device.refused(slot);
+      requests.mod(slot, RqEvent.NEG_ACKED, this.connection.nodeId);
+    } else peer.device.bits.set(peer, sector, size);
     env.gotNegAck(peer.device.vnr, this.connection.nodeId);
     return '';
   }

@@ -60,6 +60,8 @@ export class DeviceIo implements LowerHandler {
   private readonly gate: SlotQueue;
   private readonly apBioCount = new Int32Array(2);
   private uuidAsked = false;
+  /** A write that a disk refused is held back, or what was frozen still is. */
+  private holding = false;
   private idleTold = false;
   private wasErrIo = false;
 
@@ -167,10 +169,37 @@ export class DeviceIo implements LowerHandler {
     if (this.gate.length > 0) this.resource.schedule();
   }
 
+  /**
+   * A disk, here or at a peer, has refused this write: it is answered when it is known who counts as good without that one,
+   * and in a generation of its own. Else it may be on one disk only, and quorum goes on without that.
+   */
+  refused(slot: number): void {
+    const { requests } = this.resource;
+    // A flush is in no log, and has no data.
+    if (!this.holdsBack || (requests.pool.local[slot] & Rq.IN_TL) === 0) return;
+    this.holding = true;
+    requests.mod(slot, RqEvent.REFUSED, -1);
+    this.askForUuid();
+  }
+
+  private get holdsBack(): boolean {
+    const { facts, resource, index } = this;
+    return !facts.errIo && (resource.facts.suspended || facts.newCurUuid || facts.makingUuid
+      || resource.connectionList.some((c) => c.peers[index].gotNegAck));
+  }
+
+  /** Completions that were held back; `resumed`: of frozen I/O as well. */
+  releaseCompletions(resumed: boolean): void {
+    this.holding ||= resumed;
+    if (!this.holding || this.holdsBack) return;
+    this.holding = false;
+    this.resource.requests.walk(RqEvent.COMPLETION_RESUMED, -1, this.index);
+  }
+
   /** Lets through what may pass now. */
   openGate(): void {
     while (this.gate.head >= 0 && this.mayPass(this.gate.head)) this.pass(this.gate.shift());
-    if (this.gate.length > 0) this.askForUuid();
+    if (this.gate.length > 0 || this.holding) this.askForUuid();
   }
 
   /** Why a request has to wait at the gate; '' when it would not. blocked:upper of the statistics. */
@@ -431,6 +460,7 @@ export class DeviceIo implements LowerHandler {
       env.ioError(this.vnr, ErrorKind.write);
       const zeroes = op === BioOp.discard || op === BioOp.writeZeroes;
       event = zeroes ? RqEvent.DISCARD_COMPLETED_WITH_ERROR : RqEvent.WRITE_COMPLETED_WITH_ERROR;
+      this.refused(slot);
     }
     this.endInterval(slot, IvFlag.BACKING_COMPLETED);
     requests.mod(slot, event, -1);

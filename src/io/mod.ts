@@ -18,6 +18,10 @@ export const Net = {
 export const NET_MASK = Net.PENDING | Net.QUEUED | Net.SENT | Net.DONE | Net.OK | Net.SIS;
 const EXP_ACK = Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK;
 
+/** Has the peer said that it wrote it? A and B call a write good before: its P_NEG_ACK may still be on the way. */
+export const isWritten = (word: number): boolean =>
+  (word & (Net.OK | Net.EXP_WRITE_ACK)) === (Net.OK | Net.EXP_WRITE_ACK) || (word & (Net.OK | Net.DONE)) === (Net.OK | Net.DONE);
+
 /** DRBD_PROT_*: what a write waits for. */
 export const Protocol = { A: 1, B: 2, C: 3 } as const;
 
@@ -26,7 +30,7 @@ const eventNames = [
   'HANDED_OVER_TO_NETWORK', 'OOS_HANDED_TO_NETWORK', 'SEND_FAILED', 'SEND_CANCELED',
   'RECV_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER_AND_SIS', 'NEG_ACKED', 'DATA_RECEIVED',
   'BARRIER_ACKED', 'CONNECTION_LOST', 'CONNECTION_LOST_WHILE_SUSPENDED', 'CANCEL_SUSPENDED_IO', 'FORGOTTEN', 'RESEND',
-  'COMPLETION_RESUMED', 'COMPLETED_OK', 'WRITE_COMPLETED_WITH_ERROR', 'READ_COMPLETED_WITH_ERROR',
+  'REFUSED', 'COMPLETION_RESUMED', 'COMPLETED_OK', 'WRITE_COMPLETED_WITH_ERROR', 'READ_COMPLETED_WITH_ERROR',
   'READ_AHEAD_COMPLETED_WITH_ERROR', 'DISCARD_COMPLETED_NOTSUPP', 'DISCARD_COMPLETED_WITH_ERROR', 'ABORT_DISK_IO',
 ] as const;
 export type RqEventName = (typeof eventNames)[number];
@@ -90,6 +94,9 @@ export const rqRows: readonly RqRow[] = [
   { event: 'RESEND', write: true, all: Net.OK | Net.PENDING, netClear: Net.PENDING, netSet: Net.OK | Net.DONE },
   { event: 'RESEND', write: true, all: Net.OK, netSet: Net.DONE },
   { event: 'RESEND', all: Net.PENDING, netClear: Net.SENT, netSet: Net.QUEUED },
+  { event: 'RESEND', write: true, unanswered: true, all: Net.SENT, none: Net.DONE, netClear: Net.SENT, netSet: Net.PENDING | Net.QUEUED },
+  { event: 'RESEND', write: true, all: Net.SENT, netSet: Net.DONE },
+  { event: 'REFUSED', write: true, unanswered: true, localSet: Rq.COMPLETION_SUSP },
   { event: 'COMPLETION_RESUMED', localClear: Rq.COMPLETION_SUSP },
   { event: 'COMPLETED_OK', localClear: Rq.LOCAL_PENDING, localSet: Rq.LOCAL_COMPLETED | Rq.LOCAL_OK },
   { event: 'WRITE_COMPLETED_WITH_ERROR', localClear: Rq.LOCAL_PENDING, localSet: Rq.LOCAL_COMPLETED },

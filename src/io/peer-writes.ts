@@ -280,15 +280,13 @@ export class PeerWrites {
     }
   }
 
-  /** A target of ours is to have what no peer ack has come for. */
+  /** A target of ours is to have what no peer ack has come for, as if one had said that it misses that. */
   tellUnacked(target: ConnectionIo): void {
-    const { resource } = this.connection;
-    const p = resource.peerRequests;
+    const p = this.connection.resource.peerRequests;
     for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
-      const device = resource.devices[p.device[slot]];
-      const peer = target.peers[device.index];
-      if (peer.facts.repl !== Repl.syncSource || (p.flags[slot] & PeerFlag.NO_DISK) !== 0) continue;
-      device.bits.set(peer, p.sector[slot], p.size[slot]);
+      const peer = target.peers[p.device[slot]];
+      if (!isSourceFor(peer.facts.repl) || (p.flags[slot] & PeerFlag.NO_DISK) !== 0) continue;
+      peer.device.bits.set(peer, p.sector[slot], p.size[slot]);
       target.queueOutOfSync(peer, p.sector[slot], p.size[slot]);
     }
   }

@@ -111,7 +111,7 @@ export class ResourceIo {
     this.flushRequests.factsChanged();
     this.questions.wake();
     if (resumed || unfreeze) this.releaseSuspended();
-    if (resumed || unfreeze) this.requests.walk(RqEvent.COMPLETION_RESUMED, -1, -1);
+    for (const device of this.devices) if (!device.removed) device.releaseCompletions(resumed || unfreeze);
     const primary = this.facts.role === Role.primary;
     if (this.wasPrimary && !primary) this.peerAcks.flush();
     this.wasPrimary = primary;

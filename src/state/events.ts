@@ -98,7 +98,8 @@ export type Event =
   /** Sizes do not fit while a connect transaction runs. */
   | { readonly kind: 'handshakeSizesError'; readonly nodeId: number }
   /** Lost: hard change to one of timeout … tearDown, or disconnecting; `why` is a warning in the log. */
-  | { readonly kind: 'lost'; readonly nodeId: number; readonly cstate: Cstate; readonly tag: string; readonly why?: string }
+  | { readonly kind: 'lost'; readonly nodeId: number; readonly cstate: Cstate; readonly tag: string; readonly why?: string;
+    /** Volumes whose sync target may be through: nothing is left to sync, it just has not been heard. */ readonly through?: readonly number[] }
   /** The teardown is over: Unconnected, or StandAlone from Disconnecting. */
   | { readonly kind: 'tornDown'; readonly nodeId: number }
   // --- two-phase commit

@@ -2,15 +2,18 @@
 /** Flags of the meta-data that follow the state. @spec state.md 5.1.2, 5.1.3, 5.1 F25 */
 import type { Draft } from './draft.ts';
 import { somePeer } from './facts.ts';
-import { Disk, Fencing, MdFlag, PeerFlag, Repl, Role } from './states.ts';
+import { Disk, Fencing, MdFlag, PeerFlag, Repl, Role, isSyncSource } from './states.ts';
 import type { MdFacts, PeerDeviceRow } from './types.ts';
 
 const put = (flags: number, flag: number, on: boolean): number => on ? flags | flag : flags & ~flag;
 
-/** Flags of a peer's slot (F25). */
+/**
+ * Flags of a peer's slot (F25). The target of a resync from here may be through, and go on with others, before we hear of it:
+ * after a crash it must not count as one that cannot.
+ */
 export function peerFlagsOf(flags: number, pd: PeerDeviceRow, fencing: Fencing): number {
   let result = put(flags, PeerFlag.connected, pd.repl > Repl.off);
-  result = put(result, PeerFlag.outdated, pd.pdsk === Disk.inconsistent || pd.pdsk === Disk.outdated);
+  result = put(result, PeerFlag.outdated, (pd.pdsk === Disk.inconsistent || pd.pdsk === Disk.outdated) && !isSyncSource(pd.repl));
   result = put(result, PeerFlag.fencing, fencing !== Fencing.dontCare);
   if (pd.pdsk >= Disk.inconsistent && pd.pdsk !== Disk.unknown) result |= PeerFlag.deviceSeen;
   if (pd.pdsk === Disk.diskless && !pd.wantBitmap) result &= ~PeerFlag.deviceSeen;

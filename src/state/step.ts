@@ -129,7 +129,11 @@ function lost(s: Step, event: Of<'lost'>): Verdict | void {
   const connection = findConnection(s.view, event.nodeId);
   if (connection === undefined || (connection.cstate < Cstate.connecting && event.cstate !== Cstate.disconnecting)) return;
   if (event.why !== undefined) s.effects.push(logLine(event.why, LEVEL.warning, -1, event.nodeId));
-  return hard(s, event.tag, (draft, c) => draft.setCstate(c, event.cstate), event.nodeId);
+  return hard(s, event.tag, (draft, c) => {
+    draft.setCstate(c, event.cstate);
+    // Its disk may be good: it may go on without us.
+    for (const vnr of event.through ?? []) draft.setPeerDevice(draft.index(deviceIndex(draft, vnr), c), { pdsk: Disk.unknown });
+  }, event.nodeId);
 }
 
 const answer = (s: Step, request: number, verdict: Verdict): Verdict => {
@@ -227,16 +231,19 @@ function tornDown(s: Step, nodeId: number): Verdict | void {
   return verdict;
 }
 
-/** Nothing is owed to or by this node any more; if it was a Primary the others are told, and owe an answer. */
+/**
+ * Nothing is owed to or by this node any more; if it was a Primary the others are told, and owe an answer. Who is Primary
+ * itself by now says nothing: they would take the generation that it names for a new one.
+ */
 function linkEnded(s: Step, nodeId: number, lostPrimary: boolean): void {
-  if (lostPrimary) {
+  if (lostPrimary && s.view.resource.role !== Role.primary) {
     s.effects.push({ kind: 'tellLostPrimary', lostNodeId: nodeId });
     s.view.devices.forEach((device, d) => s.view.connections.forEach((connection, c) => {
       if (connection.nodeId === nodeId || !hearsOfLoss(device, pdAt(s.view, d, c))) return;
       s.view = replacePeerDevice(s.view, device.vnr, connection.nodeId, { reconcilePending: true });
     }));
-    s.view = replaceConnection(s.view, nodeId, { notifyPeersLostPrimary: false });
   }
+  if (lostPrimary) s.view = replaceConnection(s.view, nodeId, { notifyPeersLostPrimary: false });
   s.view = replacePeerDevicesOf(s.view, nodeId, { reconcilePending: false, reconciliationResync: false });
   tryUpToDate(s);
 }

@@ -125,12 +125,16 @@ export function receivedNewCurrent(device: DeviceContext, uuid: bigint, weak: No
   return { uuids: draft.done(), peersMoved: [], recipients, log };
 }
 
+/** Has the own disk been in this generation, or does it keep a base of it? */
+export function isKnown({ nodeId, uuids: { currentUuid, peers, historyUuids } }: DeviceContext, uuid: bigint): boolean {
+  return uuidEq(currentUuid, uuid) || peers.some((slot, n) => n !== nodeId && uuidEq(slot.bitmapUuid, uuid))
+    || historyUuids.some((old) => uuidEq(old, uuid));
+}
+
 /** P_CURRENT_UUID: has the peer gone to a generation that we have never heard of? Before its value is stored. */
 export function movedOn(device: DeviceContext, peer: PeerContext, uuid: bigint): boolean {
-  const { currentUuid, peers, historyUuids } = device.uuids;
-  return uuid !== 0n && !uuidEq(uuid, peer.uuids.currentUuid) && uuidEq(peer.uuids.currentUuid, currentUuid)
-    && !peers.some((slot, n) => n !== device.nodeId && uuidEq(slot.bitmapUuid, uuid))
-    && !historyUuids.some((old) => uuidEq(old, uuid));
+  const { currentUuid } = peer.uuids;
+  return uuid !== 0n && !uuidEq(uuid, currentUuid) && uuidEq(currentUuid, device.uuids.currentUuid) && !isKnown(device, uuid);
 }
 
 /** Row 8 and others: the bitmap UUID of a peer := 0, the old one goes to the history. */

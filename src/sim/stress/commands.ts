@@ -6,12 +6,12 @@
 import { connectParms, detachParms, disconnectParms, invalidateParms, newCUuidParms } from '../../genl/command-attrs.ts';
 import { diskConf, netConf, peerDeviceConf, resourceOpts } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
-import { Repl } from '../../state/states.ts';
+import { Disk, Repl } from '../../state/states.ts';
 import type { SimMember } from '../cluster.ts';
 import type { Answer } from '../drbdsetup.ts';
 import { featureCommands } from './features.ts';
 import type { FeatureCommand } from './features.ts';
-import { replOf } from './look.ts';
+import { diskStateOf, replOf } from './look.ts';
 import type { Stress } from './stress.ts';
 
 export type Run = (s: Stress, m: SimMember, peer: SimMember) => Promise<Answer | null>;
@@ -20,9 +20,9 @@ const RESOURCE = { resourceName: 'r0' };
 const minor = (s: Stress, m: SimMember): number => s.cluster.minor(m.id, 0);
 const peerDevice = (peer: SimMember) => ({ ...RESOURCE, peerNodeId: peer.id, volume: 0 });
 const connection = (peer: SimMember) => ({ ...RESOURCE, peerNodeId: peer.id });
-/** Connected, and not about to be lost before a command has its turn. */
+/** Connected, and not about to be lost before a command has its turn: an attach that is under way may take long. */
 const isFirm = (s: Stress, m: SimMember, peer: SimMember): boolean => replOf(m, peer) !== Repl.off && replOf(peer, m) !== Repl.off
-  && !s.isCut(m, peer) && m.node.slowness === 1;
+  && !s.isCut(m, peer) && m.node.slowness === 1 && diskStateOf(m) !== Disk.attaching;
 const pause = (s: Stress): Promise<void> => s.actors.sleep(s.random.between(1, 6_000));
 
 export const commands = {

@@ -43,6 +43,8 @@ export class Healer {
     if (!m || !quiet || disks.some((o) => diskStateOf(o) !== Disk.outdated)) return;
     const app = s.ledger.holder;
     if (app && app.pending === 0) return s.manager.rest(app);
+    // Frozen without data: it cannot be stopped.
+    if (app && app.stuckMs > STUCK_MS && !s.busy.has(app.member)) return this.#fence(app.member);
     if (members.some((o) => roleOf(o) !== Role.secondary)) return;
     s.note(`all are Outdated: primary --force n${m.id}`, false);
     // Nobody would ever have enough good disks.
@@ -87,6 +89,15 @@ export class Healer {
     s.busy.delete(m);
   }
 
+  async #fence(m: SimMember): Promise<void> {
+    const s = this.#s;
+    s.busy.add(m);
+    s.note(`the manager fences n${m.id}`, false);
+    s.crash(m);
+    await s.bringUp(m);
+    s.busy.delete(m);
+  }
+
   async #steps(m: SimMember): Promise<void> {
     const s = this.#s;
     const view = viewOf(m);
@@ -95,11 +106,7 @@ export class Healer {
     const { setup } = m;
     const fenced = [...s.applications].find((app) => app.member === m && app !== s.ledger.holder);
     const stuck = s.ledger.holder?.member === m && s.ledger.holder.stuckMs > STUCK_MS && view.resource.suspQuorum;
-    if (fenced || (stuck && s.cluster.members.some((o) => o !== m && roleOf(o) === Role.primary))) {
-      s.note(`the manager fences n${m.id}`, false);
-      s.crash(m);
-      return s.bringUp(m);
-    }
+    if (fenced || (stuck && s.cluster.members.some((o) => o !== m && roleOf(o) === Role.primary))) return this.#fence(m);
     const app = s.ledger.holder;
     if (app?.member === m && app.pending === 0 && (s.inTheWay.get(m) ?? 0) > IN_THE_WAY) {
       s.inTheWay.delete(m);

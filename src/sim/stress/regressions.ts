@@ -119,4 +119,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 113, nodes: 3, minutes: 2, writes: 2000, lost: 'a write with PREFLUSH was on the simulated disk, what was to be flushed was not' },
   { seed: 72, nodes: 3, minutes: 0.5, features: ['mixedVersions', 'fencing', 'resize'],
     lost: 'a resync between two Secondaries without P_FLUSH_REQUESTS' },
+  { seed: 335, nodes: 3, minutes: 2, writes: 2000, lost: 'a write that the disk of a peer refused was answered before quorum was lost by it' },
+  { seed: 94, nodes: 3, minutes: 2, writes: 2000, lost: 'a late word about a lost Primary was taken for a new generation: each generation was the base of the other' },
+  { seed: 288, nodes: 3, minutes: 2, writes: 2000, lost: 'a source came back with quorum alone: its meta-data called its target outdated' },
 ];

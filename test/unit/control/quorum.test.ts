@@ -45,6 +45,26 @@ describe('three nodes, majority', () => {
     n.expectSameDisks();
   });
 
+  it.each<[string, number, boolean]>([['the peer', 1, false], ['the peer, which then loses power,', 1, true], ['the Primary', 0, false]])(
+    'redundancy: a write that the disk of %s refused is not answered before there are enough good disks', async (_who, id, crash) => {
+      await cluster(30, 3, { onNoQuorum: SUSPEND });
+      for (const { setup } of n.members) await n.ok(setup.with(Cmd.RESOURCE_OPTS, { resourceName: 'r0' }, resourceOpts, { quorumMinRedundancy: MAJORITY }));
+      n.at(2).node.crash();
+      await n.until('loss', () => n.repl(0, 2) === Repl.off, 120_000);
+      expect(await n.write(0, 4, 40)).toBe(0);
+      const { faults } = n.at(id).node.disks.get('/dev/disk0')!;
+      faults.writeErrorChance = 1;
+      const write = n.pending(0, 5, 50);
+      await n.until('no quorum', () => !n.hasQuorum(0), 120_000);
+      await n.pass(5_000);
+      expect([write.errno, n.suspended(0)]).toEqual([-1, true]);
+      faults.writeErrorChance = 0;
+      if (crash) n.at(id).node.crash();
+      await n.cluster.up(2);
+      await n.until('the write', () => write.errno >= 0, 240_000);
+      expect([write.errno, n.tag(2, 5)]).toEqual([0, 50]);
+    });
+
   it('io-error: its writes fail', async () => {
     await cluster(2, 3, { onNoQuorum: IO_ERROR });
     n.isolate(0);
@@ -69,6 +89,32 @@ describe('three nodes, majority', () => {
     await n.until('quorum', () => n.hasQuorum(0), 120_000);
     expect(await n.write(0, 7, 70)).toBe(0);
     await n.cluster.up(2);
+    await n.settled();
+    n.expectSameDisks();
+  });
+
+  it.each([['dies', true], ['is cut off', false]])('a source that %s at the end of a resync has no quorum beside its target', async (_how, dies) => {
+    await cluster(31, 3, { onNoQuorum: IO_ERROR });
+    for (const id of [1, 2]) await n.ok(n.at(id).setup.down('r0'));
+    expect(await n.write(0, 5, 50)).toBe(0);
+    await n.cluster.up(1);
+    await n.until('n1 is behind', () => n.disk(1) === Disk.inconsistent, 120_000);
+    await n.until('n1 is good', () => n.disk(1) === Disk.upToDate, 120_000);
+    if (dies) n.at(0).node.crash();
+    else n.isolate(0);
+    await n.cluster.up(2);
+    await n.until('the others go on', () => n.hasQuorum(1) && n.disk(2) === Disk.upToDate, 240_000);
+    expect(await n.open(1)).toBe(0);
+    expect(await n.write(1, 5, 51)).toBe(0);
+    n.isolate(0);
+    if (dies) await n.cluster.up(0);
+    await n.pass(20_000);
+    expect(n.hasQuorum(0)).toBe(false);
+    if (!dies) {
+      n.kernel(0).close();
+      await n.ok(n.at(0).setup.secondary('r0'));
+    }
+    n.isolate(0, false);
     await n.settled();
     n.expectSameDisks();
   });

@@ -52,6 +52,34 @@ describe('three nodes', { timeout: 30_000 }, () => {
     n.expectSameDisks();
   });
 
+  it('a node that is slow to notice the loss of a Primary, and is one itself by then, takes no older generation to the others', async () => {
+    await n.upToDate();
+    expect(await n.open(0)).toBe(0);
+    await writes(0, 0, 3, 100);
+    await n.ok(n.at(1).setup.down('r0'));
+    await writes(0, 0, 3, 200);
+    cutOff(1, 2, true);
+    await n.cluster.up(1);
+    await n.until('n1 is behind', () => n.repl(1, 0) >= Repl.syncTarget || n.disk(1) === Disk.inconsistent);
+    await n.ok(n.at(1).setup.plain(Cmd.PAUSE_SYNC, { resourceName: 'r0', peerNodeId: 0, volume: 0 }));
+    const label = current(2);
+    expect([current(1) === label, n.disk(1)]).toEqual([false, Disk.inconsistent]);
+    const disk = n.at(1).node.disks.get('/dev/disk0')!;
+    disk.faults.stopped = true;
+    n.at(0).node.crash();
+    await n.until('the others have lost it', () => [1, 2].every((id) => n.repl(id, 0) === Repl.off), 120_000);
+    await n.until('n2 is good', () => n.disk(2) === Disk.upToDate, 120_000);
+    cutOff(1, 2, false);
+    await n.until('n1 meets n2', () => n.repl(1, 2) > Repl.off, 120_000);
+    const promoted = n.at(1).setup.primary('r0');
+    await n.until('n1 is Primary, and others know it', () => n.role(1) === Role.primary && n.at(2).resource.connectionRow(1).peerRole === Role.primary);
+    disk.resume();
+    await n.ok(promoted);
+    await n.until('n1 is good', () => n.disk(1) === Disk.upToDate, 120_000);
+    expect(current(2)).toBe(label);
+    expect(await n.read(1, 1)).toBe(201);
+  });
+
   it('fail over to a node that has all, and the old Primary follows', async () => {
     await n.upToDate();
     expect(await n.open(0)).toBe(0);

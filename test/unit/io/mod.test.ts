@@ -51,6 +51,8 @@ const cases: Case[] = [
   { event: 'FORGOTTEN', answered: true, net: SENT | OK | WACK | BARR, after: SENT | OK | WACK | BARR },
   { event: 'RESEND', net: SENT | OK | WACK | BARR, after: SENT | OK | DONE | WACK | BARR },
   { event: 'RESEND', net: PENDING | SENT | WACK | BARR, after: PENDING | QUEUED | WACK | BARR },
+  { event: 'RESEND', net: SENT | WACK | BARR, after: PENDING | QUEUED | WACK | BARR },
+  { event: 'RESEND', answered: true, net: SENT | WACK | BARR, after: SENT | DONE | WACK | BARR },
   { event: 'RESEND', net: SENT | DONE | BARR, after: SENT | DONE | BARR },
   { event: 'RESEND', net: 0, after: 0 },
 ];
@@ -77,6 +79,7 @@ describe('local events', () => {
     ['DISCARD_COMPLETED_NOTSUPP', Rq.LOCAL_PENDING, Rq.LOCAL_COMPLETED],
     ['DISCARD_COMPLETED_WITH_ERROR', Rq.LOCAL_PENDING, Rq.LOCAL_COMPLETED],
     ['ABORT_DISK_IO', Rq.LOCAL_PENDING, Rq.LOCAL_PENDING | Rq.LOCAL_ABORTED],
+    ['REFUSED', 0, Rq.COMPLETION_SUSP],
     ['COMPLETION_RESUMED', Rq.COMPLETION_SUSP, 0],
   ] as const)('%s', (event, before, after) => {
     const row = matchRow(RqEvent[event], Rq.WRITE | before, 0, Protocol.C);

@@ -174,6 +174,10 @@ test('a write error on the target leaves the block marked on both ends', () => {
   pair.b.node.disks.get('/dev/d')!.faults.writeErrorChance = 1;
   let errno = -1;
   pair.write(16, 8, 0, (e) => { errno = e; });
+  pair.run(() => pair.a.events.includes('gotNegAck') && pair.a.device.lowerPending === 0);
+  // Not before its disk state has come: who counts may decide whether it is answered at all.
+  expect(errno).toBe(-1);
+  for (const pdisk of [Disk.failed, Disk.upToDate]) pair.a.turn(() => pair.a.set(() => { pair.a.peer.facts.pdisk = pdisk; }));
   pair.run(() => pair.settled());
   expect(errno).toBe(0);
   expect(pair.a.peer.bitsOutOfSync).toBe(1);
