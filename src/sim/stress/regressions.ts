@@ -93,4 +93,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 148, nodes: 3, minutes: 0.5, features: ['fencing', 'verify'], lost: 'a generation was told that never got to a disk: a diskless node waited for it' },
   { seed: 44, nodes: 3, minutes: 0.5, drawn: true, lost: 'Outdated beside equals, whose agreed version knows no resync by bitmap' },
   { seed: 336, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits were left between equals, as seed 44' },
+  { seed: 234, nodes: 3, minutes: 0.5, drawn: true, lost: 'a survivor waited for the word of one that had lost the Primary before' },
 ];
