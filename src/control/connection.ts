@@ -44,6 +44,8 @@ export class Connection implements ConnEnv {
   prepared: TwopcPrepare | TwopcPrepareResize | null = null;
   /** At the end of the resync that runs, this much of a lost Primary's writes is here. @spec uuid.md 7.9 step 12 */
   afterReconciliation: { readonly lostNodeId: number; readonly dagtag: number } | null = null;
+  /** Which Primary it was told last to be lost here; -1: none. */
+  toldLoss = -1;
 
   constructor(resource: Resource, nodeId: number, netConf: NetConf) {
     const { engine } = resource;

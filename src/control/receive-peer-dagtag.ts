@@ -2,6 +2,9 @@
 /**
  * P_PEER_DAGTAG: two nodes have lost the same Primary. Who has more of its last writes becomes source of a bitmap resync;
  * both come to mirrored results. @spec uuid.md 7.11, state.md 9.7
+ *
+ * Who has lost it before has told so then, to one that did not wait for it yet, and would not say anything any more. Between two
+ * drbdd it answers with its own node id. docs/differences.md
  */
 import type { Change } from '../state/events.ts';
 import { Ss } from '../state/ss.ts';
@@ -10,10 +13,11 @@ import { uuidCompare } from '../state/uuid-compare.ts';
 import type { Strategy } from '../state/uuid-strategy.ts';
 import { strategies } from '../state/uuid-strategy.ts';
 import { findConnection } from '../state/view.ts';
-import type { PPeerDagtag } from '../wire/packets/dagtag.ts';
+import { PPeerDagtag } from '../wire/packets/dagtag.ts';
 import type { Connection } from './connection.ts';
 import { handshakeView } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
+import { reconcilesBits } from './send.ts';
 import { unlessAnswered } from './unanswered.ts';
 
 const SETTLED_MS = 10;
@@ -21,6 +25,7 @@ const SETTLED_MS = 10;
 const ATTEMPTS = 3000;
 
 export function peerDagtagReceived(connection: Connection, { dagtag, nodeId }: PPeerDagtag): void {
+  if (nodeId === connection.nodeId) return nothingToTell(connection, dagtag);
   const lost = connection.resource.connections.get(nodeId);
   if (!lost) return;
   if (lost.cstate() !== Cstate.connected) return whenTornDown(connection, lost, dagtag, ATTEMPTS);
@@ -46,10 +51,23 @@ function whenTornDown(connection: Connection, lost: Connection, dagtag: number, 
     return;
   }
   if (row !== undefined && !row.notifyPeersLostPrimary) {
+    const isTold = [...connection.peerDevices.keys()].some((vnr) => resource.peerDeviceRow(vnr, connection.nodeId).reconcilePending);
     reconcile(connection, lost, dagtag);
     resource.dispatch({ kind: 'reconciled', nodeId: connection.nodeId });
+    if (!isTold) answer(connection, lost);
   }
   if (waiting) link.wait(false);
+}
+
+/** We do not wait for it, so it will not hear of that loss from us. */
+function answer(connection: Connection, lost: Connection): void {
+  const { resource, conn, nodeId, peerDevices } = connection;
+  const syncs = [...peerDevices.keys()].some((vnr) => resource.peerDeviceRow(vnr, nodeId).repl > Repl.established);
+  if (!syncs && reconcilesBits(connection)) conn.send(PPeerDagtag, -1, { dagtag: lost.nodeId, nodeId: resource.nodeId });
+}
+
+function nothingToTell({ resource, nodeId, toldLoss }: Connection, lostNodeId: number): void {
+  if (lostNodeId === toldLoss) resource.dispatch({ kind: 'reconciled', nodeId });
 }
 
 function reconcile(connection: Connection, lost: Connection, dagtag: number): void {

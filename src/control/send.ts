@@ -225,6 +225,8 @@ export function lostPrimary(resource: Resource, lostNodeId: number): void {
       currentUuid(pd, row.currentUuid, weak(device));
       told = true;
     }
-    if (told) connection.conn.send(PPeerDagtag, -1, { dagtag, nodeId: lostNodeId });
+    if (!told) continue;
+    connection.toldLoss = lostNodeId;
+    connection.conn.send(PPeerDagtag, -1, { dagtag, nodeId: lostNodeId });
   }
 }

@@ -62,3 +62,23 @@ hazard('R-54', 'a generation that is not on the disk yet is told to nobody', 'A(
   await s.con('A-B');
   await s.reach('A>B:UpToDate');
 });
+
+hazard('R-55', 'a survivor does not wait for the word of one that has lost the Primary long before', 'A B C(P)', {}, async (s) => {
+  await s.w('C', 1);
+  await s.idle();
+  await s.ok(s.suspendIo('C'));
+  await s.cut('B-C');
+  await s.reach('B:Outdated');
+  await s.pass(10_000);
+  const { id } = s.player('A');
+  await s.ok(s.setup('B').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: id }, s.minor('B')));
+  await s.reach('A>B:SyncSource');
+  await s.reach('A-B:Established', 'B:Inconsistent');
+  s.crash('C');
+  await s.noticed('A-C');
+  await s.reach('A:UpToDate');
+  await s.promote('A');
+  await s.w('A', 3);
+  await s.up('C');
+  await s.con('A-C', 'B-C');
+});
