@@ -661,37 +661,6 @@ hazard('R-81', 'a target gets good though I/O is frozen for want of it, beside a
     await s.ended(frozen);
   });
 
-hazard('R-60', 'a disk that is attached beside its peers, all of it out of sync, has an activity log', 'A(P) B C', {}, async (s) => {
-  await s.w('A', 0);
-  await s.w('A', COLD);
-  await s.detach('A');
-  await s.attach('A');
-  await s.until('A has all', () => s.is('A:UpToDate') && s.bits('A>B') === 0);
-  await s.disc('A-C');
-  for (let block = 0; block < 20; block++) await s.w('A', block, { fua: false });
-  await s.idle();
-  s.crash('A');
-  await s.noticed('B-A');
-  await s.up('A');
-});
-
-hazard('R-61', 'a disk that lacks a write of its generation is not good for the users of this Primary', 'A(P) B C',
-  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
-    s.crash('C');
-    await s.noticed('A-C');
-    await s.w('A', 1);
-    await s.idle();
-    s.backing('A').faults.each = (op) => (op === LowerOp.write ? 'fail' : null);
-    await s.w('A', 2);
-    await s.reach('A:Diskless', 'A:frozen');
-    await s.cut('A-B', 'B-C');
-    s.flow('A');
-    await s.up('C');
-    await s.con('A-C');
-    await s.attach('A');
-    await s.stays(20_000, 'A:frozen');
-  });
-
 hazard('R-82', 'a target that was down is not overwritten with what its source still has, while newer writes are on their way there', 'A(P) B C',
   { protocol: 'A' }, async (s) => {
     await s.w('A', 1);

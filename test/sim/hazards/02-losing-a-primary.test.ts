@@ -21,7 +21,7 @@ hazard('H-046', 'what was heard of a lost Primary is told only when nothing of i
 
 hazard('H-047', 'no work waits for the teardown of a connection that waits for that work', 'A B C(P)', slow, async (s) => {
   await s.isolate('A');
-  for (let block = 0; block < 400; block++) s.wStar('C', block);
+  for (let block = 0; block < 1000; block++) s.wStar('C', block);
   await s.con('A-B');
   await s.reach('A>B:SyncTarget');
   await s.joining('A-C');
