@@ -158,7 +158,17 @@ export class TwoPrimaries {
         if (side.device === null && isHealthy(this.cluster)) await this.#open(side);
       }
       await this.#reunite();
+      await this.#force();
     }
+  }
+
+  /** They gave up the good data for older ones, and are left with disks that nobody calls good. */
+  async #force(): Promise<void> {
+    const [{ member }] = this.sides;
+    if (!this.sides.every((side) => diskStateOf(side.member) === Disk.outdated && roleOf(side.member) === Role.secondary
+      && replOf(side.member, side.peer.member) === Repl.established)) return;
+    this.note(`both are Outdated: primary --force ${member.node.name}`);
+    await member.setup.primary('r0', true);
   }
 
   async #open(side: Side): Promise<void> {
