@@ -268,6 +268,7 @@ const connectionRows: readonly Row[] = [
     then: (at, f) => f.out.push({ kind: 'teardown', nodeId: at.connection.nodeId }) },
   { row: 'F49', when: (at) => at.oldConnection.cstate < Cstate.connected && at.connection.cstate === Cstate.connected,
     then: (at) => at.draft.setConnection(at.c, { connects: at.connection.connects + 1 }) },
+  { row: '15.5', when: (at) => at.connection.lossTold && at.connection.cstate === Cstate.connected, then: lostOneIsBack },
   { row: 'F50', when: (at) => isSuspended(at.draft.old), then: suspendedRequests },
   { row: 'F51', when: dropped, then: (at) => at.draft.setConnection(at.c, { reconnect: true }) },
   { row: 'F52', when: (at, f) => f.startingResync && at.connection.peerRole === Role.primary,
@@ -275,6 +276,16 @@ const connectionRows: readonly Row[] = [
   { row: 'F53', when: (at) => at.oldConnection.peerRole === Role.primary && at.connection.peerRole === Role.unknown,
     then: (_, f) => { f.lostPrimaryPeer = true; } },
 ];
+
+/** It has compared its data with ours: what neighbours have of it is its matter. One that was never lost to them says nothing. */
+function lostOneIsBack({ draft, c }: Cell): void {
+  draft.setConnection(c, { lossTold: false });
+  if (draft.connections.some((other) => other.lossTold)) return;
+  draft.peerDevices.forEach((pd, i) => { if (pd.reconcilePending) draft.setPeerDevice(i, { reconcilePending: false }); });
+  if (draft.devices.some(({ disk }) => disk === Disk.consistent)) {
+    draft.setResource({ tryBecomeUpToDatePending: true, emptyTwopcScheduled: true });
+  }
+}
 
 function dropped(at: Cell): boolean {
   return at.oldConnection.cstate === Cstate.connected && at.connection.cstate < Cstate.connected;

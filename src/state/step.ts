@@ -243,7 +243,7 @@ function linkEnded(s: Step, nodeId: number, lostPrimary: boolean): void {
       s.view = replacePeerDevice(s.view, device.vnr, connection.nodeId, { reconcilePending: true });
     }));
   }
-  if (lostPrimary) s.view = replaceConnection(s.view, nodeId, { notifyPeersLostPrimary: false });
+  if (lostPrimary) s.view = replaceConnection(s.view, nodeId, { notifyPeersLostPrimary: false, lossTold: true });
   s.view = replacePeerDevicesOf(s.view, nodeId, { reconcilePending: false, reconciliationResync: false });
   tryUpToDate(s);
 }

@@ -103,6 +103,8 @@ export interface ConnectionRow {
   readonly discardMyData: boolean;
   /** When the connection's teardown is done the other peers hear of the lost Primary. */
   readonly notifyPeersLostPrimary: boolean;
+  /** They have heard, and are to say what they have of its last writes; until it is here again itself. */
+  readonly lossTold: boolean;
   /** Counts Connecting -> Connected; a fence-peer result from before is dropped. */
   readonly connects: number;
   /** A fence-peer helper runs for this connection. */

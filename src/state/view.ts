@@ -58,7 +58,7 @@ export function newConnection(nodeId: number, name: string, options: ConnectionO
   return {
     nodeId, name, options, cstate: Cstate.standAlone, peerRole: Role.unknown, suspFen: false, agreedVersion: 0,
     agreedFeatures: 0, hasPath: false, disconnectExpected: false, reconnect: false, handshake: 'none', dryRun: false,
-    discardMyData: false, notifyPeersLostPrimary: false, connects: 0, fencingRuns: false,
+    discardMyData: false, notifyPeersLostPrimary: false, lossTold: false, connects: 0, fencingRuns: false,
   };
 }
 

@@ -610,7 +610,7 @@ hazard('R-47', 'a crashed Primary among Outdated nodes of its generation is sync
 });
 
 hazard('R-38', 'who has not noticed that a node lost power does not say that it is in sync', 'A B C(P)',
-  { net: { pingInt: 120 }, end: 'as told' }, async (s) => {
+  { net: { pingInt: 120 } }, async (s) => {
     await s.w('C', 1);
     await s.idle();
     await s.drop('A-B', 'A-C');
