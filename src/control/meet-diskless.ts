@@ -47,11 +47,29 @@ export function meetNewerData(pd: PeerDevice): void {
   });
 }
 
+/**
+ * A disk that attaches beside a Primary without one stays Consistent while that one's data may be other ones, and what was told of
+ * them may be a disk that it had before: as a sync target it has shown those of its source. docs/differences.md
+ */
+export function tellWhatIsShown(pd: PeerDevice): void {
+  const { device: { resource, vnr }, connection: { nodeId }, toldDisk } = pd;
+  if (!isConfigured(pd)) return;
+  const { disk, exposedUuid } = resource.deviceRow(vnr);
+  const { repl, pdsk, peerCurrentUuid, commCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
+  if (resource.view.resource.role !== Role.primary || disk !== Disk.diskless || repl < Repl.established) return;
+  if (pdsk !== Disk.consistent || toldDisk !== Disk.consistent) return;
+  if (uuidEq(peerCurrentUuid, exposedUuid) && !uuidEq(commCurrentUuid, exposedUuid)) send.uuids(pd, 0);
+}
+
+/** The connection may have gone with its last word. */
+const isConfigured = (pd: PeerDevice): boolean =>
+  pd.device.resource.connections.get(pd.connection.nodeId)?.peerDevices.get(pd.device.vnr) === pd;
+
 /** What this node will show by it. */
 function newerUuid(pd: PeerDevice): bigint | null {
   const { device, connection: { nodeId }, uuids, toldDisk } = pd;
   const { resource, vnr } = device;
-  if (resource.connections.get(nodeId)?.peerDevices.get(vnr) !== pd || uuids === null || toldDisk !== Disk.upToDate) return null;
+  if (!isConfigured(pd) || uuids === null || toldDisk !== Disk.upToDate) return null;
   const { repl, pdsk } = resource.peerDeviceRow(vnr, nodeId);
   if (repl < Repl.established || pdsk !== Disk.consistent) return null;
   if (resource.deviceRow(vnr).disk !== Disk.diskless || resource.view.resource.role === Role.primary) return null;

@@ -31,6 +31,10 @@ export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurren
   if (device.disk) applyUuids(device, markNodeExists(context.uuids, nodeId));
   if (peerRole === Role.primary) checkResyncSource(device, weak);
   if (peerRole === Role.unknown) inHandshake(pd, moved && !kept);
+  // Its users have seen what is here: nothing keeps a Consistent disk from being good any more.
+  else if (peerRole === Role.primary && context.disk === Disk.consistent && uuidEq(uuid, context.uuids.currentUuid)) {
+    resource.dispatch({ kind: 'reconciled', nodeId });
+  }
   // What a Primary makes is new: this is a late word about one that it lost, before it became Primary itself.
   else if (peerRole === Role.primary && device.disk && isKnown(context, uuid)) return;
   else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved, isPassedOver);

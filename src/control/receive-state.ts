@@ -16,7 +16,7 @@ import type { DisklessTrust } from '../state/uuid-diskless.ts';
 import { run } from './admin/steps.ts';
 import type { Connection } from './connection.ts';
 import { decide, peerSays } from './handshake.ts';
-import { meetAsDiskless, meetNewerData } from './meet-diskless.ts';
+import { meetAsDiskless, meetNewerData, tellWhatIsShown } from './meet-diskless.ts';
 import { isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { checkResyncSource } from './resync-source.ts';
@@ -109,6 +109,7 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
   for (const action of actions) if (!act(pd, action)) break;
   pd.missedEnd = 'none';
   meetNewerData(pd);
+  tellWhatIsShown(pd);
 }
 
 /** False: the connection ends, nothing that follows is to be done. */

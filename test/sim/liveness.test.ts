@@ -82,3 +82,20 @@ hazard('R-55', 'a survivor does not wait for the word of one that has lost the P
   await s.up('C');
   await s.con('A-C', 'B-C');
 });
+
+hazard('R-56', 'a disk that attaches beside a diskless Primary which has shown its data is UpToDate', 'A B(P)', slow, async (s) => {
+  await s.cut('A-B');
+  for (let i = 0; i < 40; i++) await s.w('B', i);
+  await s.demote('B');
+  await s.con('A-B');
+  await s.reach('A>B:SyncTarget');
+  await s.promote('A');
+  await s.cut('A-B');
+  await s.detach('B');
+  await s.con('A-B');
+  await s.detach('A');
+  await s.attach('B');
+  await s.reach('B:UpToDate', 'A>B:UpToDate');
+  await s.attach('A');
+  await s.reach('A:UpToDate');
+});
