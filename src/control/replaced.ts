@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a diskless node has replaced by newer generations, for its next engine: who may be behind is no stranger. */
 import type { Sticky } from '../state/effects.ts';
+import { Disk } from '../state/states.ts';
 import { mayFollow } from '../state/uuid-diskless.ts';
 import { uuidEq } from '../state/uuid-types.ts';
+import type { DeviceContext } from '../state/uuid-types.ts';
 import { findDevice, findPeerDevice } from '../state/view.ts';
 import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
@@ -23,7 +25,7 @@ export function journalReplaced(device: Device): void {
   const { resource, vnr, replaced, journaled } = device;
   // A peer comes or goes: the step that follows has both, the object and its row.
   if (replaced.length === 0 || !hasRows(device)) return;
-  const context = deviceContext(device);
+  const context = withoutDisk(deviceContext(device));
   const behind = context.peers.filter((peer) => mayFollow(context, peer));
   const [nodeId, overtaken] = behind.length === 1 ? [behind[0]!.nodeId, behind[0]!.overtaken] : [-1, 0n];
   const { exposedUuid: exposed } = context;
@@ -31,6 +33,10 @@ export function journalReplaced(device: Device): void {
   device.journaled = { kind: 'replaced', vnr, exposed, nodeId, overtaken, uuids: [...replaced] };
   resource.engine.journal.sticky(resource, device.journaled);
 }
+
+/** The next engine attaches no disk that is on its way out or in. */
+const withoutDisk = (context: DeviceContext): DeviceContext =>
+  context.disk < Disk.inconsistent ? { ...context, disk: Disk.diskless } : context;
 
 const hasRows = ({ resource: { view, connections }, vnr }: Device): boolean => findDevice(view, vnr) !== undefined
   && [...connections.values()].every(({ nodeId, peerDevices }) => !peerDevices.has(vnr) || findPeerDevice(view, vnr, nodeId) !== undefined);

@@ -99,3 +99,30 @@ hazard('R-56', 'a disk that attaches beside a diskless Primary which has shown i
   await s.attach('A');
   await s.reach('A:UpToDate');
 });
+
+hazard('R-57', 'the next engine knows who may be behind, though the disk was still on its way out', 'A B(P) C',
+  { ...slow, resource: { onNoData: SUSPEND } }, async (s) => {
+    await s.isolate('A');
+    for (let i = 0; i < 40; i++) await s.w('B', i);
+    await s.demote('B');
+    await s.con('A-B');
+    await s.reach('A>B:SyncTarget');
+    s.stall('A');
+    await s.con('A-C');
+    await s.promote('A');
+    void s.letGo('A', false).catch(() => {});
+    await s.reach('A:Detaching');
+    await s.drop('A-C');
+    const told = s.hold('A>B', 'P_CURRENT_UUID');
+    const w = s.wStar('A', 100);
+    await s.until('a generation is on its way', () => s.logged('A', 'sending new current UUID') > 0);
+    await s.lose(told, 'A-B');
+    expect(s.disk('A')).toBe('Detaching');
+    s.killEngine('A');
+    s.flow('A');
+    await s.pass(2_000);
+    await s.until('A and B are connected', () => s.joined('A-B'));
+    await s.reach('A>B:UpToDate', 'A:flowing');
+    await s.ended(w);
+    await s.attach('A');
+  });
