@@ -46,7 +46,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { resource } = device;
   const message = messageOf(p);
   if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) overtake(pd, 0n);
-  else if (resource.connectionRow(connection.nodeId).cstate === Cstate.connected) return toldToReplace(pd);
+  else if (isLate(pd)) return toldToReplace(pd);
   keep(pd, message);
   const { peerRole } = resource.connectionRow(connection.nodeId);
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);
@@ -71,6 +71,10 @@ function notOlder(pd: PeerDevice): void {
   pd.older = 0n;
   if (rowOf(pd).pdsk === Disk.outdated && pd.toldDisk === Disk.upToDate) pd.connection.conn.fail(Cstate.networkFailure, 'not-older', '');
 }
+
+/** It is about to hear of our generation. Not what a disk that attaches is answered: that waits for each peer's word. */
+const isLate = (pd: PeerDevice): boolean => deviceRowOf(pd).disk < Disk.negotiating
+  && pd.device.resource.connectionRow(pd.connection.nodeId).cstate === Cstate.connected;
 
 /** A late word; or the peer has attached meanwhile: it may follow when it connects. */
 function toldToReplace(pd: PeerDevice): void {

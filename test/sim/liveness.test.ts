@@ -126,3 +126,20 @@ hazard('R-57', 'the next engine knows who may be behind, though the disk was sti
     await s.ended(w);
     await s.attach('A');
   });
+
+hazard('R-58', 'an attach takes the word of a peer that never came to the generation that it was told', 'A(P) B C', slow, async (s) => {
+  await s.w('A', 1);
+  await s.detach('A');
+  const told = s.hold('A>B', 'P_CURRENT_UUID');
+  const w = s.wStar('A', 2);
+  await s.caught(told);
+  await s.letGo('B');
+  told.release();
+  await s.ended(w);
+  for (let i = 10; i < 50; i++) await s.w('A', i);
+  await s.attach('B');
+  await s.reach('B>C:SyncTarget');
+  await s.drop('B-C');
+  await s.attach('A');
+  await s.reach('A:UpToDate');
+});
