@@ -85,7 +85,7 @@ export function sendNewCurrentUuid(device: DeviceContext, random: Random64): New
 
 export interface ReceivedNew {
   readonly uuids: DeviceUuids;
-  /** These peers are sync sources of ours or ahead: what they hold is the new one, our own current stays. */
+  /** These peers are sync sources of ours or ahead, and get what is written: what they hold is the new one, our own current stays. */
   readonly peersMoved: readonly number[];
   /** Get P_UUIDS110 (flags 0) when the super block is written; ascending. Empty when the current UUID stays. */
   readonly recipients: readonly number[];
@@ -107,7 +107,9 @@ export function receivedNewCurrent(device: DeviceContext, uuid: bigint, weak: No
   // Nor does an Inconsistent disk have the ancestors of the new label: with it, it would be unrelated to who has only those.
   // An Outdated one that the Primary passes over gets no writes: with the label it would be good once all others are gone.
   const passedOver = device.disk === Disk.outdated && inMask(weak, device.nodeId);
-  if (moved.length > 0 || device.disk === Disk.inconsistent || passedOver) return { uuids: device.uuids, peersMoved: moved, recipients: [], log };
+  if (moved.length > 0 || device.disk === Disk.inconsistent || passedOver) {
+    return { uuids: device.uuids, peersMoved: moved.filter((nodeId) => !inMask(weak, nodeId)), recipients: [], log };
+  }
   const draft = new UuidDraft(device.uuids, device.nodeId);
   let tell = device.peers.filter((peer) => toldAgain.has(peer.repl) || peer.pdsk === Disk.diskless)
     .reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);

@@ -177,6 +177,12 @@ describe('new generations (uuid.md 1.6, 1.7)', () => {
     expect(got.peersMoved).toEqual([1]);
   });
 
+  it('nor has a source the new generation that the Primary passes over', () => {
+    const target = { ...established, repl: Repl.wfBitMapT };
+    const own = context(device(A), { disk: Disk.outdated, peers: [peer(1, target), peer(2, target)] });
+    expect(receivedNewCurrent(own, D, 0b101n, 0n, counter(1n)).peersMoved).toEqual([1]);
+  });
+
   it('without a disk only if somebody must diverge', () => {
     const told = (bitmap: Record<number, bigint>, more: PeerContext[] = []): DeviceContext => context(device(0n), {
       disk: Disk.diskless, exposedUuid: A, peers: [peer(1, { ...established, uuids: peerUuids(A, bitmap) }), ...more],
