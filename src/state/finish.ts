@@ -130,9 +130,9 @@ const peerDeviceRows: readonly Row[] = [
   { row: 'F24', when: (at) => !(at.oldPd.repl === Repl.established && isVerify(at.pd.repl))
       && !isSyncOrVerify(at.oldPd.repl) && isSyncOrVerify(at.pd.repl),
     then: (at, f) => f.out.push({ kind: 'initResync', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
-  // By force: Outdated disks may differ as well, and the peer compares.
-  { row: 'F26', when: (at) => hasDisk(at, Disk.inconsistent) && at.oldDevice.disk === at.oldPd.pdsk && at.pd.pdsk === Disk.upToDate
-      && (at.oldPd.pdsk === Disk.inconsistent || at.oldPd.pdsk === Disk.outdated)
+  // By force, or since who was away has been fenced: it compares with all, whatever they have.
+  { row: 'F26', when: (at) => hasDisk(at, Disk.inconsistent) && at.pd.pdsk === Disk.upToDate
+      && at.oldPd.pdsk >= Disk.inconsistent && at.oldPd.pdsk < Disk.upToDate && at.oldPd.pdsk !== Disk.unknown
       && at.oldConnection.peerRole === Role.secondary && at.connection.peerRole === Role.primary,
     then: (at) => at.set({ considerResync: true }) },
   { row: 'F27', when: (at) => hasDisk(at, Disk.attaching) && at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established,

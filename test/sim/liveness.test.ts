@@ -143,3 +143,22 @@ hazard('R-58', 'an attach takes the word of a peer that never came to the genera
   await s.attach('A');
   await s.reach('A:UpToDate');
 });
+
+hazard('R-59', 'a peer compares with who was made Primary by force, though neither has what the other has', 'A B C(P)',
+  { ...slow, net: { fencingPolicy: 1 }, end: 'as told' }, async (s) => {
+    await s.w('C', 1);
+    await s.cut('B-C');
+    for (let i = 10; i < 50; i++) await s.w('C', i);
+    await s.disc('A>C');
+    await s.reach('A:Outdated');
+    await s.con('B-C');
+    await s.reach('B>C:SyncTarget');
+    s.crash('C');
+    await s.noticed('B-C');
+    await s.reach('B:Inconsistent', 'A-B:Established');
+    await s.promote('A', true);
+    const link = { resourceName: 'r0', peerNodeId: s.player('A').id, volume: 0 };
+    for (const cmd of [Cmd.PAUSE_SYNC, Cmd.RESUME_SYNC]) await s.ok(s.setup('B').plain(cmd, link));
+    await s.until('both take part', () => s.is('B>A:WFBitMapT') && s.is('A>B:WFBitMapS'), 2_000);
+    await s.reach('A:UpToDate', 'B:UpToDate');
+  });

@@ -130,6 +130,8 @@ const cases: readonly Case[] = [
     unless: { to: pdsk(Disk.diskless) } },
   { row: 'F26', from: noData, to: { ...disk(Disk.inconsistent), ...peerPrimary }, look: (s) => pd(s).considerResync, is: true,
     unless: { from: { ...noData, ...peerPrimary } } },
+  { row: 'F26', from: { ...disk(Disk.inconsistent), ...pdsk(Disk.consistent) }, to: { ...disk(Disk.inconsistent), ...peerPrimary },
+    look: (s) => pd(s).considerResync, is: true, unless: { from: disk(Disk.inconsistent) } },
   { row: 'F27', from: { peers: [offPeer] }, to: {}, look: has('alUpdates', { suspended: false }), is: true, unless: { from: {} } },
   { row: 'F27', from: { peers: [offPeer], ...disk(Disk.attaching) }, to: disk(Disk.attaching),
     look: has('alUpdates', { suspended: false }), is: true, unless: { from: disk(Disk.attaching) } },
