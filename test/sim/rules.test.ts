@@ -692,6 +692,30 @@ hazard('R-61', 'a disk that lacks a write of its generation is not good for the 
     await s.stays(20_000, 'A:frozen');
   });
 
+hazard('R-65', 'what a peer had before I/O was frozen does not count as there: it may have been overwritten', 'A(d,P) B C',
+  { resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    const held = s.hold('A>B', 'P_DATA', 1);
+    const barriers = s.arrived('C>A', 'P_BARRIER_ACK');
+    const before = s.wStar('A', 2, { fua: false });
+    const writing = s.wStar('A', 1, { fua: false });
+    await s.caught(held);
+    await s.ended(before);
+    await s.until('C has it for good', () => s.arrived('C>A', 'P_BARRIER_ACK') > barriers);
+    s.sever('A-B', 'A-C', 'B-C');
+    await s.noticed('A-B');
+    await s.noticed('A-C');
+    s.crash('B');
+    s.crash('C');
+    await s.up('B');
+    await s.up('C');
+    await s.con('B-C');
+    await s.until('C is synced from B', () => s.bits('B>C') === 0 && s.onDisk('C', 1) !== writing.tag);
+    await s.con('A-B');
+    await s.ended(writing);
+  });
+
 hazard('R-82', 'a target that was down is not overwritten with what its source still has, while newer writes are on their way there', 'A(P) B C',
   { protocol: 'A' }, async (s) => {
     await s.w('A', 1);
