@@ -7,6 +7,7 @@ import { BioOp } from '../../src/host/block.ts';
 import { LowerOp } from '../../src/host/lower.ts';
 import { applyActivityLog } from '../../src/sim/apply-al.ts';
 import { differencesAreKnown } from '../../src/sim/story/checks.ts';
+import { uuidEq } from '../../src/state/uuid-types.ts';
 import { hazard } from './hazards/hazard.ts';
 
 const BLOCKS_PER_EXTENT = 1024;
@@ -715,6 +716,31 @@ hazard('R-65', 'what a peer had before I/O was frozen does not count as there: i
     await s.con('A-B');
     await s.ended(writing);
   });
+
+hazard('R-66', 'who was told a generation by a Primary without good data, and is the last of it, makes one of its own', 'A B(P) C', slow, async (s) => {
+  await s.w('B', 1);
+  await s.isolate('A');
+  for (let block = 0; block < 200; block++) await s.w('B', block, { fua: false });
+  await s.idle();
+  await s.demote('B');
+  await s.drop('B-C');
+  await s.joining('A-B');
+  await s.reach('A>B:SyncTarget');
+  await s.joining('A-C');
+  await s.reach('A-C:Connected');
+  await s.promote('A');
+  await s.w('A', 1);
+  await s.idle();
+  const before = s.current('B');
+  s.crash('A');
+  s.crash('C');
+  await s.noticed('B-A');
+  await s.promote('B');
+  await s.w('B', 1);
+  expect(uuidEq(s.current('B'), before)).toBe(false);
+  await s.up('A');
+  await s.up('C');
+});
 
 hazard('R-82', 'a target that was down is not overwritten with what its source still has, while newer writes are on their way there', 'A(P) B C',
   { protocol: 'A' }, async (s) => {
