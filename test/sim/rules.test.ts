@@ -742,6 +742,22 @@ hazard('R-66', 'who was told a generation by a Primary without good data, and is
   await s.up('C');
 });
 
+for (const [name, resource] of [['', {}], [', with quorum', { quorum: MAJORITY, onNoQuorum: SUSPEND }]] as const) {
+  hazard('R-67', `of two equals that have lost their Primary, the one that lost power is not the source${name}`, 'A(d,P) B C',
+    { resource: { onNoData: 1, ...resource } }, async (s) => {
+      for (let block = 0; block < 20; block++) await s.w('A', block);
+      await s.idle();
+      await s.ended(...Array.from({ length: 20 }, (_, block) => s.wStar('A', block, { fua: false })));
+      s.sever('A-B', 'A-C', 'B-C');
+      s.crash('B');
+      for (const link of s.pairs()) await s.noticed(link);
+      await s.up('B');
+      await s.con('B-C');
+      await s.con('A-B');
+      await s.con('A-C');
+    });
+}
+
 hazard('R-82', 'a target that was down is not overwritten with what its source still has, while newer writes are on their way there', 'A(P) B C',
   { protocol: 'A' }, async (s) => {
     await s.w('A', 1);
