@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a commit means for I/O: the view's rows as plain numbers of the I/O engine, then one call. */
-import { Cstate, UuidFlag } from '../state/states.ts';
+import { Cstate } from '../state/states.ts';
 import { awaitsGeneration, mayMakeGeneration } from '../state/facts.ts';
 import { deviceIndex, findConnection, findDevice, findPeerDevice } from '../state/view.ts';
 import type { Connection } from './connection.ts';
@@ -82,7 +82,6 @@ function pushPeerDevice(resource: Resource, connection: Connection, peerDevice: 
   const { conf, io: { facts } } = peerDevice;
   facts.repl = row.repl;
   facts.pdisk = row.pdsk;
-  facts.remembers = (row.uuidFlags & UuidFlag.reconnect) !== 0;
   facts.bitmapIndex = peerDevice.device.disk?.bitmapIndex(connection.nodeId) ?? -1;
   facts.allowRemoteRead = connection.netConf.allowRemoteRead;
   facts.resyncRate = conf.resyncRate;

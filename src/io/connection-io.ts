@@ -202,15 +202,15 @@ export class ConnectionIo {
 
   /**
    * The state change that ran had I/O suspended before it. What a resync from here carries need not be sent again; as target
-   * it must be, for the resync would overwrite it. A peer that has been down since is asked anew for what it acknowledged:
-   * that may have been in its memory only. @spec io.md 2.9
+   * it must be, for the resync would overwrite it. What a lost peer had acknowledged is no longer known to be there: it may have
+   * been in its memory only, or overwritten by a resync from who has never got it. @spec io.md 2.9
    */
   afterSuspension(released: boolean): void {
     const { requests } = this.resource;
     if (released && !this.facts.connected) requests.walk(RqEvent.CANCEL_SUSPENDED_IO, this.nodeId, -1);
     else if (this.facts.connected && !this.wasConnected) {
       for (const { facts, device } of this.peers) {
-        if (facts.repl !== Repl.wfBitMapS && !facts.remembers) requests.walk(RqEvent.FORGOTTEN, this.nodeId, device.index);
+        if (facts.repl !== Repl.wfBitMapS) requests.walk(RqEvent.FORGOTTEN, this.nodeId, device.index);
         requests.walk(facts.repl === Repl.wfBitMapS ? RqEvent.CANCEL_SUSPENDED_IO : RqEvent.RESEND, this.nodeId, device.index);
       }
       this.sender.restart();

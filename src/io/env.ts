@@ -85,8 +85,6 @@ export interface PeerDeviceFacts {
   repl: number;
   /** Peer disk state. */
   pdisk: number;
-  /** It has been up since the connection was lost. */
-  remembers: boolean;
   /** Slot in the bitmap, -1 none. */
   bitmapIndex: number;
   allowRemoteRead: boolean;
@@ -208,6 +206,6 @@ export const connectionFacts = (): ConnectionFacts => ({
 });
 
 export const peerDeviceFacts = (): PeerDeviceFacts => ({
-  repl: Repl.off, pdisk: Disk.unknown, remembers: false, bitmapIndex: -1, allowRemoteRead: true, resyncRate: 250, cPlanAhead: 20,
+  repl: Repl.off, pdisk: Disk.unknown, bitmapIndex: -1, allowRemoteRead: true, resyncRate: 250, cPlanAhead: 20,
   cDelayTarget: 10, cFillTarget: 100, cMaxRate: 102400, cMinRate: 250, useCsums: false,
 });

@@ -269,6 +269,9 @@ function neighbourOfPrimary(w: Work): void {
 /** Who sees a Primary is not stable. */
 const neighbour = (flags: number): number => Number((flags & UuidFlag.stable) === 0);
 
+/** It has been up since it lost the other: what it acknowledged is there. The other may have lost what it had not flushed. */
+const remembers = (flags: number): number => Number((flags & UuidFlag.reconnect) !== 0);
+
 /** Which bitmap describes what a peer needs that presents another node's generation. */
 function asSourceByDisk(w: Work): void {
   const { v } = w;
@@ -322,7 +325,7 @@ function passingSplitBrain(w: Work): void {
 
 /**
  * Equal generations with bits: genuine DRBD clears them unseen (hazards Z-01, Z-11). Both ends know both counts, so they
- * decide alike: the Primary's data, the better disk's, those of a Primary's neighbour, of whom has bits for the other.
+ * decide alike: the Primary's data, the better disk's, those of a Primary's neighbour, of who has been up, of whom has bits for the other.
  */
 function reconcileByBits(w: Work): void {
   const { v } = w;
@@ -336,6 +339,7 @@ function reconcileByBits(w: Work): void {
   const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
     || v.shownDisk - v.peerDisk
     || neighbour(selfFlags(v)) - neighbour(v.peer.flags)
+    || remembers(selfFlags(v)) - remembers(v.peer.flags)
     || Number(own > 0) - Number(theirs > 0)
     || v.peerNodeId - v.nodeId;
   w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';

@@ -93,7 +93,8 @@ function rotatesFor(peer: PeerContext, hasBitmap: boolean, weak: NodeMask): bool
 export function rotate(draft: UuidDraft, device: DeviceContext, weak: NodeMask, dagtag: bigint,
   random: () => bigint): NodeMask {
   const base = draft.current === uuidJustCreated ? random() : draft.current;
-  const stays = (n: number): boolean => draft.slots[n].bitmapUuid !== 0n && draft.slots[n].bitmapUuid !== base;
+  // Bit 0 does not count: a generation that a Primary told is a base with the bit, and current without it.
+  const stays = (n: number): boolean => draft.slots[n].bitmapUuid !== 0n && !uuidEq(draft.slots[n].bitmapUuid, base);
   const handled = new Set<number>();
   let result = 0n;
   for (const peer of device.peers) {

@@ -7,6 +7,7 @@ import { BioOp } from '../../src/host/block.ts';
 import { LowerOp } from '../../src/host/lower.ts';
 import { applyActivityLog } from '../../src/sim/apply-al.ts';
 import { differencesAreKnown } from '../../src/sim/story/checks.ts';
+import { uuidEq } from '../../src/state/uuid-types.ts';
 import { hazard } from './hazards/hazard.ts';
 
 const BLOCKS_PER_EXTENT = 1024;
@@ -660,6 +661,71 @@ hazard('R-81', 'a target gets good though I/O is frozen for want of it, beside a
     await s.reach('B:UpToDate');
     await s.ended(frozen);
   });
+
+hazard('R-65', 'what a peer had before I/O was frozen does not count as there: it may have been overwritten', 'A(d,P) B C',
+  { resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    const held = s.hold('A>B', 'P_DATA', 1);
+    const barriers = s.arrived('C>A', 'P_BARRIER_ACK');
+    const before = s.wStar('A', 2, { fua: false });
+    const writing = s.wStar('A', 1, { fua: false });
+    await s.caught(held);
+    await s.ended(before);
+    await s.until('C has it for good', () => s.arrived('C>A', 'P_BARRIER_ACK') > barriers);
+    s.sever('A-B', 'A-C', 'B-C');
+    await s.noticed('A-B');
+    await s.noticed('A-C');
+    s.crash('B');
+    s.crash('C');
+    await s.up('B');
+    await s.up('C');
+    await s.con('B-C');
+    await s.until('C is synced from B', () => s.bits('B>C') === 0 && s.onDisk('C', 1) !== writing.tag);
+    await s.con('A-B');
+    await s.ended(writing);
+  });
+
+hazard('R-66', 'who was told a generation by a Primary without good data, and is the last of it, makes one of its own', 'A B(P) C', slow, async (s) => {
+  await s.w('B', 1);
+  await s.isolate('A');
+  for (let block = 0; block < 200; block++) await s.w('B', block, { fua: false });
+  await s.idle();
+  await s.demote('B');
+  await s.drop('B-C');
+  await s.joining('A-B');
+  await s.reach('A>B:SyncTarget');
+  await s.joining('A-C');
+  await s.reach('A-C:Connected');
+  await s.promote('A');
+  await s.w('A', 1);
+  await s.idle();
+  const before = s.current('B');
+  s.crash('A');
+  s.crash('C');
+  await s.noticed('B-A');
+  await s.promote('B');
+  await s.w('B', 1);
+  expect(uuidEq(s.current('B'), before)).toBe(false);
+  await s.up('A');
+  await s.up('C');
+});
+
+for (const [name, resource] of [['', {}], [', with quorum', { quorum: MAJORITY, onNoQuorum: SUSPEND }]] as const) {
+  hazard('R-67', `of two equals that have lost their Primary, the one that lost power is not the source${name}`, 'A(d,P) B C',
+    { resource: { onNoData: 1, ...resource } }, async (s) => {
+      for (let block = 0; block < 20; block++) await s.w('A', block);
+      await s.idle();
+      await s.ended(...Array.from({ length: 20 }, (_, block) => s.wStar('A', block, { fua: false })));
+      s.sever('A-B', 'A-C', 'B-C');
+      s.crash('B');
+      for (const link of s.pairs()) await s.noticed(link);
+      await s.up('B');
+      await s.con('B-C');
+      await s.con('A-B');
+      await s.con('A-C');
+    });
+}
 
 hazard('R-82', 'a target that was down is not overwritten with what its source still has, while newer writes are on their way there', 'A(P) B C',
   { protocol: 'A' }, async (s) => {

@@ -98,6 +98,12 @@ describe('rotation (uuid.md 1.3)', () => {
     expect(mask).toBe(0b100n);
   });
 
+  it('a base that a Primary told is the same as the current UUID without its bit', () => {
+    const { mask, slots } = run(device(A, { 1: slot(0, A | 1n), 2: slot(1, B) }), [peer(1), peer(2)], 0n, 2);
+    expect([slots[1].bitmapUuid, slots[2].bitmapUuid]).toEqual([A, B]);
+    expect(mask).toBe(0b10n);
+  });
+
   it('just created: a random base', () => {
     expect(run(device(4n, { 1: slot(0) }), [peer(1)]).slots[1].bitmapUuid).toBe(D + 0x10n);
   });

@@ -124,8 +124,10 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     const { reconnect } = UuidFlag;
     it.each<[string, Partial<HandshakeView>, number, number, [number, number], string]>([
       ['none on either side', {}, 0, 0, [reconnect, 0], 'no-sync'],
-      ['who has bits is the source', {}, 16, 0, [reconnect, 0], 'source-use-bitmap'],
-      ['mirrored', {}, 0, 16, [0, reconnect], 'target-use-bitmap'],
+      ['who has bits is the source', {}, 16, 0, [reconnect, reconnect], 'source-use-bitmap'],
+      ['mirrored', {}, 0, 16, [0, 0], 'target-use-bitmap'],
+      ['who has been up, though the bits are those of the other, which may have lost what it marks', {}, 0, 16, [reconnect, 0], 'source-use-bitmap'],
+      ['mirrored', {}, 16, 0, [0, reconnect], 'target-use-bitmap'],
       ['both: the lower node id', {}, 16, 5, [reconnect, reconnect], 'source-use-bitmap'],
       ['the Primary, whoever has them', { role: Role.primary }, 0, 16, [reconnect, 0], 'source-use-bitmap'],
       ['a Primary without good data is none', { role: Role.primary, disk: Disk.outdated, shownDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
