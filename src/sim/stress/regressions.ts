@@ -126,4 +126,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 851, nodes: 3, minutes: 0.5, drawn: true,
     lost: 'targets of a resync of new storage gave up their generation for a source that had lost its disk: all Inconsistent, split brain' },
   { seed: 965, nodes: 3, minutes: 0.5, drawn: true, lost: 'as seed 851, without quorum' },
+  { seed: 654, nodes: 3, minutes: 0.5, lost: 'a generation came to a disk after the death of its engine, and the others went on without it: split brain' },
 ];
