@@ -100,7 +100,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   limits: (r, e) => { const d = r.devices.get(e.vnr); if (d) sizes.reconsiderLimits(d); },
   commitSize: (r, e) => {
     const d = r.devices.get(e.vnr);
-    if (d) sizes.commit(d, e, ({ pd, side }) => resync.startResync(pd, side));
+    if (d) sizes.commit(d, e, ({ pd, side }) => resync.resyncNewStorage(pd, side));
   },
 };
 

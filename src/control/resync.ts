@@ -36,7 +36,7 @@ function setFacts(pd: PeerDevice, some: { beforeResyncDone?: boolean; unstableRe
 }
 
 /** drbd_start_resync. @spec uuid.md 7.2 */
-export function startResync(pd: PeerDevice, side: Side): void {
+export function startResync(pd: PeerDevice, side: Side, peer: 'waits' | 'is heard' = 'waits'): void {
   const { repl, beforeResyncDone } = rowOf(pd);
   if (repl < Repl.established) return;
   if (repl >= Repl.syncSource && repl < Repl.ahead) {
@@ -44,7 +44,7 @@ export function startResync(pd: PeerDevice, side: Side): void {
     return;
   }
   if (beforeResyncDone) begin(pd, side);
-  else askHelper(pd, side, whileAsked(pd));
+  else askHelper(pd, side, peer, whileAsked(pd));
 }
 
 /** False once the connection, the disk or the state is another one than when the resync was asked for. */
@@ -55,19 +55,32 @@ function whileAsked(pd: PeerDevice): () => boolean {
   return () => connection.conn.link === link && connection.peerDevices.get(vnr) === pd && device.disk === disk && rowOf(pd).repl === repl;
 }
 
-function askHelper(pd: PeerDevice, side: Side, still: () => boolean): void {
+/**
+ * Its target is good until it begins, and would be Inconsistent for nothing if the source has lost its disk meanwhile: it hears of
+ * that while its helper runs. Nothing else that comes needs the target to have begun: no bitmaps are exchanged, and it is the one
+ * who asks.
+ */
+export function resyncNewStorage(pd: PeerDevice, side: Side): void {
+  startResync(pd, side, side === 'target' ? 'is heard' : 'waits');
+}
+
+function askHelper(pd: PeerDevice, side: Side, peer: 'waits' | 'is heard', still: () => boolean): void {
   const { device, connection } = pd;
   const name = `before-resync-${side}`;
   const { resource } = device;
   const { link } = connection.conn;
   if (link === null) return;
+  const token = pd.newStorage = peer === 'is heard' ? {} : null;
+  const holds = token === null;
   // The peer's packets wait, as they do in genuine DRBD: its requests and its end of the resync come after our start.
-  link.wait(true);
+  if (holds) link.wait(true);
+  const goOn = (): void => { if (holds) link.wait(false); };
   const ask = (): void => {
-    if (!still()) return link.wait(false);
+    if (!still()) return goOn();
     resource.engine.helpers.run(resource, name, { device, connection }, (exit) => {
-      if (still()) helperEnded(pd, side, name, exit);
-      link.wait(false);
+      if (still() && pd.newStorage === token) helperEnded(pd, side, name, exit);
+      // Behind what the start makes of the UUIDs: the next word of the peer may be about others.
+      resource.worker.flush(goOn);
     });
   };
   // Behind the events that led here.
@@ -124,6 +137,7 @@ function begin(pd: PeerDevice, side: Side): void {
   }
   setFacts(pd, { beforeResyncDone: false });
   if (connection.cstate() !== Cstate.connected || resource.deviceRow(device.vnr).disk < Disk.negotiating) return;
+  if (rowOf(pd).pdsk <= Disk.failed) return;
   const { vnr } = device;
   const { nodeId } = connection;
   if (side === 'target') forgetStability(pd);
@@ -201,6 +215,7 @@ export function gotNegAck(pd: PeerDevice): void {
 
 /** The peer's disk is no longer UpToDate. */
 export function peerDiskLeft(pd: PeerDevice): void {
+  if (rowOf(pd).pdsk <= Disk.failed) pd.newStorage = null;
   if (pd.negAcked) newGeneration(pd.device);
   pd.negAcked = false;
 }
@@ -258,5 +273,5 @@ export function afterGrow(pd: PeerDevice): void {
   const { peerRole } = resource.connectionRow(nodeId);
   const source = role !== peerRole ? role === Role.primary : resource.nodeId < nodeId;
   pd.log.info('Resync of new storage after online grow');
-  startResync(pd, source ? 'source' : 'target');
+  resyncNewStorage(pd, source ? 'source' : 'target');
 }

@@ -153,7 +153,7 @@ function createOnDisk(device: Device, forced: boolean, ready: () => void): void 
         applyUuids(device, { ...made.uuids, currentUuid: before.currentUuid });
         return done();
       }
-      if (!forced && !device.resource.deviceRow(device.vnr).haveQuorum) return withdraw(device, made.uuid, before.currentUuid, done);
+      if (!forced && !device.resource.deviceRow(device.vnr).haveQuorum) return withdraw(device, 'quorum is lost', before.currentUuid, done);
       logLines(device, [made.log]);
       pushMd(device);
       setExposedLocally(device, made.uuid);
@@ -165,14 +165,29 @@ function createOnDisk(device: Device, forced: boolean, ready: () => void): void 
   });
 }
 
-/** Quorum was lost meanwhile: others may go on without us, and nobody has this generation, nor is anything written in it. */
-function withdraw(device: Device, made: bigint, before: bigint, done: () => void): void {
-  device.log.info(`withdrawn for lack of quorum: new current UUID ${uuidText(made)}`);
-  applyUuids(device, { ...uuidsOf(device), currentUuid: before });
+/** Others may go on without us, and nobody has this generation, nor is anything written in it: it is due again. */
+function withdraw(device: Device, why: string, before: bigint, done: () => void): void {
+  const { currentUuid, ...others } = uuidsOf(device);
+  device.log.info(`withdrawn, ${why}: new current UUID ${uuidText(currentUuid)}`);
+  applyUuids(device, { ...others, currentUuid: before });
   device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { newCurUuid: true } });
   // Some other word than a handshake may have told it.
   for (const pd of peerDevicesOf(device)) if (peerContext(pd).repl >= Repl.established) send.uuids(pd, 0);
   device.disk?.meta.sync({ done });
+}
+
+/**
+ * An engine died while a generation was on its way to the disk of its Primary, and the disk has it now. Without the engine others
+ * may have gone on from the one before, which is the last that was shown.
+ */
+export function withdrawUnused(device: Device): void {
+  const { resource, vnr } = device;
+  const { disk, exposedUuid: shown } = resource.deviceRow(vnr);
+  const { currentUuid, historyUuids, peers } = uuidsOf(device);
+  if (resource.view.resource.role !== Role.primary || disk !== Disk.upToDate || shown === 0n || uuidEq(currentUuid, shown)) return;
+  if ([historyUuids[0]!, ...peers.map((slot) => slot.bitmapUuid)].some((uuid) => uuidEq(uuid, shown))) {
+    withdraw(device, 'its engine died', shown, () => {});
+  }
 }
 
 function createForPeers(device: Device): void {

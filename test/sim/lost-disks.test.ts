@@ -7,6 +7,7 @@ import { hazard } from './hazards/hazard.ts';
 /** In the second extent, which nobody has used: no activity log names it. */
 const COLD = 1100;
 const MAJORITY = 1024;
+const LARGER = 9216;
 const SUSPEND = 1;
 /** What a slow resync of a whole disk takes its time for. */
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
@@ -90,3 +91,19 @@ hazard('R-64', 'a Primary without good data of its own takes no older ones from 
   await s.con('A-B');
   await s.reach('A:UpToDate');
 });
+
+hazard('R-70', 'who is to be synced with new storage stays good if the disk with it fails before that begins', 'A(P) B C',
+  { disk: { diskSize: 8192 } }, async (s) => {
+    await s.w('A', 1);
+    const committed = 'Committing remote state change';
+    const before = s.logged('A', committed);
+    const resizing = s.resize('B', { resizeSize: LARGER });
+    await s.until('A has the new size', () => s.capacity('A') === LARGER && s.logged('A', committed) > before);
+    s.backing('A').faults.each = () => 'fail';
+    await resizing;
+    await s.reach('A:Diskless', 'B>A:Diskless', 'C>A:Diskless');
+    await s.w('A', 2);
+    await s.stays(5_000, 'B:UpToDate', 'C:UpToDate', 'A:flowing');
+    s.flow('A');
+    await s.attach('A');
+  });

@@ -475,6 +475,31 @@ hazard('R-33', 'a generation that is not on disk yet when quorum is lost does no
     expect(s.uuid('A')).toBe(s.uuid('B'));
   });
 
+hazard('R-71', 'a generation that is not on disk yet when its engine dies does not come to be', 'A(P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    const before = s.uuid('A');
+    await s.drop('A-C');
+    await s.pass(1_000);
+    s.backing('A').faults.stopped = true;
+    s.wStar('A', 2);
+    await s.until('a generation is on its way to the disk', () => s.uuid('A') !== before);
+    await s.pass(10);
+    s.killEngine('A');
+    s.sever('A-B');
+    await s.noticed('B-A');
+    await s.promote('B');
+    await s.w('B', 3);
+    s.flow('A');
+    await s.until('the generation is withdrawn', () => s.alive('A') && s.disk('A') === 'UpToDate' && s.uuid('A') === before);
+    await s.pass(1_000);
+    await s.reboot('A');
+    await s.con('A-B', 'A-C');
+    await s.reach('A:UpToDate');
+    expect(s.uuid('A')).toBe(s.uuid('B'));
+  });
+
 hazard('R-35', 'a diskless Secondary that meets newer data trusts a peer with older ones no longer, and tells it', 'A(d) B C(P)', {}, async (s) => {
   await s.w('C', 1);
   await s.idle();

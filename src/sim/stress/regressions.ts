@@ -130,4 +130,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 988, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary by fencing wanted to compare with an Inconsistent neighbour, which did not: WFBitMapS for ever' },
   { seed: 189, nodes: 3, minutes: 0.5, drawn: true, lost: 'an ack from before I/O was frozen counted, though the peer had been overwritten since' },
   { seed: 840, nodes: 3, minutes: 0.5, drawn: true, lost: 'who was promoted alone made no generation: the base of the other differed from its own by bit 0' },
+  { seed: 851, nodes: 3, minutes: 0.5, drawn: true,
+    lost: 'targets of a resync of new storage gave up their generation for a source that had lost its disk: all Inconsistent, split brain' },
+  { seed: 965, nodes: 3, minutes: 0.5, drawn: true, lost: 'as seed 851, without quorum' },
+  { seed: 654, nodes: 3, minutes: 0.5, lost: 'a generation came to a disk after the death of its engine, and the others went on without it: split brain' },
 ];
