@@ -4,7 +4,7 @@ import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
 import { Cs, Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
-import { dataAccessible, mayMakeGeneration, suspFen } from '../state/facts.ts';
+import { dataAccessible, mayMakeGeneration, readsAtPeers, suspFen } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
@@ -229,17 +229,18 @@ export function setExposedLocally(device: Device, uuid: bigint): void {
 }
 
 /**
- * A diskless node and its peer have come to the same data, by a word of the peer or by what we show now. Not who calls itself
- * Consistent: it has lost its Primary, serves no reads before that is settled, and tells then. @spec uuid.md 1.8 item 10
+ * A node that reads at its peers and one of them have come to the same data, by a word of the peer or by what we show now.
+ * Not who calls itself Consistent: it has lost its Primary, serves no reads before that is settled, and tells then.
+ * @spec uuid.md 1.8 item 10
  */
 export function reachedOurUuid(pd: PeerDevice, tag: string): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const row = resource.deviceRow(vnr);
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (row.disk >= Disk.negotiating || pdsk !== Disk.consistent || pd.toldDisk !== Disk.upToDate) return;
+  if (!readsAtPeers(resource.view, deviceIndex(resource.view, vnr)) || pdsk !== Disk.consistent || pd.toldDisk !== Disk.upToDate) return;
   if (!uuidEq(peerCurrentUuid, row.exposedUuid)) return;
   pd.log.info('Peer is on same UUID now');
-  resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
+  believe(pd, tag);
 }
 
 /** drbd_uuid_set_exposed; as an effect the view and the journal have it already. */
@@ -250,6 +251,15 @@ export function setExposed(device: Device, uuid: bigint): void {
 
 export function setPrimaryBit(device: Device, on: boolean): void {
   applyUuids(device, generation.setPrimaryBit(uuidsOf(device), on ? Role.primary : Role.secondary));
+  // As a Primary it did not believe who has other data than its users had seen.
+  if (!on) for (const pd of peerDevicesOf(device)) believe(pd, 'secondary');
+}
+
+/** A peer that calls itself UpToDate, and is Consistent here, is what it says. */
+function believe(pd: PeerDevice, tag: string): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  if (resource.peerDeviceRow(vnr, nodeId).pdsk !== Disk.consistent || pd.toldDisk !== Disk.upToDate) return;
+  resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }
 
 /** Row 8: both have the same data, so no base is needed: UUID 0, slot cleared and written. */

@@ -129,6 +129,10 @@ export function diskStateAttached(now: Rows, next: Rows, d: number): Disk {
   return behind && disk > Disk.outdated ? Disk.outdated : disk;
 }
 
+/** Whose data do users see? A Primary without good data of its own reads at its peers, as one without a disk does. */
+export const readsAtPeers = (rows: Rows, d: number): boolean => rows.devices[d]!.disk < Disk.negotiating
+  || (rows.resource.role === Role.primary && rows.devices[d]!.disk < Disk.consistent);
+
 /** As calc_device_stable: looks at the roles of the peers only. @spec state.md 9.3 */
 export const deviceStable = (rows: Rows): boolean =>
   rows.resource.role === Role.primary || !rows.connections.some((c) => c.peerRole === Role.primary);

@@ -6,7 +6,7 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import {
-  dataAccessible, diskStateAttached, isSuspended, mayBeUpToDate, pdAt, regainsData, resyncSuspended, somePeer,
+  dataAccessible, diskStateAttached, isSuspended, mayBeUpToDate, pdAt, readsAtPeers, regainsData, resyncSuspended, somePeer,
 } from './facts.ts';
 import { calcQuorum } from './quorum.ts';
 import {
@@ -221,17 +221,17 @@ export const secondPass: readonly Rule<Cell>[] = [
   { row: 'S31b', when: (at) => becamePrimaryDiskless(at) && !sameDataNoOtherSource(at),
     then: (at) => at.setDevice({ tryToGetResync: true,
       disk: at.device.disk === Disk.upToDate ? Disk.consistent : at.device.disk }) },
-  { row: 'S32', when: (at, memory) => at.device.disk < Disk.negotiating && at.pd.pdsk === Disk.upToDate
-      && distrusted(at, memory),
+  { row: 'S32', when: (at, memory) => at.pd.pdsk === Disk.upToDate && readsAtPeers(at.draft, at.d) && distrusted(at, memory),
     then: (at) => at.set({ pdsk: Disk.consistent }) },
 ];
 
 function distrusted(at: Cell, memory: Memory): boolean {
+  const withDisk = at.device.disk >= Disk.negotiating;
   if ((at.connection.agreedFeatures & FEATURE_RS_SKIP_UUID) !== 0) {
-    return (memory.haveGoodPeer || at.device.exposedUuid !== 0n) && at.oldPd.pdsk !== Disk.upToDate
+    return (at.device.exposedUuid !== 0n || (memory.haveGoodPeer && !withDisk)) && at.oldPd.pdsk !== Disk.upToDate
       && !sameUuid(at.device.exposedUuid, at.pd.peerCurrentUuid);
   }
-  return at.oldPd.pdsk === Disk.unknown && at.draft.resource.role === Role.primary
+  return !withDisk && at.oldPd.pdsk === Disk.unknown && at.draft.resource.role === Role.primary
     && !sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid);
 }
 
