@@ -17,8 +17,9 @@ import { LogLevel } from '../host/log.ts';
 import { min0, newRegionIsZero } from '../state/size-agreement.ts';
 import { Ss } from '../state/ss.ts';
 import { Cs, Disk as State, Repl, Role, diskNames } from '../state/states.ts';
-import { attachDagtag } from '../state/uuid-generation.ts';
-import { uuidJustCreated, uuidPrimaryBit } from '../state/uuid-types.ts';
+import { isStray } from '../state/uuid-diskless.ts';
+import { attachDagtag, justCreated } from '../state/uuid-generation.ts';
+import { uuidJustCreated, uuidPrimaryBit, uuidText } from '../state/uuid-types.ts';
 import { run, until } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { Disk, DiskRouter, mdCookieBase } from './disk.ts';
@@ -27,13 +28,16 @@ import type { Device } from './device.ts';
 import { pushFacts } from './facts.ts';
 import { deviceOptions } from './options.ts';
 import { determineDeviceSize, reconsiderLimits } from './sizes.ts';
-import { allocateSlots, peerContext, peerDevicesOf, pushMd } from './uuids.ts';
+import { allocateSlots, applyUuids, deviceContext, peerContext, peerDevicesOf, pushMd, uuidsOf } from './uuids.ts';
 
 export interface Answer {
   readonly code: number;
   readonly texts: readonly string[];
 }
 export type Outcome = (code: number, texts: readonly string[]) => void;
+
+/** The peers have not let the data of this generation in. */
+interface Refused extends Answer { readonly stray?: bigint }
 
 const refuse = (code: number, ...texts: string[]): Answer => ({ code, texts });
 const isAnswer = (value: object): value is Answer => 'code' in value && 'texts' in value;
@@ -44,6 +48,13 @@ export function attach(device: Device, conf: DiskConf, pid: number, outcome: Out
 }
 
 function* attachSteps(device: Device, conf: DiskConf, pid: number): Steps<Answer> {
+  const answer = yield* attempt(device, conf, pid, false);
+  if (answer.stray === undefined || !isStray(deviceContext(device), device.lostUuid, answer.stray)) return answer;
+  return yield* attempt(device, conf, pid, true);
+}
+
+/** `anew`: what is on the disk does not count. */
+function* attempt(device: Device, conf: DiskConf, pid: number, anew: boolean): Steps<Refused> {
   const { resource, vnr } = device;
   if (resource.deviceRow(vnr).disk > State.diskless || device.disk) return refuse(Err.DISK_CONFIGURED);
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { forceDetach: false } });
@@ -53,18 +64,18 @@ function* attachSteps(device: Device, conf: DiskConf, pid: number): Steps<Answer
   router.md = claims.area.io;
   router.data = device.io;
   const read = yield* until<ReadSuperBlock | RefusedSuperBlock>((resume) =>
-    claims.area.readSuperBlock(conf.metaDevIdx, claims.lower.limits.sectors, resource.nodeId, resume));
+    claims.area.readSuperBlock(conf.metaDevIdx, claims.lower.limits.sectors, resource.nodeId, resume, anew));
   const refusal = read.kind === 'refused' ? read : objection(device, conf, claims, read);
   if (refusal !== null) {
     giveBack(claims);
     device.log.line(LogLevel.err, refusal.text);
     return refuse(refusal.code, refusal.text);
   }
-  return yield* attachDisk(device, conf, claims, read as ReadSuperBlock);
+  return yield* attachDisk(device, conf, claims, read as ReadSuperBlock, anew);
 }
 
 /** Steps 5 to 12. From Attaching on a failure means "force diskless", which releases the disk. */
-function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: ReadSuperBlock): Steps<Answer> {
+function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: ReadSuperBlock, anew: boolean): Steps<Refused> {
   const disk = makeDisk(device, conf, claims, read);
   yield* until<void>((resume) => device.suspendIo(() => resume()));
   device.disk = disk;
@@ -78,9 +89,10 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   }
   const noSlot = allocateSlots(device, peerDevicesOf(device));
   if (noSlot !== '') return yield* forceDiskless(device, refuse(Err.INVALID_REQUEST, noSlot));
+  if (anew) forgetData(device, disk);
   takeSuperBlock(device, disk);
   if (disk.bitmap.sectors > 0) {
-    const errno = yield* until<number>((resume) => disk.readBitmap(resume));
+    const errno = anew ? yield* readBitmapAndLog(disk, claims, read) : yield* until<number>((resume) => disk.readBitmap(resume));
     if (errno !== 0) return yield* forceDiskless(device, refuse(Err.IO_MD_DISK));
   }
   device.io.attach(disk);
@@ -89,6 +101,7 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
     return yield* forceDiskless(device, refuse(size === 'error-shrink' ? Err.IMPLICIT_SHRINK : Err.MD_LAYOUT_NO_FIT));
   }
   if (size === 'grew') for (const pd of peerDevicesOf(device)) pd.resyncAfterNegotiation = true;
+  if (anew) yield* setSlots(disk, Array.from({ length: disk.bitmap.slots }, (_, slot) => slot));
   yield* setFullSyncSlots(device, disk);
   const rows = peerDevicesOf(device).map((pd) => device.resource.peerDeviceRow(device.vnr, pd.connection.nodeId));
   if (rows.every(({ repl }) => repl < Repl.established)) disk.suspendAl(true);
@@ -102,15 +115,27 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   return yield* settle(device, disk);
 }
 
+/** Its own are of no use to anybody: it needs all of the peer's. */
+function forgetData(device: Device, disk: Disk): void {
+  const { superBlock } = disk.meta;
+  device.log.info(`data generation ${uuidText(superBlock.currentUuid)} has got to nobody who has gone on: starting anew`);
+  applyUuids(device, justCreated(uuidsOf(device)));
+  for (const flag of [MDF.consistent, MDF.wasUpToDate, MDF.crashedPrimary]) disk.meta.setFlag(flag, false);
+}
+
 /** Steps 11 and 12. */
-function* settle(device: Device, disk: Disk): Steps<Answer> {
+function* settle(device: Device, disk: Disk): Steps<Refused> {
   const { resource, vnr } = device;
+  const { currentUuid } = disk.meta.superBlock;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { intentionalDiskless: false } });
   const errno = yield* until<number>((resume) => disk.meta.sync({ done: resume }));
   const state = errno !== 0 ? State.failed : yield* until<State>((resume) => disk.waitWhile(settling, resume));
   pushFacts(resource);
   const text = `attach negotiation ended in unexpected state ${diskNames[state]}`;
-  if (state === State.diskless) return refuse(Err.DATA_NOT_CURRENT, text);
+  if (state === State.diskless) {
+    if (device.disk === disk) yield* until<void>((resume) => disk.whenReleased(() => resume()));
+    return { ...refuse(Err.DATA_NOT_CURRENT, text), stray: currentUuid };
+  }
   return state === State.failed ? refuse(Err.IO_MD_DISK, text) : refuse(Err.NO_ERROR);
 }
 
@@ -234,10 +259,14 @@ function* setFullSyncSlots(device: Device, disk: Disk): Steps<void> {
   if (slots.length === 0) return;
   device.log.line(LogLevel.info, 'Assuming that all blocks are out of sync (aka FullSync)');
   const indexes = slots.map((pd) => disk.bitmapIndex(pd.connection.nodeId));
-  yield* until<void>((resume) => disk.task.start({ kind: 'set', slots: indexes }, () => resume()));
-  yield* until<void>((resume) => disk.writeBitmap(() => resume()));
+  yield* setSlots(disk, indexes);
   for (const pd of slots) disk.setPeerFullSync(pd.connection.nodeId, false);
   pushMd(device);
+}
+
+function* setSlots(disk: Disk, slots: readonly number[]): Steps<void> {
+  yield* until<void>((resume) => disk.task.start({ kind: 'set', slots }, () => resume()));
+  yield* until<void>((resume) => disk.writeBitmap(() => resume()));
 }
 
 interface Ended { readonly rc: number }
@@ -316,11 +345,7 @@ function* readoptSteps(device: Device, conf: DiskConf, adopted: AdoptedDevice): 
   const disk = makeDisk(device, conf, claims, read);
   device.disk = disk;
   device.resource.dispatch({ kind: 'deviceOptions', vnr: device.vnr, options: deviceOptions(conf) });
-  const errno = yield* until<number>((resume) => disk.readBitmap(resume));
-  const recovered = errno !== 0 ? errno : yield* until<number>((resume) => recoverActivityLog(
-    { io: claims.area.io, layout: read.layout, bufferOffset: claims.area.bufferOffset, bufferBytes: claims.area.bufferBytes,
-      crc32c: claims.area.crc32c },
-    disk.bitmap, disk.writer, (failed, replay) => resume(failed !== 0 ? failed : replay.kind === 'invalid' ? EIO : 0)));
+  const recovered = yield* readBitmapAndLog(disk, claims, read);
   if (recovered !== 0) {
     device.disk = null;
     giveBack(claims);
@@ -333,6 +358,15 @@ function* readoptSteps(device: Device, conf: DiskConf, adopted: AdoptedDevice): 
   pushMd(device);
   reconsiderLimits(device);
   return 0;
+}
+
+/** A log that drbdmeta has not applied. */
+function* readBitmapAndLog(disk: Disk, { area }: DiskClaims, { layout }: ReadSuperBlock): Steps<number> {
+  const errno = yield* until<number>((resume) => disk.readBitmap(resume));
+  if (errno !== 0) return errno;
+  return yield* until<number>((resume) => recoverActivityLog(
+    { io: area.io, layout, bufferOffset: area.bufferOffset, bufferBytes: area.bufferBytes, crc32c: area.crc32c },
+    disk.bitmap, disk.writer, (failed, replay) => resume(failed !== 0 ? failed : replay.kind === 'invalid' ? EIO : 0)));
 }
 
 /** The claim of the dead engine, once nothing of it is in flight. */

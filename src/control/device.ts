@@ -47,6 +47,8 @@ export class Device implements BlockHandler {
   readonly uuidWaiters: (() => void)[] = [];
   /** A new generation of our own is on its way to the disk. */
   storingUuid = false;
+  /** Generation of the good disk that this Primary has lost; 0: none since it became Primary. */
+  lostUuid = 0n;
 
   constructor(resource: Resource, vnr: number, minor: number, conf: DeviceConf, block: BlockDevice) {
     this.resource = resource;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What a commit means for I/O: the view's rows as plain numbers of the I/O engine, then one call. */
-import { Cstate } from '../state/states.ts';
+import { Cstate, Disk, Role } from '../state/states.ts';
 import { awaitsGeneration, mayMakeGeneration } from '../state/facts.ts';
 import { deviceIndex, findConnection, findDevice, findPeerDevice } from '../state/view.ts';
 import type { Connection } from './connection.ts';
@@ -34,6 +34,7 @@ function pushDevice(resource: Resource, device: Device): void {
   const row = findDevice(resource.view, device.vnr);
   if (!row) return;
   const { facts } = device.io;
+  noteLostDisk(resource, device, facts.disk as Disk, row.disk);
   facts.disk = row.disk;
   facts.errIo = row.errIo;
   const d = deviceIndex(resource.view, device.vnr);
@@ -53,6 +54,11 @@ function pushDevice(resource: Resource, device: Device): void {
   facts.diskDrain = disk.conf.diskDrain;
   facts.discardZeroesIfAligned = disk.conf.discardZeroesIfAligned;
   facts.diskTimeout = disk.conf.diskTimeout;
+}
+
+function noteLostDisk(resource: Resource, device: Device, before: Disk, now: Disk): void {
+  if (resource.view.resource.role !== Role.primary) device.lostUuid = 0n;
+  else if (before === Disk.upToDate && now <= Disk.failed) device.lostUuid = device.disk?.meta.superBlock.currentUuid ?? 0n;
 }
 
 function pushConnection(resource: Resource, connection: Connection): void {

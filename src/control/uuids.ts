@@ -46,7 +46,7 @@ export function peerDevicesOf(device: Device): PeerDevice[] {
 }
 
 /** A copy of the UUIDs of the super block: the values of src/state are never changed in place. */
-function uuidsOf(device: Device): DeviceUuids {
+export function uuidsOf(device: Device): DeviceUuids {
   const sb = device.disk?.meta.superBlock;
   return sb === undefined ? noUuids
     : { currentUuid: sb.currentUuid, historyUuids: [...sb.historyUuids], peers: sb.peers.map((peer) => ({ ...peer })) };

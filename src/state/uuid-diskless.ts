@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A diskless node meets a peer that says UpToDate: are these the data it has shown to its users? @spec state.md 9.6 */
-import { Disk, Role } from './states.ts';
+import { Disk, Repl, Role } from './states.ts';
 import { withRole } from './uuid-ops.ts';
 import { uuidEq, uuidPrimaryBit, uuidUnknown } from './uuid-types.ts';
 import type { DeviceContext, PeerContext } from './uuid-types.ts';
@@ -49,6 +49,17 @@ function isAncestor(device: DeviceContext, peer: PeerContext): boolean {
   const others = device.peers.filter((other) => other.nodeId !== peer.nodeId);
   return others.length > 0 && (others.some((other) => other.uuids.bitmapUuids.includes(uuid))
     || peer.uuids.historyUuids.includes(uuid & ~uuidPrimaryBit));
+}
+
+/**
+ * The disk that this Primary has lost comes back with a generation that got to nobody who has gone on. Its users have been shown
+ * what a peer has ever since, so all that was acknowledged is there, and nothing on that disk is needed.
+ */
+export function isStray({ role, peers, exposedUuid: exposed }: DeviceContext, lost: bigint, uuid: bigint): boolean {
+  if (role !== Role.primary || lost === 0n || !uuidEq(lost, uuid) || uuidEq(exposed, uuid)) return false;
+  const connected = peers.filter((peer) => peer.repl >= Repl.established);
+  return connected.some((peer) => peer.pdsk === Disk.upToDate && uuidEq(peer.uuids.currentUuid, exposed))
+    && connected.every((peer) => !uuidEq(peer.uuids.currentUuid, uuid) && !isSuccessor(peer, uuid));
 }
 
 export function disklessTrust(device: DeviceContext, peer: PeerContext): DisklessTrust {

@@ -52,6 +52,12 @@ export function newCurrentUuid(device: DeviceContext, forced: boolean,
   };
 }
 
+/** As on a disk that has never had data; its slots stay assigned. */
+export const justCreated = ({ historyUuids, peers }: DeviceUuids): DeviceUuids => ({
+  currentUuid: uuidJustCreated, historyUuids: historyUuids.map(() => 0n),
+  peers: peers.map((slot) => ({ ...slot, bitmapUuid: 0n, bitmapDagtag: 0n })),
+});
+
 /** Some UpToDate peer keeps no base for a node that will miss what comes. @spec hazards.md 15.3 */
 function diskfulPeersNeedNew(device: DeviceContext): boolean {
   const { peers, nodeId, intentionalDiskless } = device;

@@ -107,3 +107,26 @@ hazard('R-70', 'who is to be synced with new storage stays good if the disk with
     s.flow('A');
     await s.attach('A');
   });
+
+hazard('R-72', 'a disk whose generation got to nobody comes back to a Primary that has gone on without it', 'A(P) B C', { resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  const before = s.uuid('B');
+  await s.cut('A-C');
+  const told = s.hold('A>B', 'P_UUIDS110');
+  const w = s.wStar('A', 2);
+  await s.caught(told);
+  const left = s.uuid('A');
+  await s.pass(20);
+  await s.letGo('A');
+  await s.reach('A:Diskless');
+  await s.pass(20);
+  await s.lose(told, 'A-B');
+  await s.con('A-B');
+  await s.ended(w);
+  await s.w('A', 3);
+  expect(s.uuid('A')).toBe(s.uuid('B'));
+  expect([before, left]).not.toContain(s.uuid('B'));
+  await s.attach('A');
+  await s.reach('A:UpToDate');
+});
