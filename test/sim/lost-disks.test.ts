@@ -90,3 +90,21 @@ hazard('R-64', 'a Primary without good data of its own takes no older ones from 
   await s.con('A-B');
   await s.reach('A:UpToDate');
 });
+
+hazard('R-90', 'a Primary that attaches a disk does not count on an older one that it has met meanwhile', 'A(P) B C', slow, async (s) => {
+  await s.isolate('C');
+  await s.detach('A');
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  await s.down('C');
+  await s.up('C', { connect: false });
+  s.backing('A').faults.each = () => (s.is('A:Attaching') ? 'hold' : null);
+  const attached = s.attach('A');
+  await s.reach('A:Attaching');
+  await s.con('A-C');
+  await s.pass(100);
+  s.flow('A');
+  await attached;
+  await s.reach('A>B:SyncTarget');
+  for (let block = 59; block >= 0; block--) await s.r('A', block);
+  await s.reach('A:UpToDate', 'C:UpToDate');
+});

@@ -123,4 +123,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 94, nodes: 3, minutes: 2, writes: 2000, lost: 'a late word about a lost Primary was taken for a new generation: each generation was the base of the other' },
   { seed: 288, nodes: 3, minutes: 2, writes: 2000, lost: 'a source came back with quorum alone: its meta-data called its target outdated' },
   { seed: 234, nodes: 3, minutes: 0.5, drawn: true, lost: 'a survivor waited for the word of one that had lost the Primary before' },
+  { seed: 95, nodes: 3, minutes: 2, writes: 2000, lost: 'an older disk took the label of a Primary that was attaching its own: its reads went there' },
 ];
