@@ -108,3 +108,19 @@ hazard('R-90', 'a Primary that attaches a disk does not count on an older one th
   for (let block = 59; block >= 0; block--) await s.r('A', block);
   await s.reach('A:UpToDate', 'C:UpToDate');
 });
+
+hazard('R-91', 'who lost power does not overwrite what a survivor of the Primary has', 'A(P) B C',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY } }, async (s) => {
+    s.backing('B').faults.each = (op) => (op === LowerOp.flush ? 'hold' : null);
+    const writes = Array.from({ length: 40 }, (_, block) => s.wStar('A', block, { fua: false }));
+    await s.ended(...writes);
+    s.crash('B');
+    s.flow('B');
+    await s.up('B', { connect: false });
+    await s.noticed('C-B');
+    await s.cut('A-B', 'A-C');
+    await s.con('B-C');
+    await s.reach('B:UpToDate', 'C:UpToDate');
+    expect(writes.filter(({ block, tag }) => s.onDisk('C', block) !== tag)).toEqual([]);
+    await s.con('A-B', 'A-C');
+  });

@@ -124,4 +124,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 288, nodes: 3, minutes: 2, writes: 2000, lost: 'a source came back with quorum alone: its meta-data called its target outdated' },
   { seed: 234, nodes: 3, minutes: 0.5, drawn: true, lost: 'a survivor waited for the word of one that had lost the Primary before' },
   { seed: 95, nodes: 3, minutes: 2, writes: 2000, lost: 'an older disk took the label of a Primary that was attaching its own: its reads went there' },
+  { seed: 53, nodes: 3, minutes: 2, writes: 2000, lost: 'who had lost power was the source of who had lost the Primary, and took back acknowledged writes' },
 ];
