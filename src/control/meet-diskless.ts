@@ -21,7 +21,10 @@ export function meetAsDiskless(pd: PeerDevice, { trust, exposedUuid, follows, ma
   pd.log.info(`peer ${[peer.currentUuid, peer.bitmapUuids[resource.nodeId], peer.historyUuids[0], peer.historyUuids[1]]
     .map(uuidText).join(':')} bits:${peer.dirtyBits} flags:${peer.flags.toString(16).toUpperCase()}`);
   if (trust === 'retry') pd.log.warn('Remote node has more recent data');
-  if (trust === 'outdated') pd.log.info("Downgrading joining peer's disk as its data is older");
+  if (trust === 'outdated') {
+    pd.log.info("Downgrading joining peer's disk as its data is older");
+    pd.older = peer.currentUuid;
+  }
   if (trust === 'disconnect') pd.log.err('Current UUID of peer does not match my exposed UUID.');
   if (follows) {
     pd.log.info('Peer is one generation behind; asserting UpToDate, will resend transfer log and relabel.');

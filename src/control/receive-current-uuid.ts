@@ -55,7 +55,8 @@ function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, m
   const { role } = resource.view.resource;
   if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && disk === Disk.upToDate) {
     if (peerRole === Role.primary && !isPassedOver) adoptNewCurrent(pd, uuid, weak);
-    else if (moved || isPassedOver) outdate(pd);
+    else if (isPassedOver) passedOver(pd);
+    else if (moved) outdate(pd);
   } else if (disk === Disk.inconsistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) === 0n) {
     sourcesMoveTo(device, uuid, weak);
   } else if (disk === Disk.diskless && role === Role.primary && peerRole === Role.primary) {
@@ -76,6 +77,12 @@ function sourcesMoveTo(device: Device, uuid: bigint, weak: bigint): void {
     if (source.uuids) source.uuids = { ...source.uuids, historyUuids: history };
     peerMovesTo(source, uuid);
   }
+}
+
+/** It gets no writes of that Primary, so this is a fact, and what the two judge next is to be judged by it. */
+function passedOver({ device: { resource, vnr } }: PeerDevice): void {
+  const changes: Change[] = [{ set: 'disk', vnr, disk: Disk.outdated }];
+  resource.dispatch({ kind: 'change', request: 0, tag: 'passed-over', flags: Cs.hard | Cs.verbose, changes });
 }
 
 /** During somebody's two-phase commit that has to wait for its end. */

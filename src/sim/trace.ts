@@ -41,7 +41,7 @@ function before<T extends object>(type: { prototype: T }, name: string, seen: (s
 
 export function traceBlock(cluster: SimCluster, block: number, out: (line: string) => void): void {
   const from = block * SECTORS;
-  const covers = (sector: number, sizeBytes: number): boolean => sector <= from && from * 512 < sector * 512 + sizeBytes;
+  const covers = (sector: number, sizeBytes: number): boolean => sector < from + SECTORS && from * 512 < sector * 512 + sizeBytes;
   const say = (who: string, text: string): void => out(`${cluster.world.nowMs.toFixed(3)} ${who} * ${text}`);
   const memberOf = (found: (m: SimMember) => boolean): string => {
     const m = cluster.members.find((each) => { try { return found(each); } catch { return false; } });

@@ -337,6 +337,7 @@ function reconcileByBits(w: Work): void {
   if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
   const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk === Disk.upToDate);
   const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
+    || upAllTheWhile(v)
     || v.shownDisk - v.peerDisk
     || neighbour(selfFlags(v)) - neighbour(v.peer.flags)
     || remembers(selfFlags(v)) - remembers(v.peer.flags)
@@ -344,6 +345,16 @@ function reconcileByBits(w: Work): void {
     || v.peerNodeId - v.nodeId;
   w.strategy = ahead > 0 ? 'source-use-bitmap' : 'target-use-bitmap';
   w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name} to reconcile equal-UUID peers holding out-of-sync bits`);
+}
+
+/**
+ * Who met the other before and has been up since has all that was acknowledged while both were there; who comes back may have
+ * lost it with its power, and is UpToDate by its own meta-data alone, which the other, having just lost a Primary, is not.
+ */
+function upAllTheWhile(v: HandshakeView): number {
+  const both = selfFlags(v) & v.peer.flags;
+  const good = v.connecting && v.shownDisk !== Disk.outdated && v.peerDisk !== Disk.outdated;
+  return good && (both & UuidFlag.stable) !== 0 ? remembers(selfFlags(v)) - remembers(v.peer.flags) : 0;
 }
 
 /** Steps 7 to 10. False: undecided or unresolved, the decision ends here. */

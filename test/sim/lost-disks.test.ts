@@ -130,3 +130,37 @@ hazard('R-72', 'a disk whose generation got to nobody comes back to a Primary th
   await s.attach('A');
   await s.reach('A:UpToDate');
 });
+
+hazard('R-90', 'a Primary that attaches a disk does not count on an older one that it has met meanwhile', 'A(P) B C', slow, async (s) => {
+  await s.isolate('C');
+  await s.detach('A');
+  for (let block = 0; block < 60; block++) await s.w('A', block);
+  await s.down('C');
+  await s.up('C', { connect: false });
+  s.backing('A').faults.each = () => (s.is('A:Attaching') ? 'hold' : null);
+  const attached = s.attach('A');
+  await s.reach('A:Attaching');
+  await s.con('A-C');
+  await s.pass(100);
+  s.flow('A');
+  await attached;
+  await s.reach('A>B:SyncTarget');
+  for (let block = 59; block >= 0; block--) await s.r('A', block);
+  await s.reach('A:UpToDate', 'C:UpToDate');
+});
+
+hazard('R-91', 'who lost power does not overwrite what a survivor of the Primary has', 'A(P) B C',
+  { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY } }, async (s) => {
+    s.backing('B').faults.each = (op) => (op === LowerOp.flush ? 'hold' : null);
+    const writes = Array.from({ length: 40 }, (_, block) => s.wStar('A', block, { fua: false }));
+    await s.ended(...writes);
+    s.crash('B');
+    s.flow('B');
+    await s.up('B', { connect: false });
+    await s.noticed('C-B');
+    await s.cut('A-B', 'A-C');
+    await s.con('B-C');
+    await s.reach('B:UpToDate', 'C:UpToDate');
+    expect(writes.filter(({ block, tag }) => s.onDisk('C', block) !== tag)).toEqual([]);
+    await s.con('A-B', 'A-C');
+  });

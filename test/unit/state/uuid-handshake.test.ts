@@ -129,6 +129,8 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
       ['who has been up, though the bits are those of the other, which may have lost what it marks', {}, 0, 16, [reconnect, 0], 'source-use-bitmap'],
       ['mirrored', {}, 16, 0, [0, reconnect], 'target-use-bitmap'],
       ['both: the lower node id', {}, 16, 5, [reconnect, reconnect], 'source-use-bitmap'],
+      ['who comes back may have lost what both had', { sentDisk: Disk.consistent, shownDisk: Disk.consistent }, 9, 1024, [reconnect, 0], 'source-use-bitmap'],
+      ['mirrored, with the lower node id', { peerDisk: Disk.consistent }, 1024, 9, [0, reconnect], 'target-use-bitmap'],
       ['the Primary, whoever has them', { role: Role.primary }, 0, 16, [reconnect, 0], 'source-use-bitmap'],
       ['a Primary without good data is none', { role: Role.primary, disk: Disk.outdated, shownDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
       ['what attaches counts as Consistent on both ends', { sentDisk: Disk.outdated, shownDisk: Disk.consistent, peerDisk: Disk.consistent },
