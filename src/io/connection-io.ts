@@ -7,7 +7,7 @@ import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
 import { HashWork } from './hash-work.ts';
 import { connectionFacts, type LinkFailure } from './env.ts';
-import { isWritten, Rq, RqEvent } from './mod.ts';
+import { Net, Rq, RqEvent } from './mod.ts';
 import { OutQueue } from './out-queue.ts';
 import { Cmd } from './packet-out.ts';
 import { packetIn } from './packet-in.ts';
@@ -334,3 +334,7 @@ export class ConnectionIo {
     done();
   }
 }
+
+/** Has the peer said that it wrote it? A and B call a write good before: its P_NEG_ACK may still be on the way. */
+const isWritten = (word: number): boolean =>
+  (word & (Net.OK | Net.EXP_WRITE_ACK)) === (Net.OK | Net.EXP_WRITE_ACK) || (word & (Net.OK | Net.DONE)) === (Net.OK | Net.DONE);

@@ -148,7 +148,7 @@ export class FlushRequests {
     const dagtag = this.waitDagtag[target];
     if (c.lastPeerAckDagtag >= dagtag) return true;
     if (!this.onlyFrozen(target)) return false;
-    return c.nodeId === target || (tellsUnacked(c) && !this.resource.requests.awaitsReceipt(c.nodeId, dagtag));
+    return c.nodeId === target || (isOfOurKind(c) && !this.resource.requests.awaitsReceipt(c.nodeId, dagtag));
   }
 
   /** A target that has asked, and may still wait for answers. */
@@ -170,7 +170,7 @@ export class FlushRequests {
   }
 }
 
-/** Of our kind: genuine DRBD waits for the peer acks. */
-const tellsUnacked = ({ link }: ConnectionIo): boolean => ((link?.features ?? 0) & Feature.reconcileBits) !== 0;
+/** Of our kind: genuine DRBD answers only after the peer acks. */
+export const isOfOurKind = ({ link }: ConnectionIo): boolean => ((link?.features ?? 0) & Feature.reconcileBits) !== 0;
 
-const speaks = (c: ConnectionIo): boolean => c.up && c.link !== null && c.link.version >= VERSION;
+export const speaks = (c: ConnectionIo): boolean => c.up && c.link !== null && c.link.version >= VERSION;

@@ -18,10 +18,6 @@ export const Net = {
 export const NET_MASK = Net.PENDING | Net.QUEUED | Net.SENT | Net.DONE | Net.OK | Net.SIS;
 const EXP_ACK = Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK;
 
-/** Has the peer said that it wrote it? A and B call a write good before: its P_NEG_ACK may still be on the way. */
-export const isWritten = (word: number): boolean =>
-  (word & (Net.OK | Net.EXP_WRITE_ACK)) === (Net.OK | Net.EXP_WRITE_ACK) || (word & (Net.OK | Net.DONE)) === (Net.OK | Net.DONE);
-
 /** DRBD_PROT_*: what a write waits for. */
 export const Protocol = { A: 1, B: 2, C: 3 } as const;
 

@@ -226,8 +226,12 @@ export class Requests {
   private keptByPeer(slot: number): boolean {
     const device = this.pool.device[slot];
     const nodes = this.nodesWith(slot, Net.OK);
-    return nodes !== 0 && this.resource.connectionList.some(({ nodeId, peers }) =>
-      (nodes & 1 << nodeId) !== 0 && peers[device].facts.pdisk !== Disk.inconsistent);
+    const { connectionList } = this.resource;
+    for (let i = 0; nodes !== 0 && i < connectionList.length; i++) {
+      const { nodeId, peers } = connectionList[i];
+      if ((nodes & (1 << nodeId)) !== 0 && peers[device].facts.pdisk !== Disk.inconsistent) return true;
+    }
+    return false;
   }
 
   private finished(slot: number): boolean {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { Role } from '../state/states.ts';
-import { Feature } from '../wire/features.ts';
 import type { ConnectionIo } from './connection-io.ts';
+import { isOfOurKind, speaks } from './flush-requests.ts';
 import { Cmd } from './packet-out.ts';
 import { NODES_MAX } from './request-pool.ts';
 import type { ResourceIo } from './resource-io.ts';
@@ -48,8 +48,9 @@ export class SourceQuestions {
     return sequence >= FIRST;
   }
 
-  /** P_FLUSH_REQUESTS_ACK. */
+  /** P_FLUSH_REQUESTS_ACK; one to a question that was never asked answers none. */
   answer(from: number, sequence: number): void {
+    if (sequence > this.sequence) return;
     this.heard[from] = Math.max(this.heard[from], sequence);
     this.wake();
   }
@@ -82,5 +83,4 @@ export class SourceQuestions {
   }
 }
 
-const isPrimaryOfOurKind = (c: ConnectionIo): boolean =>
-  c.up && c.facts.peerRole === Role.primary && c.link!.version >= 123 && (c.link!.features & Feature.reconcileBits) !== 0;
+const isPrimaryOfOurKind = (c: ConnectionIo): boolean => speaks(c) && c.facts.peerRole === Role.primary && isOfOurKind(c);

@@ -28,6 +28,9 @@ function isSuccessor(peer: PeerContext, exposed: bigint): boolean {
     || historyUuids.some((uuid) => uuidEq(uuid, exposed));
 }
 
+/** Is a peer in this generation, or was it? */
+export const knows = (peer: PeerContext, uuid: bigint): boolean => uuidEq(peer.uuids.currentUuid, uuid) || isSuccessor(peer, uuid);
+
 /**
  * It was told our generation and has not confirmed it: what it has is still the one before. No write of ours is there that it
  * has acknowledged, and none has ended well without it, for it was lost last. @spec hazards.md 15.2
@@ -59,7 +62,7 @@ export function isStray({ role, peers, exposedUuid: exposed }: DeviceContext, lo
   if (role !== Role.primary || lost === 0n || !uuidEq(lost, uuid) || uuidEq(exposed, uuid)) return false;
   const connected = peers.filter((peer) => peer.repl >= Repl.established);
   return connected.some((peer) => peer.pdsk === Disk.upToDate && uuidEq(peer.uuids.currentUuid, exposed))
-    && connected.every((peer) => !uuidEq(peer.uuids.currentUuid, uuid) && !isSuccessor(peer, uuid));
+    && !connected.some((peer) => knows(peer, uuid));
 }
 
 export function disklessTrust(device: DeviceContext, peer: PeerContext): DisklessTrust {

@@ -2,6 +2,7 @@
 /** UUIDs when a resync starts and ends, and resyncs whose end somebody missed. @spec uuid.md 1.11, 1.12, 7.9 */
 import { LogLevel } from '../host/log.ts';
 import { Cstate, Disk, PeerFlag, Repl, UuidFlag } from './states.ts';
+import { knows } from './uuid-diskless.ts';
 import { UuidDraft, dagtagNewer, nodeBit, resolvedUuid, rotate, withRole } from './uuid-ops.ts';
 import { nodeIds, uuidEq, uuidJustCreated, uuidPrimaryBit, uuidText, uuidUnknown } from './uuid-types.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from './uuid-types.ts';
@@ -30,10 +31,8 @@ export function resyncStartsAsTarget(device: DeviceContext, source: PeerContext,
  */
 export function dataGivenUp(device: DeviceContext, source: PeerContext): DeviceUuids | null {
   const { currentUuid } = device.uuids;
-  const { currentUuid: theirs, bitmapUuids, historyUuids } = source.uuids;
-  if (currentUuid === 0n || currentUuid === uuidJustCreated) return null;
-  if ([theirs, ...bitmapUuids, ...historyUuids].some((uuid) => uuidEq(uuid, currentUuid))) return null;
-  return { ...device.uuids, currentUuid: withRole(theirs, device.role) };
+  if (currentUuid === 0n || currentUuid === uuidJustCreated || knows(source, currentUuid)) return null;
+  return { ...device.uuids, currentUuid: withRole(source.uuids.currentUuid, device.role) };
 }
 
 export interface ResyncFinished {

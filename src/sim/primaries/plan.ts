@@ -21,12 +21,10 @@ export interface Plan extends Shape {
   readonly fenced: boolean;
   readonly troubleMs: number;
   readonly events: number;
-  /** Of each application. */
-  readonly writes: number;
   readonly troubles: readonly Trouble[];
 }
 
-const policy = (name: string): number => Number(Object.entries(AFTER_SB).find(([, known]) => known === name)![0]);
+const policy = (name: (typeof AFTER_SB)[number]): number => AFTER_SB.indexOf(name);
 
 export function planOf(wanted: Wanted): Plan {
   const random = new SimRandom(wanted.seed ^ 0x6a09e667);
@@ -36,7 +34,7 @@ export function planOf(wanted: Wanted): Plan {
   const chance = random.between(0.3, 1);
   const some = everyTrouble.filter(() => random.chance(chance));
   return {
-    fenced, troubleMs: minutes * MINUTE_MS, events: Math.ceil(minutes * 22), writes: Math.ceil(minutes * 500),
+    fenced, troubleMs: minutes * MINUTE_MS, events: Math.ceil(minutes * 22),
     troubles: wanted.troubles ?? (some.length > 0 ? some : everyTrouble),
     diskSectors: 40_960, regions: 1, regionSectors: pick(16_000, 4_000, 600),
     net: {

@@ -60,7 +60,6 @@ export class Side {
   pending = 0;
   readonly #pair: Pair;
   #lives = 0;
-  #lastAnswerMs = 0;
 
   constructor(pair: Pair, member: SimMember) {
     this.#pair = pair;
@@ -68,14 +67,12 @@ export class Side {
   }
 
   get good(): boolean { return viewOf(this.member) !== null && diskStateOf(this.member) === Disk.upToDate; }
-  get stuckMs(): number { return this.pending > 0 ? this.member.node.world.nowMs - this.#lastAnswerMs : 0; }
 
   opened(device: KernelDevice): void {
     this.look();
     this.device = device;
     this.stopping = false;
     this.#lives = this.member.node.lives;
-    this.#lastAnswerMs = this.member.node.world.nowMs;
   }
 
   /** Is a resync through? An application reads what the other side has from its beginning. */
@@ -178,11 +175,10 @@ export class Side {
   #submit(op: BioOp, flags: number, sector: number, count: number, tags: Float64Array | null, done: (errno: number) => void): void {
     const { world } = this.member.node;
     const lives = this.#lives;
-    if (++this.pending === 1) this.#lastAnswerMs = world.nowMs;
+    this.pending++;
     this.device!.submit({ op, flags, sector, sizeBytes: count * SECTOR_BYTES, tags, done: (errno) => {
       if (this.#lives !== lives || this.member.node.lives !== lives) return;
       this.pending--;
-      this.#lastAnswerMs = world.nowMs;
       world.noteNumber(op * 64 + errno);
       done(errno);
     } });

@@ -2,13 +2,9 @@
 /** What can go wrong with two Primaries, as a table: each begins, lasts a while and ends by itself. */
 import { detachParms } from '../../genl/command-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
+import { durationMs } from '../stress/troubles.ts';
 import type { Side } from './side.ts';
 import type { TwoPrimaries } from './two-primaries.ts';
-
-function durationMs(s: TwoPrimaries): number {
-  const kind = s.random.below(4);
-  return kind === 0 ? s.random.between(1, 200) : kind === 3 ? s.random.between(8_000, 25_000) : s.random.between(200, 8_000);
-}
 
 export const troubles = {
   reset: async (s, side) => s.cluster.fabric.resetBetween(side.member.node.address, side.peer.member.node.address),
@@ -19,7 +15,7 @@ export const troubles = {
       if (both) s.cluster.fabric.cut(side.peer.member.node.address, side.member.node.address, cut);
     };
     set(true);
-    await s.actors.sleep(durationMs(s));
+    await s.actors.sleep(durationMs(s.random));
     set(false);
   },
   killEngine: async (_s, side) => side.member.node.killEngine(),
@@ -46,12 +42,12 @@ export const troubles = {
   slowDisk: async (s, side) => {
     const { faults } = s.diskOf(side);
     faults.maxMs = s.random.between(5, 300);
-    await s.actors.sleep(durationMs(s));
+    await s.actors.sleep(durationMs(s.random));
     faults.maxMs = s.plan.diskMaxMs;
   },
   slowNode: async (s, side) => {
     side.member.node.slow(s.random.between(2, 200));
-    await s.actors.sleep(durationMs(s));
+    await s.actors.sleep(durationMs(s.random));
     side.member.node.slow(1);
   },
   /** Applications that write over each other. */

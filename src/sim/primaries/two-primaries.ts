@@ -12,6 +12,7 @@ import { SimCluster } from '../cluster.ts';
 import type { SimDisk } from '../disk.ts';
 import type { SimRandom } from '../random.ts';
 import { uncovered } from '../stress/checks.ts';
+import { Exit } from '../stress/features.ts';
 import { cstateOf, describe, diskStateOf, isHealthy, replOf, roleOf, viewOf } from '../stress/look.ts';
 import { Violation } from '../stress/stress.ts';
 import { planOf } from './plan.ts';
@@ -27,14 +28,11 @@ const HEALED_MS = 600_000;
 const DRAIN_MS = 10_000;
 /** Apart for so long, somebody looks into it. */
 const APART_MS = 20_000;
-const STUCK_MS = 30_000;
 const SPLIT = /Split-Brain detected|Unrelated data/;
 const CONNECTED = /conn\( \S+ -> Connected/;
 const SYNCING = /repl\( \S+ -> (WFBitMapT|SyncTarget|PausedSyncT)/;
 const SYNCED = /disk\( \S+ -> UpToDate \) \[resync-finished\]/;
 const NOT_SYNCING = /repl\( \S+ -> (WFBitMapS|SyncSource|PausedSyncS|Off)/;
-/** Exit codes of a fence-peer handler. */
-const Exit = { shot: 7, broken: 1 } as const;
 
 export class TwoPrimaries {
   readonly plan: Plan;
@@ -119,17 +117,16 @@ export class TwoPrimaries {
   }
 
   async #work(side: Side): Promise<void> {
-    const { plan, random, actors } = this;
+    const { random, actors } = this;
     for (;;) {
       await actors.sleep(random.between(1, 60));
       side.look();
-      if (side.device === null && side.member.node.lives >= 0 && !this.pair.connected(false)) side.buried();
+      if (side.device === null && !this.pair.connected(false)) side.buried();
       if (this.sides.every(({ member }) => member.engine?.resources.get('r0')?.io.requests.writes === 0)) {
         for (const { history } of this.sides) history.settle();
       }
       if (this.#healing || side.stopping || side.device === null) continue;
-      const burst = random.below(Math.ceil(2 * plan.writes * 30 / plan.troubleMs * 1.5) + 1);
-      for (let i = 0; i < burst; i++) side.step();
+      if (random.below(2) === 1) side.step();
     }
   }
 
@@ -139,13 +136,9 @@ export class TwoPrimaries {
       demand('a read on a Primary returns what was acknowledged, or newer', this.pair.wrong);
       if (this.plan.fenced) demand('who is fenced never writes apart', this.split);
       const [a, b] = this.sides;
-      demand('what differs is out of sync, active or under way', uncovered(a.member, b.member, this.#quiet()));
+      demand('what differs is out of sync, active or under way', uncovered(a.member, b.member, a.history.written,
+        (sector) => a.history.quiet(sector) && b.history.quiet(sector)));
     }
-  }
-
-  *#quiet(): Iterable<number> {
-    const [a, b] = this.sides;
-    for (const sector of a.history.written) if (a.history.quiet(sector) && b.history.quiet(sector)) yield sector;
   }
 
   // --- what administrators and cluster managers do
@@ -211,8 +204,6 @@ export class TwoPrimaries {
     const [a, b] = this.sides;
     const now = cluster.world.nowMs;
     const alone = (side: Side): boolean => cstateOf(side.member, side.peer.member) === Cstate.standAlone;
-    const stuck = this.sides.find((side) => side.stuckMs > STUCK_MS);
-    if (stuck && this.pair.connected(true) && !this.#healing) return;
     if (this.pair.connected(true) || this.sides.some((side) => !viewOf(side.member) || this.#busy.has(side))) { this.#apartSinceMs = now; return; }
     if (now - this.#apartSinceMs < (alone(a) || alone(b) ? APART_MS / 4 : APART_MS)) return;
     this.#apartSinceMs = now;

@@ -37,18 +37,22 @@ function comparable(a: SimMember, b: SimMember): boolean {
 
 /** A block that differs between two disks of one generation is out of sync on one of them, active, or under way. */
 function coverage(s: Stress): string {
-  const quiet = [...s.ledger.history.written].filter((sector) => s.ledger.history.quiet(sector));
-  return pairs(s).map(([a, b]) => uncovered(a, b, quiet)).find((why) => why !== '') ?? '';
+  const { history } = s.ledger;
+  for (const [a, b] of pairs(s)) {
+    const why = uncovered(a, b, history.written, (sector) => history.quiet(sector));
+    if (why !== '') return why;
+  }
+  return '';
 }
 
-/** Of two nodes and sectors that nothing is under way to. */
-export function uncovered(a: SimMember, b: SimMember, sectors: Iterable<number>): string {
+/** Of two nodes; `quiet`: nothing is under way to that sector. */
+export function uncovered(a: SimMember, b: SimMember, sectors: Iterable<number>, quiet: (sector: number) => boolean): string {
   const [x, y] = [attachedDisk(a), attachedDisk(b)];
   if (!x || !y || !comparable(a, b)) return '';
   const [slotX, slotY] = [x.bitmapIndex(b.id), y.bitmapIndex(a.id)];
   for (const sector of sectors) {
     const [here, there] = [a, b].map((m) => m.node.disks.get('/dev/disk0')!.tag(sector));
-    if (here === there) continue;
+    if (here === there || !quiet(sector)) continue;
     const block = Math.floor(sector / SECTORS_PER_BLOCK);
     if (slotX >= 0 && x.bitmap.test(slotX, block)) continue;
     if (slotY >= 0 && y.bitmap.test(slotY, block)) continue;

@@ -25,7 +25,7 @@ const GROWTH_SECTORS = 1024;
 const VERIFIED_SECTORS = 40_960;
 const HANDLER_MS = 30_000;
 /** Exit codes of a fence-peer handler. */
-const Exit = { outdated: 4, down: 5, primary: 6, shot: 7, broken: 1 } as const;
+export const Exit = { outdated: 4, down: 5, primary: 6, shot: 7, broken: 1 } as const;
 
 interface Row {
   readonly net?: (random: SimRandom, plan: Drawn) => Partial<NetConf>;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What can go wrong, as a table: each begins, lasts a while and ends by itself, beside whatever else goes wrong. */
 import type { SimMember } from '../cluster.ts';
+import type { SimRandom } from '../random.ts';
 import type { Stress } from './stress.ts';
 
 /** Shorter than any time-out, around it, or far longer. */
-function duration(s: Stress): number {
-  const kind = s.random.below(4);
-  return kind === 0 ? s.random.between(1, 200) : kind === 3 ? s.random.between(8_000, 25_000) : s.random.between(200, 8_000);
+export function durationMs(random: SimRandom): number {
+  const kind = random.below(4);
+  return kind === 0 ? random.between(1, 200) : kind === 3 ? random.between(8_000, 25_000) : random.between(200, 8_000);
 }
 
 async function cutFor(s: Stress, links: readonly (readonly [SimMember, SimMember])[]): Promise<void> {
   for (const [from, to] of links) s.cut(from, to, true);
-  await s.actors.sleep(duration(s));
+  await s.actors.sleep(durationMs(s.random));
   for (const [from, to] of links) s.cut(from, to, false);
 }
 
@@ -62,7 +63,7 @@ export const troubles = {
     const link = s.cluster.fabric.link(a.node.address, b.node.address);
     link.latencyMs = s.random.between(1, 300);
     link.bytesPerMs = s.random.between(20, 2_000);
-    await s.actors.sleep(duration(s));
+    await s.actors.sleep(durationMs(s.random));
     s.soundLink(a, b);
   },
   killEngine: async (s) => {
@@ -94,21 +95,21 @@ export const troubles = {
     const m = s.anyUp();
     if (!m) return;
     m.node.slow(s.random.between(2, 200));
-    await s.actors.sleep(duration(s));
+    await s.actors.sleep(durationMs(s.random));
     m.node.slow(1);
   },
   slowDisk: async (s) => {
     const m = s.anyWithDisk();
     if (!m) return;
     s.diskOf(m).faults.maxMs = s.random.between(5, 300);
-    await s.actors.sleep(duration(s));
+    await s.actors.sleep(durationMs(s.random));
     s.diskOf(m).faults.maxMs = s.plan.diskMaxMs;
   },
   stopDisk: async (s) => {
     const m = s.anyWithDisk();
     if (!m) return;
     s.diskOf(m).faults.stopped = true;
-    await s.actors.sleep(duration(s));
+    await s.actors.sleep(durationMs(s.random));
     s.diskOf(m).resume();
   },
   readErrors: (s) => badDisk(s, (m, chance) => { s.diskOf(m).faults.readErrorChance = chance; }),
