@@ -136,4 +136,9 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 654, nodes: 3, minutes: 0.5, lost: 'a generation came to a disk after the death of its engine, and the others went on without it: split brain' },
   { seed: 95, nodes: 3, minutes: 2, writes: 2000, lost: 'an older disk took the label of a Primary that was attaching its own: its reads went there' },
   { seed: 53, nodes: 3, minutes: 2, writes: 2000, lost: 'who had lost power was the source of who had lost the Primary, and took back acknowledged writes' },
+  { seed: 647, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary took over the generation of a source without good data as what it shows, and refused who had its own' },
+  { seed: 302, nodes: 3, minutes: 2, writes: 2000, lost: 'as seed 647' },
+  { seed: 744, nodes: 3, minutes: 0.5, drawn: true, lost: 'the manager did not know of the generation of a forced Primary' },
+  { seed: 82, nodes: 5, minutes: 0.3, drawn: true,
+    lost: 'a promotion that had fenced somebody made a generation by force for a disk that was good by then: WFBitMapS for ever' },
 ];
