@@ -157,6 +157,7 @@ export class Side implements IoEnv {
     this.onFail();
   }
   gotNegAck(): void { this.events.push('gotNegAck'); }
+  bitsOfGoodPeer(): void { this.events.push('bitsOfGoodPeer'); }
   noBitsLeft(): void { this.events.push('noBitsLeft'); }
   bitmapExchanged(_vnr: number, _node: number, side: 'source' | 'target'): void {
     this.events.push(`bitmap ${side}`);
