@@ -136,4 +136,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 744, nodes: 3, minutes: 0.5, drawn: true, lost: 'the manager did not know of the generation of a forced Primary' },
   { seed: 82, nodes: 5, minutes: 0.3, drawn: true,
     lost: 'a promotion that had fenced somebody made a generation by force for a disk that was good by then: WFBitMapS for ever' },
+  { seed: 1838, nodes: 3, minutes: 0.5, drawn: true, lost: 'a bit that came with a late peer ack was never looked at' },
+  { seed: 1507, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary was target of an Outdated disk, and nobody was good' },
+  { seed: 332, nodes: 5, minutes: 0.3, drawn: true, lost: 'a target that was good before its source began stayed Inconsistent there when generations were compared' },
+  { seed: 329, nodes: 5, minutes: 0.3, drawn: true, lost: 'Unconnected for ever: a loss of quorum that had not been noticed refused Connecting' },
 ];
