@@ -162,3 +162,16 @@ hazard('R-59', 'a peer compares with who was made Primary by force, though neith
     await s.until('both take part', () => s.is('B>A:WFBitMapT') && s.is('A>B:WFBitMapS'), 2_000);
     await s.reach('A:UpToDate', 'B:UpToDate');
   });
+
+hazard('R-181', 'the initial packets behind a PREPARE that has to wait are not taken before it', 'A B C', {}, async (s) => {
+  await s.disc('A-C');
+  const held = s.hold('B>C', 'P_TWOPC_COMMIT');
+  await s.promote('A');
+  await s.caught(held);
+  const states = s.arrived('A>C', 'P_STATE');
+  await s.joining('A-C');
+  await s.until('C has heard all that A has to say', () => s.arrived('A>C', 'P_STATE') > states);
+  await s.pass(100);
+  held.release();
+  await s.until('A and C are connected', () => s.joined('A-C'), 5_000);
+});
