@@ -133,4 +133,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 53, nodes: 3, minutes: 2, writes: 2000, lost: 'who had lost power was the source of who had lost the Primary, and took back acknowledged writes' },
   { seed: 2096, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target had acknowledged a frozen write, and its source wrote over it' },
   { seed: 317, nodes: 5, minutes: 0.3, drawn: true, lost: 'initial packets were taken before the PREPARE in front of them' },
+  { seed: 245, nodes: 3, minutes: 2, writes: 2000, lost: 'an Outdated disk became UpToDate beside a source that had got stable in a newer generation: split brain' },
 ];
