@@ -134,4 +134,9 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 2096, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target had acknowledged a frozen write, and its source wrote over it' },
   { seed: 317, nodes: 5, minutes: 0.3, drawn: true, lost: 'initial packets were taken before the PREPARE in front of them' },
   { seed: 245, nodes: 3, minutes: 2, writes: 2000, lost: 'an Outdated disk became UpToDate beside a source that had got stable in a newer generation: split brain' },
+  { seed: 647, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary took over the generation of a source without good data as what it shows, and refused who had its own' },
+  { seed: 302, nodes: 3, minutes: 2, writes: 2000, lost: 'as seed 647' },
+  { seed: 744, nodes: 3, minutes: 0.5, drawn: true, lost: 'the manager did not know of the generation of a forced Primary' },
+  { seed: 82, nodes: 5, minutes: 0.3, drawn: true,
+    lost: 'a promotion that had fenced somebody made a generation by force for a disk that was good by then: WFBitMapS for ever' },
 ];
