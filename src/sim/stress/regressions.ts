@@ -136,4 +136,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 654, nodes: 3, minutes: 0.5, lost: 'a generation came to a disk after the death of its engine, and the others went on without it: split brain' },
   { seed: 95, nodes: 3, minutes: 2, writes: 2000, lost: 'an older disk took the label of a Primary that was attaching its own: its reads went there' },
   { seed: 53, nodes: 3, minutes: 2, writes: 2000, lost: 'who had lost power was the source of who had lost the Primary, and took back acknowledged writes' },
+  { seed: 472, nodes: 3, minutes: 2, writes: 2000, lost: 'a write that was sent as the activity log of the Primary failed was marked nowhere' },
 ];
