@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { invalidateParms } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { LowerOp } from '../../src/host/lower.ts';
+import { differencesAreKnown } from '../../src/sim/story/checks.ts';
 import { hazard } from './hazards/hazard.ts';
 
 /** In the second extent, which nobody has used: no activity log names it. */
@@ -15,6 +16,8 @@ const LARGER = 9216;
 const SUSPEND = 1;
 /** What a slow resync of a whole disk takes. */
 const LONG_MS = 200_000;
+const IO_ERROR = 0;
+/** What a slow resync of a whole disk takes its time for. */
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
 hazard('R-60', 'a disk that is attached beside its peers, all of it out of sync, has an activity log', 'A(P) B C', {}, async (s) => {
@@ -187,3 +190,31 @@ hazard('R-180', 'what was acknowledged while no disk was good is sent again: a r
     await s.ended(writing);
     await s.con('A-B');
   });
+for (const late of ['P_STATE', 'P_PEER_ACK'] as const) {
+  hazard('R-110', `a write that was sent as the activity log of the Primary failed is known to be missing there (${late} is late)`, 'A(P) B C',
+    { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: IO_ERROR } }, async (s) => {
+      s.crash('C');
+      await s.noticed('A-C');
+      await s.w('A', 1);
+      await s.idle();
+      const { dataSectors } = s;
+      s.backing('A').faults.each = (op, sector) => (op === LowerOp.write && sector >= dataSectors ? 'fail' : null);
+      const held = s.hold('A>B', late);
+      const writing = s.wStar('A', COLD, { fua: false });
+      await s.reach('A:Diskless');
+      await s.until('B has it', () => s.onDisk('B', COLD) === writing.tag);
+      await s.pass(1_000);
+      if (late === 'P_PEER_ACK') s.crash('A');
+      held.release();
+      s.flow('A');
+      if (late === 'P_PEER_ACK') await s.up('A');
+      else {
+        await s.reach('B>A:Diskless');
+        await s.attach('A');
+      }
+      await s.con('A-B');
+      await s.reach('A:UpToDate');
+      await s.pass(1_000);
+      differencesAreKnown(s, 'A-B');
+    });
+}
