@@ -214,7 +214,15 @@ export class ConnectionIo {
         requests.walk(facts.repl === Repl.wfBitMapS ? RqEvent.CANCEL_SUSPENDED_IO : RqEvent.RESEND, this.nodeId, device.index);
       }
       this.sender.restart();
-    }
+    } else for (const { device } of this.peers) if (device.gotGoodData) this.askAgain(device);
+  }
+
+  /** What was acknowledged while no disk was good may have been taken back since, by a resync from a node that we do not know. */
+  private askAgain(device: DeviceIo): void {
+    const { requests } = this.resource;
+    if (!this.facts.connected || !requests.counted(this.nodeId, device.index)) return;
+    requests.walk(RqEvent.FORGOTTEN, this.nodeId, device.index);
+    this.fail('NetworkFailure', 'it has acknowledged what is frozen while no disk was UpToDate: sent again');
   }
 
   sendPeerAck(mask: number, dagtag: number): void {

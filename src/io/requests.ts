@@ -160,6 +160,17 @@ export class Requests {
     return false;
   }
 
+  /** Has the node acknowledged a write whose bio waits? */
+  counted(node: number, device: number): boolean {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
+      if (p.device[slot] === device && (p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.OK) !== 0) return true;
+    }
+    return false;
+  }
+
   /** Walks that apply events one by one wrap themselves in these two, so that no entry goes away under them. */
   beginWalk(): void {
     this.reapHold++;

@@ -163,6 +163,19 @@ hazard('R-59', 'a peer compares with who was made Primary by force, though neith
     await s.reach('A:UpToDate', 'B:UpToDate');
   });
 
+hazard('R-181', 'the initial packets behind a PREPARE that has to wait are not taken before it', 'A B C', {}, async (s) => {
+  await s.disc('A-C');
+  const held = s.hold('B>C', 'P_TWOPC_COMMIT');
+  await s.promote('A');
+  await s.caught(held);
+  const states = s.arrived('A>C', 'P_STATE');
+  await s.joining('A-C');
+  await s.until('C has heard all that A has to say', () => s.arrived('A>C', 'P_STATE') > states);
+  await s.pass(100);
+  held.release();
+  await s.until('A and C are connected', () => s.joined('A-C'), 5_000);
+});
+
 hazard('R-150', 'a Primary that waits for a source without good data shows what it has shown', 'A B C(P)',
   { peerDevice: { cPlanAhead: 0, resyncRate: 8, cMaxRate: 8 }, resource: { onNoData: SUSPEND } }, async (s) => {
     const fromC = { resourceName: 'r0', peerNodeId: s.player('C').id, volume: 0 };

@@ -131,6 +131,9 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 654, nodes: 3, minutes: 0.5, lost: 'a generation came to a disk after the death of its engine, and the others went on without it: split brain' },
   { seed: 95, nodes: 3, minutes: 2, writes: 2000, lost: 'an older disk took the label of a Primary that was attaching its own: its reads went there' },
   { seed: 53, nodes: 3, minutes: 2, writes: 2000, lost: 'who had lost power was the source of who had lost the Primary, and took back acknowledged writes' },
+  { seed: 2096, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target had acknowledged a frozen write, and its source wrote over it' },
+  { seed: 317, nodes: 5, minutes: 0.3, drawn: true, lost: 'initial packets were taken before the PREPARE in front of them' },
+  { seed: 245, nodes: 3, minutes: 2, writes: 2000, lost: 'an Outdated disk became UpToDate beside a source that had got stable in a newer generation: split brain' },
   { seed: 647, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary took over the generation of a source without good data as what it shows, and refused who had its own' },
   { seed: 302, nodes: 3, minutes: 2, writes: 2000, lost: 'as seed 647' },
   { seed: 744, nodes: 3, minutes: 0.5, drawn: true, lost: 'the manager did not know of the generation of a forced Primary' },
@@ -140,4 +143,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 1507, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary was target of an Outdated disk, and nobody was good' },
   { seed: 332, nodes: 5, minutes: 0.3, drawn: true, lost: 'a target that was good before its source began stayed Inconsistent there when generations were compared' },
   { seed: 329, nodes: 5, minutes: 0.3, drawn: true, lost: 'Unconnected for ever: a loss of quorum that had not been noticed refused Connecting' },
+  { seed: 472, nodes: 3, minutes: 2, writes: 2000, lost: 'a write that was sent as the activity log of the Primary failed was marked nowhere' },
 ];
