@@ -138,4 +138,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 53, nodes: 3, minutes: 2, writes: 2000, lost: 'who had lost power was the source of who had lost the Primary, and took back acknowledged writes' },
   { seed: 472, nodes: 3, minutes: 2, writes: 2000, lost: 'a write that was sent as the activity log of the Primary failed was marked nowhere' },
   { seed: 433, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a target had of a frozen Primary was overwritten by its source, and still counted' },
+  { seed: 82, nodes: 3, minutes: 2, writes: 2000, lost: 'a crashed Primary of protocol B took back what its survivors had' },
 ];
