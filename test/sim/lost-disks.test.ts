@@ -218,3 +218,20 @@ for (const late of ['P_STATE', 'P_PEER_ACK'] as const) {
       differencesAreKnown(s, 'A-B');
     });
 }
+
+hazard('R-112', 'protocol B: a crashed Primary is not the source for who has been up since, and has what was acknowledged', 'A(P) B', { protocol: 'B' }, async (s) => {
+  await s.w('A', 0);
+  await s.idle();
+  s.backing('A').faults.each = (op) => (op === LowerOp.flush ? 'hold' : null);
+  const writes = Array.from({ length: 20 }, (_, block) => s.wStar('A', block, { fua: false }));
+  await s.ended(...writes);
+  await s.pass(20);
+  s.crash('A');
+  await s.noticed('B-A');
+  s.flow('A');
+  await s.up('A');
+  expect(writes.some(({ block, tag }) => s.onDisk('A', block) !== tag)).toBe(true);
+  await s.con('A-B');
+  await s.reach('A:UpToDate', 'B:UpToDate');
+  expect(writes.filter(({ block, tag }) => s.onDisk('B', block) !== tag)).toEqual([]);
+});

@@ -144,4 +144,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 332, nodes: 5, minutes: 0.3, drawn: true, lost: 'a target that was good before its source began stayed Inconsistent there when generations were compared' },
   { seed: 329, nodes: 5, minutes: 0.3, drawn: true, lost: 'Unconnected for ever: a loss of quorum that had not been noticed refused Connecting' },
   { seed: 472, nodes: 3, minutes: 2, writes: 2000, lost: 'a write that was sent as the activity log of the Primary failed was marked nowhere' },
+  { seed: 433, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a target had of a frozen Primary was overwritten by its source, and still counted' },
+  { seed: 82, nodes: 3, minutes: 2, writes: 2000, lost: 'a crashed Primary of protocol B took back what its survivors had' },
+  { seed: 1524, nodes: 3, minutes: 0.5, drawn: true, lost: 'a source that had to pause took over: the bits of who lacks its blocks had never been on the disk' },
 ];
