@@ -526,7 +526,7 @@ hazard('R-34', 'what a peer acknowledged is written again when it lost power bef
     s.stall('C');
     const acks = s.arrived('B>A', 'P_WRITE_ACK');
     const w = s.wStar('A', COLD, { fua: false });
-    await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
+  await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
     s.sever('A-B', 'A-C', 'B-C');
     s.crash('B');
     await s.noticed('A-B');
@@ -845,4 +845,20 @@ hazard('R-183', 'a generation counts nobody who was lost before it could be told
   expect(uuidEq(s.bmUuid('A>B'), before)).toBe(true);
   await s.con('A-B');
   await s.con('A-C', 'B-C');
+});
+
+hazard('R-184', 'a write that waited for the activity log when its Primary was lost counts as never heard of', 'A(P) B C', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.backing('B').faults.each = () => 'hold';
+  const writing = s.wStar('A', COLD);
+  await s.until('C has it', () => s.onDisk('C', COLD) === writing.tag);
+  s.crash('A');
+  await s.noticed('B-A');
+  await s.noticed('C-A');
+  await s.pass(1_000);
+  s.flow('B');
+  await s.reach('B:UpToDate', 'C:UpToDate');
+  await s.until('B has it', () => s.joined('B-C') && s.onDisk('B', COLD) === writing.tag);
+  await s.up('A');
 });
