@@ -46,6 +46,8 @@ export class Connection implements ConnEnv {
   afterReconciliation: { readonly lostNodeId: number; readonly dagtag: number } | null = null;
   /** Which Primary it was told last to be lost here; -1: none. */
   toldLoss = -1;
+  /** Nothing behind a PREPARE that waits is taken: a connect's initial packets belong to it. */
+  #heldByPrepare: ConnLink | null = null;
 
   constructor(resource: Resource, nodeId: number, netConf: NetConf) {
     const { engine } = resource;
@@ -63,6 +65,13 @@ export class Connection implements ConnEnv {
   get name(): string { return this.netConf.name; }
   get logger(): Prefixed {
     return new Prefixed(this.resource.engine.host.log, connectionPrefix(this.resource.name, this.name));
+  }
+
+  prepareWaits(waits: boolean): void {
+    if (waits === (this.#heldByPrepare !== null)) return;
+    this.#heldByPrepare?.wait(false);
+    this.#heldByPrepare = waits ? this.conn.link : null;
+    this.#heldByPrepare?.wait(true);
   }
 
   /** Changed net options take effect. */

@@ -172,7 +172,8 @@ export function run(pd: PeerDevice, target: boolean): void {
   const bits = pd.io.bitsOutOfSync;
   pd.log.info(`Began resync as ${name} (will sync ${bits * 4} KB [${bits} bits set]).`);
   if (!target || pd.uuids === null) return;
-  uuids.setExposed(pd.device, pd.uuids.currentUuid);
+  // Users of this node see nothing of a source without good data of its own. Genuine DRBD does not ask.
+  if (rowOf(pd).pdsk > Disk.inconsistent) uuids.setExposed(pd.device, pd.uuids.currentUuid);
   const { view } = pd.device.resource;
   const stable = (pd.uuids.flags & UuidFlag.stable) !== 0
     || stableSyncSourcePresent(view, deviceIndex(view, pd.device.vnr), pd.connection.nodeId);

@@ -201,6 +201,7 @@ export const secondPass: readonly Rule<Cell>[] = [
     then: (at) => at.set({ pdsk: Disk.diskless }) },
   { row: 'S26', when: (at) => at.pd.repl === Repl.established && at.device.disk === Disk.outdated
       && at.pd.pdsk >= Disk.consistent && at.pd.uuidsReceived && (at.pd.uuidFlags & UuidFlag.stable) !== 0
+      && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid)
       && (at.oldPd.repl < Repl.established || (at.pd.uuidFlags & UuidFlag.gotStable) !== 0
         || at.oldPd.pdsk === Disk.outdated),
     then: (at) => raise(at, at.pd.pdsk) },

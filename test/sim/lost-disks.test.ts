@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Disks that fail, are detached and attached again while a Primary writes: whose data are good, and whose are not any more? */
 import { expect } from 'vitest';
+import { invalidateParms } from '../../src/genl/command-attrs.ts';
+import { Cmd } from '../../src/genl/ops.ts';
 import { LowerOp } from '../../src/host/lower.ts';
 import { differencesAreKnown } from '../../src/sim/story/checks.ts';
 import { hazard } from './hazards/hazard.ts';
 
 /** In the second extent, which nobody has used: no activity log names it. */
 const COLD = 1100;
+/** Near the end of the disk: a resync comes there late. */
+const LATE = 1200;
 const MAJORITY = 1024;
 const LARGER = 9216;
 const SUSPEND = 1;
+/** What a slow resync of a whole disk takes. */
+const LONG_MS = 200_000;
 const IO_ERROR = 0;
 /** What a slow resync of a whole disk takes its time for. */
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
@@ -167,6 +173,23 @@ hazard('R-91', 'who lost power does not overwrite what a survivor of the Primary
     await s.con('A-B', 'A-C');
   });
 
+hazard('R-180', 'what was acknowledged while no disk was good is sent again: a resync that the Primary knows nothing of takes it back', 'A(d,P) B C',
+  { ...slow, resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', LATE);
+    await s.idle();
+    const held = [s.hold('A>B', 'P_DATA'), s.hold('A>C', 'P_DATA')];
+    const writing = s.wStar('A', LATE, { fua: false });
+    for (const each of held) await s.caught(each);
+    s.sever('A-B', 'A-C');
+    await s.noticed('A-B');
+    await s.noticed('A-C');
+    expect(await s.patient(() => s.setup('C').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: s.player('B').id }, s.minor('C')))).toBe(1);
+    await s.joining('A-C');
+    await s.until('C has it', () => s.onDisk('C', LATE) === writing.tag);
+    await s.until('C has it no more', () => s.onDisk('C', LATE) !== writing.tag, LONG_MS);
+    await s.ended(writing);
+    await s.con('A-B');
+  });
 for (const late of ['P_STATE', 'P_PEER_ACK'] as const) {
   hazard('R-110', `a write that was sent as the activity log of the Primary failed is known to be missing there (${late} is late)`, 'A(P) B C',
     { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: IO_ERROR } }, async (s) => {

@@ -711,7 +711,7 @@ hazard('R-65', 'what a peer had before I/O was frozen does not count as there: i
     await s.ended(writing);
   });
 
-hazard('R-111', 'what a target has of a Primary that its source does not meet stays there', 'A(d,P) B C',
+hazard('R-111', 'what a target had of a frozen Primary does not count when that meets the source', 'A(d,P) B C',
   { resource: { onNoData: 1 }, peerDevice: { cPlanAhead: 0, resyncRate: 200, cMaxRate: 200 } }, async (s) => {
     await s.w('A', 1);
     await s.isolate('C');

@@ -50,6 +50,7 @@ export class Healer {
     // Nobody would ever have enough good disks.
     const redundancy = (quorumMinRedundancy: number) => m.setup.with(Cmd.RESOURCE_OPTS, { resourceName: 'r0' }, resourceOpts, { quorumMinRedundancy });
     if (s.plan.blind) await redundancy(Quorum.off);
+    s.ledger.promoted = m;
     await m.setup.primary('r0', true);
     if (s.plan.blind) await redundancy(Quorum.majority);
   }
