@@ -64,7 +64,6 @@ export class DeviceIo implements LowerHandler {
   private holding = false;
   private idleTold = false;
   private wasErrIo = false;
-  private hadGoodData = false;
 
   constructor(resource: ResourceIo, index: number, parts: DeviceParts) {
     this.resource = resource;
@@ -218,24 +217,12 @@ export class DeviceIo implements LowerHandler {
   factsChanged(): void {
     this.bits.assignSlots();
     this.wasErrIo = this.facts.errIo;
-    this.hadGoodData = this.hasGoodData;
     if (this.facts.disk === Disk.failed || this.facts.disk === Disk.detaching) this.disk?.al.freeze();
     if (!this.facts.newCurUuid) this.uuidAsked = false;
     if (this.bitmapWork > 0) this.startBitmapSends();
     this.diskTimer.factsChanged();
     this.openGate();
     this.diskReleased(0);
-  }
-
-  /** may_do_writes: own disk or any peer's is UpToDate. */
-  get hasGoodData(): boolean {
-    if (this.facts.disk === Disk.upToDate) return true;
-    return this.resource.connectionList.some((c) => c.peers[this.index].facts.pdisk === Disk.upToDate);
-  }
-
-  /** In this transaction. */
-  get gotGoodData(): boolean {
-    return !this.hadGoodData && this.hasGoodData;
   }
 
   /** cached_err_io was set since the last look. */

@@ -121,6 +121,7 @@ export class PeerDeviceIo {
 
   bitsSet(count: number): void {
     if (this.inSyncState) this.progress.total += count;
+    else if (this.facts.repl === Repl.established && this.facts.pdisk === Disk.upToDate) this.device.resource.env.bitsOfGoodPeer();
   }
 
   /** End-of-resync check and progress. @spec io.md 9.2 */

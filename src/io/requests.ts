@@ -147,6 +147,17 @@ export class Requests {
     return false;
   }
 
+  /** Has the node been sent a write that nobody was answered for? */
+  hasUnanswered(node: number): boolean {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
+      if ((p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.SENT) !== 0) return true;
+    }
+    return false;
+  }
+
   /** May a write up to this dagtag still be on its way to the node? Of protocol A only the barrier ack tells. */
   awaitsReceipt(node: number, dagtag: number): boolean {
     const p = this.pool;
@@ -156,17 +167,6 @@ export class Requests {
       const word = words[slot];
       const acked = (word & (Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK)) !== 0 && (word & (Net.QUEUED | Net.PENDING)) === 0;
       if ((word & NET_MASK) !== 0 && (word & Net.DONE) === 0 && !acked) return true;
-    }
-    return false;
-  }
-
-  /** Has the node acknowledged a write whose bio waits? */
-  counted(node: number, device: number): boolean {
-    const p = this.pool;
-    const words = p.net[node];
-    assert(words !== null, 'node without words');
-    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
-      if (p.device[slot] === device && (p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.OK) !== 0) return true;
     }
     return false;
   }

@@ -18,7 +18,7 @@ export function sendAndSubmit(device: DeviceIo, slot: number): void {
     return;
   }
   if ((pool.local[slot] & Rq.WRITE) === 0) submitRead(device, slot);
-  else if (!device.hasGoodData) fail(device, slot);
+  else if (!mayWrite(device)) fail(device, slot);
   else if (pool.size[slot] === 0) submitFlush(device, slot);
   else submitWrite(device, slot);
 }
@@ -102,6 +102,12 @@ function submitRead(device: DeviceIo, slot: number): void {
     device.resource.wakeSenders();
   }
   requests.dropSubmitterRef(slot);
+}
+
+/** may_do_writes: own disk or any peer's is UpToDate. */
+function mayWrite(device: DeviceIo): boolean {
+  if (device.facts.disk === Disk.upToDate) return true;
+  return device.resource.connectionList.some((c) => c.peers[device.index].facts.pdisk === Disk.upToDate);
 }
 
 /** Something came up after it passed the gate: back, as if it had never come. */

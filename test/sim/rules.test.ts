@@ -845,3 +845,19 @@ hazard('R-82', 'a target that was down is not overwritten with what its source s
     await s.pass(2_000);
     s.expectSame('B', 'C');
   });
+
+hazard('R-183', 'a generation counts nobody who was lost before it could be told', 'A(P) B C', {}, async (s) => {
+  await s.w('A', 1);
+  await s.cut('B-C', 'A-C');
+  const before = s.current('A');
+  s.backing('A').faults.each = () => 'hold';
+  const write = s.wStar('A', 2);
+  await s.pass(20);
+  s.sever('A-B');
+  await s.noticed('A-B');
+  s.flow('A');
+  await s.ended(write);
+  expect(uuidEq(s.bmUuid('A>B'), before)).toBe(true);
+  await s.con('A-B');
+  await s.con('A-C', 'B-C');
+});

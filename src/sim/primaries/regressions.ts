@@ -13,4 +13,5 @@ export const regressions: readonly Regression[] = [
   { seed: 159, lost: 'the resync that --discard-my-data had reversed was interrupted: its Inconsistent target had the newer generation' },
   { seed: 927, minutes: 2, lost: 'the same, before the first block: the good disk became target of an Outdated one' },
   { seed: 1107, lost: 'a late end of a last close was taken for the opener that had come since: it was demoted' },
+  { seed: 1453, lost: 'a peer was lost before it could be told a generation: it had no base for it' },
 ];

@@ -158,6 +158,7 @@ export class Side implements IoEnv {
     this.onFail();
   }
   gotNegAck(): void { this.events.push('gotNegAck'); }
+  bitsOfGoodPeer(): void { this.events.push('bitsOfGoodPeer'); }
   noBitsLeft(): void { this.events.push('noBitsLeft'); }
   keepBits(_vnr: number, _node: number, done: () => void): void { this.onKeepBits(done); }
   bitmapExchanged(_vnr: number, _node: number, side: 'source' | 'target'): void {
