@@ -350,6 +350,7 @@ export class ConnectionIo {
     const { requests, facts, peerAcks } = this.resource;
     if (this.overwritten) requests.walk(RqEvent.OVERWRITTEN, this.nodeId, -1);
     requests.walk(facts.suspended ? RqEvent.CONNECTION_LOST_WHILE_SUSPENDED : RqEvent.CONNECTION_LOST, this.nodeId, -1);
+    for (const other of this.resource.connectionList) for (const peer of other.peers) peer.bitsBeforeLoss = peer.bitsOutOfSync;
     this.writes.settleUnacked();
     peerAcks.forgetNode(this.nodeId);
     this.resource.flushRequests.forgetNode(this.nodeId);

@@ -166,8 +166,17 @@ export class PeerWrites {
     }
     for (;;) {
       const slot = this.list.head;
-      this.settle(slot, (p.flags[slot] & PeerFlag.FAILED) !== 0 ? 0 : mask, (mask & (1 << this.connection.nodeId)) !== 0);
+      this.settle(slot, (p.flags[slot] & (PeerFlag.FAILED | PeerFlag.OVERWRITTEN)) !== 0 ? 0 : mask, (mask & (1 << this.connection.nodeId)) !== 0);
       if (slot === last) return '';
+    }
+  }
+
+  /** A resync writes over this range: whatever the peer ack will say, what it covers is not here any more. */
+  overwritten(device: number, sector: number, sectors: number): void {
+    const p = this.connection.resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      const covers = p.sector[slot] < sector + sectors && p.sector[slot] + p.size[slot] / 512 > sector;
+      if (covers && p.device[slot] === device && (p.flags[slot] & PeerFlag.DONE) !== 0) p.flags[slot] |= PeerFlag.OVERWRITTEN;
     }
   }
 
