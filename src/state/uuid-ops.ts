@@ -165,6 +165,8 @@ export interface LocalFlagsInput {
   readonly inconsistent: boolean;
   readonly reconnect: boolean;
   readonly primaryLostQuorum: boolean;
+  /** The current generation may be withdrawn, and the peer knows what that is. */
+  readonly unused: boolean;
 }
 
 export function localUuidFlags(device: DeviceContext, peerNodeId: number, input: LocalFlagsInput): number {
@@ -173,6 +175,7 @@ export function localUuidFlags(device: DeviceContext, peerNodeId: number, input:
     | (input.inconsistent ? UuidFlag.inconsistent : 0)
     | (input.reconnect ? UuidFlag.reconnect : 0)
     | (input.primaryLostQuorum ? UuidFlag.primaryLostQuorum : 0)
+    | (input.unused ? UuidFlag.unused : 0)
     | (isStable(device) ? UuidFlag.stable : 0)
     | (syncSourceOther(device, peerNodeId) === undefined ? 0 : UuidFlag.syncTarget);
 }
