@@ -134,11 +134,11 @@ export function syncSourceOther(device: DeviceContext, peerNodeId: number): Peer
   return device.peers.find((peer) => peer.nodeId !== peerNodeId && peer.repl === Repl.syncTarget);
 }
 
-/** drbd_weak_nodes_device. @spec state.md 9.4 */
+/** drbd_weak_nodes_device; who is away is weak, whatever disk it had (docs/differences.md). @spec state.md 9.4 */
 export function weakNodes(device: DeviceContext): NodeMask {
   let strong = device.disk === Disk.upToDate ? nodeBit(device.nodeId) : 0n;
-  for (const { nodeId, pdsk } of device.peers) {
-    if (pdsk > Disk.failed && pdsk !== Disk.unknown && pdsk !== Disk.outdated) strong |= nodeBit(nodeId);
+  for (const { nodeId, repl, pdsk } of device.peers) {
+    if (repl >= Repl.established && pdsk > Disk.failed && pdsk !== Disk.unknown && pdsk !== Disk.outdated) strong |= nodeBit(nodeId);
   }
   return ~strong & 0xffff_ffff_ffff_ffffn;
 }

@@ -138,4 +138,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 53, nodes: 3, minutes: 2, writes: 2000, lost: 'who had lost power was the source of who had lost the Primary, and took back acknowledged writes' },
   { seed: 245, nodes: 3, minutes: 2, writes: 2000, lost: 'an Outdated disk became UpToDate beside a source that had got stable in a newer generation: split brain' },
   { seed: 691, nodes: 3, minutes: 0.5, lost: 'a generation that only a Primary had stored, nothing written in it, when it lost power: split brain' },
+  { seed: 205, nodes: 5, minutes: 0.3, lost: 'a source that the Primary had lost as Inconsistent counted as being in the new generation: split brain' },
 ];

@@ -388,6 +388,11 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
     expect(resolvedUuid(own, 3)).toBe(A);
   });
 
+  it('who is away gets nothing of a new generation, even if its disk is known to be Inconsistent', () => {
+    const own = context(device(A), { peers: [peer(1, { pdsk: Disk.inconsistent }), peer(2, { repl: Repl.established, pdsk: Disk.inconsistent })] });
+    expect(weakNodes(own)).toBe(0xffff_ffff_ffff_fffan);
+  });
+
   it('what was sent is what is received; nothing enters the history (H-015, H-016, H-034)', () => {
     const sender = context(device(A, { 1: slot(0, B), 5: slot(-1, C) }, [D]), { peers: [peer(1)], maxPeers: 3 });
     const { message } = uuidsToSend(sender, sender.peers[0], 0, 0n, 4, noFlags);
