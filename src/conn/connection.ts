@@ -134,7 +134,7 @@ export class ConnConnection {
   fail(to: Cstate, tag: string, text: string): void {
     if (this.#phase.is === 'ending' || this.#phase.is === 'destroyed') return;
     if (text !== '') this.#env.log(LogLevel.err, text);
-    this.#env.changeCstate(to, true, tag);
+    this.#env.changeCstate(to, tag);
     this.connDisconnect();
   }
 
@@ -197,7 +197,7 @@ export class ConnConnection {
   #begin(): void {
     this.#retryDelayMs = 0;
     this.#phase = { is: 'transport' };
-    if (!this.#env.changeCstate(Cstate.connecting, false, 'connecting')) {
+    if (!this.#env.changeCstate(Cstate.connecting, 'connecting')) {
       if (this.#phase.is === 'transport') this.#phase = { is: 'idle' };
       return;
     }
@@ -313,7 +313,7 @@ export class ConnConnection {
   /** Steps of conn_disconnect, uuid.md 4.9; what is above this layer happens in the env's callbacks. */
   #endIncarnation(): void {
     if (this.#phase.is !== 'ending') return;
-    this.#env.changeCstate(Cstate.networkFailure, true, 'disconnected');
+    this.#env.changeCstate(Cstate.networkFailure, 'disconnected');
     const incarnation = this.#dying;
     this.#dying = null;
     if (incarnation) {

@@ -16,10 +16,10 @@ export interface ConnEnv {
 
   cstate(): Cstate;
   /**
-   * Asks for a new cstate by a local transaction; hard: only the rules H of state.md 4.1 may refuse. False: refused.
+   * Asks for a new cstate by a local transaction; a fact: only the rules H of state.md 4.1 may refuse. False: refused.
    * The first loss reason wins. May call connDisconnect() from inside.
    */
-  changeCstate(to: Cstate, hard: boolean, tag: string): boolean;
+  changeCstate(to: Cstate, tag: string): boolean;
   /** A disconnect with this peer is prepared or told: the end of a stream is no failure. @spec state.md 6.6 */
   disconnectExpected(): boolean;
   connectFlags(): ConnectFlags;

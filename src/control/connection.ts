@@ -8,7 +8,7 @@ import type { ConnLink } from '../conn/link.ts';
 import type { Path } from '../conn/transport-class.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { ConnectionIo } from '../io/connection-io.ts';
-import { Cstate, Repl, isSyncSource } from '../state/states.ts';
+import { Cs, Cstate, Repl, isSyncSource } from '../state/states.ts';
 import { findPeerDevice } from '../state/view.ts';
 import type { TwopcPrepare, TwopcPrepareResize } from '../state/twopc-types.ts';
 import type { PProtocol } from '../wire/packets/protocol.ts';
@@ -46,6 +46,8 @@ export class Connection implements ConnEnv {
   afterReconciliation: { readonly lostNodeId: number; readonly dagtag: number } | null = null;
   /** Which Primary it was told last to be lost here; -1: none. */
   toldLoss = -1;
+  /** Nothing behind a PREPARE that waits is taken: a connect's initial packets belong to it. */
+  #heldByPrepare: ConnLink | null = null;
 
   constructor(resource: Resource, nodeId: number, netConf: NetConf) {
     const { engine } = resource;
@@ -65,6 +67,13 @@ export class Connection implements ConnEnv {
     return new Prefixed(this.resource.engine.host.log, connectionPrefix(this.resource.name, this.name));
   }
 
+  prepareWaits(waits: boolean): void {
+    if (waits === (this.#heldByPrepare !== null)) return;
+    this.#heldByPrepare?.wait(false);
+    this.#heldByPrepare = waits ? this.conn.link : null;
+    this.#heldByPrepare?.wait(true);
+  }
+
   /** Changed net options take effect. */
   configure(netConf: NetConf): void {
     this.netConf = netConf;
@@ -79,12 +88,14 @@ export class Connection implements ConnEnv {
   log(level: LogLevel, text: string): void { this.logger.line(level, text); }
   cstate(): Cstate { return this.resource.connectionRow(this.nodeId).cstate; }
 
-  changeCstate(to: Cstate, hard: boolean, tag: string): boolean {
+  changeCstate(to: Cstate, tag: string): boolean {
     const { resource, nodeId } = this;
     const before = this.cstate();
+    // A fact, though something that was not noticed yet may cost quorum with it: who is refused here never tries again.
     if (to === Cstate.connecting) {
+      if (before < Cstate.unconnected) return false;
       const changes = [{ set: 'cstate', nodeId, cstate: to }] as const;
-      resource.dispatch({ kind: 'change', request: 0, tag, flags: hard ? CS_HARD : 0, changes });
+      resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.hard, changes });
     } else {
       resource.dispatch({ kind: 'lost', nodeId, cstate: to, tag, through: this.#mayBeThrough() });
     }
@@ -161,5 +172,3 @@ export class Connection implements ConnEnv {
   controlSent(_position: number): void {}
   controlWritable(): void { this.io.controlWritable(); }
 }
-
-const CS_HARD = 1;

@@ -26,7 +26,7 @@ export class Drain {
 
   constructor(resource: Resource) { this.#resource = resource; }
 
-  /** After each change of the view. */
+  /** After each change of the view, and where bits come up without one. */
   look(): void {
     if (this.#timer !== null || (!this.#some(isLeft) && !this.#some(isBehind))) return;
     const { clock, random } = this.#resource.engine.host;

@@ -66,6 +66,7 @@ function noteLostDisk(resource: Resource, device: Device, before: Disk, now: Dis
 function pushConnection(resource: Resource, connection: Connection): void {
   const row = findConnection(resource.view, connection.nodeId);
   if (!row) return;
+  connection.prepareWaits(resource.view.waiting.some(({ from, why }) => from === connection.nodeId && why !== 'retryOpener'));
   const { netConf, io: { facts } } = connection;
   facts.connected = row.cstate === Cstate.connected;
   facts.protocol = netConf.wireProtocol;

@@ -49,6 +49,8 @@ export class Openers {
   /** Opens after each change of them. */
   count(total: number, writers: boolean): void {
     const changed = total !== this.#total || writers !== this.#writers;
+    // The close was given up, and another opener has come.
+    if (total > 0) this.#closing = false;
     this.#total = total;
     this.#writers = writers;
     if (total === 0) this.known.length = 0;

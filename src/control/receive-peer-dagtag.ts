@@ -52,16 +52,17 @@ function whenTornDown(connection: Connection, lost: Connection, dagtag: number, 
   }
   if (row !== undefined && !row.notifyPeersLostPrimary) {
     const isTold = [...connection.peerDevices.keys()].some((vnr) => resource.peerDeviceRow(vnr, connection.nodeId).reconcilePending);
-    reconcile(connection, lost, dagtag);
+    const begun = reconcile(connection, lost, dagtag);
     resource.dispatch({ kind: 'reconciled', nodeId: connection.nodeId });
-    if (!isTold) answer(connection, lost);
+    if (!isTold) answer(connection, lost, begun);
   }
   if (waiting) link.wait(false);
 }
 
-/** We do not wait for it, so it will not hear of that loss from us. */
-function answer(connection: Connection, lost: Connection): void {
+/** We do not wait for it, so it will not hear of that loss from us; without what we have it would not begin the other end. */
+function answer(connection: Connection, lost: Connection, begun: boolean): void {
   const { resource, conn, nodeId, peerDevices } = connection;
+  if (begun) return void conn.send(PPeerDagtag, -1, { dagtag: lost.io.writes.lastDagtag, nodeId: lost.nodeId });
   const syncs = [...peerDevices.keys()].some((vnr) => resource.peerDeviceRow(vnr, nodeId).repl > Repl.established);
   if (!syncs && reconcilesBits(connection)) conn.send(PPeerDagtag, -1, { dagtag: lost.nodeId, nodeId: resource.nodeId });
 }
@@ -70,10 +71,11 @@ function nothingToTell({ resource, nodeId, toldLoss }: Connection, lostNodeId: n
   if (lostNodeId === toldLoss) resource.dispatch({ kind: 'reconciled', nodeId });
 }
 
-function reconcile(connection: Connection, lost: Connection, dagtag: number): void {
+/** Has our end of a resync begun? */
+function reconcile(connection: Connection, lost: Connection, dagtag: number): boolean {
   const { resource, logger } = connection;
   const strategy = commonStrategy(connection);
-  if (strategy === null) return;
+  if (strategy === null) return false;
   const offset = lost.io.writes.lastDagtag - dagtag;
   const { kind } = strategies[strategy];
   const source = kind === 'source' || (kind === 'no-sync' && offset > 0);
@@ -81,20 +83,21 @@ function reconcile(connection: Connection, lost: Connection, dagtag: number): vo
   if (!source && !target) {
     logger.info(`No reconciliation resync even though '${lost.name}' disappeared. (o=${offset})`);
     for (const pd of connection.peerDevices.values()) clearSlot(pd);
-    return;
+    return false;
   }
   const { nodeId } = connection;
   const changes: Change[] = [...connection.peerDevices.keys()].map((vnr) =>
     ({ set: 'repl', vnr, nodeId, repl: source ? Repl.wfBitMapS : Repl.wfBitMapT }));
   const { rc } = resource.dispatch({ kind: 'change', request: 0, tag: 'receive-peer-dagtag', flags: Cs.verbose, changes });
-  if (rc === Ss.nothingToDo) return logger.info(`'${lost.name}' disappeared (o=${offset}), no reconciliation since one diskless`);
-  if (rc < Ss.success) return;
+  if (rc === Ss.nothingToDo) logger.info(`'${lost.name}' disappeared (o=${offset}), no reconciliation since one diskless`);
+  if (rc === Ss.nothingToDo || rc < Ss.success) return false;
   logger.info(`Reconciliation resync because '${lost.name}' disappeared. (o=${offset})`);
   for (const vnr of connection.peerDevices.keys()) {
     resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { reconciliationResync: true } });
   }
   if (target) connection.afterReconciliation = { lostNodeId: lost.nodeId, dagtag };
   unlessAnswered(connection, 'reconciliation');
+  return true;
 }
 
 /** What all volumes agree on; null: nothing can be done. */

@@ -59,7 +59,9 @@ function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps
   }
   const { repl } = resource.peerDeviceRow(vnr, nodeId);
   // What it told while this source was not there yet counts now.
-  const over: readonly Change[] = decision.repl === Repl.established && isSyncSource(repl) ? sourceChanges(pd) : [];
+  const ends = decision.repl === Repl.established && (isSyncSource(repl) || pd.peerFinishedEarly);
+  if (ends) pd.peerFinishedEarly = false;
+  const over: readonly Change[] = ends ? sourceChanges(pd) : [];
   const rc = change(pd, reason, [{ set: 'repl', vnr, nodeId, repl: decision.repl as Repl }, ...over]);
   const starts = decision.repl === Repl.wfBitMapS || decision.repl === Repl.wfBitMapT;
   if (starts && rc === Ss.success) unlessAnswered(pd.connection, reason);

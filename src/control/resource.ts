@@ -92,6 +92,8 @@ export class Resource {
     return result;
   }
 
+  lookAtBits(): void { this.#drain.look(); }
+
   /** For events with a `request`: `build` gets its number, `outcome` is called once with the end. Returns the number. */
   request(build: (request: number) => Event, outcome: Outcome): number {
     const request = this.#nextRequest++;

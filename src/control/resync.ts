@@ -91,14 +91,15 @@ function askHelper(pd: PeerDevice, side: Side, peer: 'waits' | 'is heard', still
  * The source forgets a block with our ack, which waits for no flush: after a power failure only our own bits on the disk tell
  * that it may be missing. So they are there before the first block comes; they are cleared only behind a flush. Other nodes
  * may lack what comes, and after that failure only these bits would tell which blocks came: also other sources, which may
- * have older data. Not while blocks come from one of them: it would have to send these as well.
+ * have older data. Not while blocks come from one of them: it would have to send these as well. Again, therefore, when a source
+ * that had to pause takes over.
  */
-function keepBits(pd: PeerDevice, done: () => void): void {
+export function keepBits(pd: PeerDevice, done: () => void): void {
   const { device, connection } = pd;
   const { disk, resource } = device;
   if (disk === null) return done();
   const from = disk.bitmapIndex(connection.nodeId);
-  const busy = disk.nodesWithBitmap().some((n) => replTo(device, n) === Repl.syncTarget);
+  const busy = disk.nodesWithBitmap().some((n) => n !== connection.nodeId && replTo(device, n) === Repl.syncTarget);
   const others = from < 0 ? []
     : disk.nodesWithBitmap().filter((n) => n !== connection.nodeId && !(busy && isSource(replTo(device, n))));
   disk.hold();
@@ -171,7 +172,8 @@ export function run(pd: PeerDevice, target: boolean): void {
   const bits = pd.io.bitsOutOfSync;
   pd.log.info(`Began resync as ${name} (will sync ${bits * 4} KB [${bits} bits set]).`);
   if (!target || pd.uuids === null) return;
-  uuids.setExposed(pd.device, pd.uuids.currentUuid);
+  // Users of this node see nothing of a source without good data of its own. Genuine DRBD does not ask.
+  if (rowOf(pd).pdsk > Disk.inconsistent) uuids.setExposed(pd.device, pd.uuids.currentUuid);
   const { view } = pd.device.resource;
   const stable = (pd.uuids.flags & UuidFlag.stable) !== 0
     || stableSyncSourcePresent(view, deviceIndex(view, pd.device.vnr), pd.connection.nodeId);

@@ -136,10 +136,14 @@ function create(device: Device, reason: Reason, done: () => void): void {
   }
 }
 
+/** It counts as having the generation that is made. */
+const isThere = (pd: PeerDevice): boolean => peerContext(pd).pdsk > Disk.unknown;
+
 /** On stable storage before anybody hears of it, and before the first write of the generation. */
 function createOnDisk(device: Device, forced: boolean, ready: () => void): void {
   const { disk } = device;
   const before = uuidsOf(device);
+  const counted = peerDevicesOf(device).filter(isThere);
   const context = deviceContext(device);
   const made = forced ? generation.newCurrentUuid(context, true, random64(device)) : newUnusedUuid(context, random64(device));
   if (made === null || !disk) return ready();
@@ -156,7 +160,10 @@ function createOnDisk(device: Device, forced: boolean, ready: () => void): void 
         applyUuids(device, { ...made.uuids, currentUuid: before.currentUuid });
         return done();
       }
-      if (!forced && !device.resource.deviceRow(device.vnr).haveQuorum) return withdraw(device, 'quorum is lost', asUsed({ ...uuidsOf(device), currentUuid: before.currentUuid }, device.resource.nodeId), done);
+      const why = device.resource.deviceRow(device.vnr).haveQuorum ? counted.every(isThere) ? '' : 'a peer is lost' : 'quorum is lost';
+      if (!forced && why !== '') {
+        return withdraw(device, why, asUsed({ ...uuidsOf(device), currentUuid: before.currentUuid }, device.resource.nodeId), done);
+      }
       logLines(device, [made.log]);
       pushMd(device);
       setExposedLocally(device, made.uuid);

@@ -2,7 +2,7 @@
 import { assert } from '../assert.ts';
 import type { Job, Timer } from '../host/clock.ts';
 import type { PeerLink } from '../host/link.ts';
-import { Repl } from '../state/states.ts';
+import { Disk, Repl } from '../state/states.ts';
 import { AckReceiver } from './ack-receiver.ts';
 import type { DeviceIo } from './device-io.ts';
 import { HashWork } from './hash-work.ts';
@@ -16,6 +16,7 @@ import { PeerReq } from './peer-request-pool.ts';
 import { PeerWrites } from './peer-writes.ts';
 import type { ResourceIo } from './resource-io.ts';
 import { ResyncSource } from './resync-source.ts';
+import { isSourceFor } from './routing.ts';
 import { VerifyTarget } from './verify-target.ts';
 import { Sender } from './sender.ts';
 
@@ -52,6 +53,9 @@ export class ConnectionIo {
   private readonly failJob: Job;
   private timer: Timer | null = null;
   private wasConnected = false;
+  /** While I/O is frozen: its resync may overwrite what it has of our writes. It has done so, for all we know. */
+  private overwritable = false;
+  private overwritten = false;
   /** Small packets of the data stream that are no requests: out-of-sync notices, flush packets. */
   private readonly notices = new OutQueue();
 
@@ -93,7 +97,7 @@ export class ConnectionIo {
   linkUp(link: PeerLink): void {
     assert(this.link === null, 'connected twice');
     this.link = link;
-    this.failed = this.congested = false;
+    this.failed = this.congested = this.overwritable = this.overwritten = false;
     this.apInFlight = this.rsInFlight = 0;
     this.lastPeerAckDagtag = this.resource.requests.dagtag;
     this.upSinceMs = this.resource.env.clock.nowMs();
@@ -176,6 +180,8 @@ export class ConnectionIo {
     this.acks.gone(slot, next);
   }
 
+  get comes(): boolean { return this.facts.connected && !this.wasConnected; }
+
   get receives(): boolean { return this.peers.some((p) => !p.device.removed && p.receives); }
 
   announceDagtag(): void {
@@ -198,6 +204,14 @@ export class ConnectionIo {
   factsChanged(): void {
     for (const peer of this.peers) if (!peer.device.removed) peer.factsChanged();
     this.wasConnected = this.facts.connected;
+    this.overwritable = this.resource.facts.suspended && (this.overwritable || this.syncsFromOthers());
+  }
+
+  /** It is not good, and not by us it gets so, but maybe by a node that does not get our writes. */
+  private syncsFromOthers(): boolean {
+    const away = this.resource.connectionList.some((other) => other !== this && !other.facts.connected);
+    return away && this.facts.connected && this.peers.some(({ device, facts }) => !device.removed
+      && facts.pdisk === Disk.inconsistent && !isSourceFor(facts.repl));
   }
 
   /**
@@ -207,6 +221,13 @@ export class ConnectionIo {
    */
   afterSuspension(released: boolean): void {
     const { requests } = this.resource;
+    if (this.overwritable && this.facts.connected && (released || this.resource.somebodyCame) && requests.hasUnanswered(this.nodeId)) {
+      this.overwritten = true;
+      // Now as well: what only this peer has would be answered in this very transaction.
+      requests.walk(RqEvent.OVERWRITTEN, this.nodeId, -1);
+      this.fail('NetworkFailure', 'Its resync may have overwritten what was frozen; connecting again');
+      return;
+    }
     if (released && !this.facts.connected) requests.walk(RqEvent.CANCEL_SUSPENDED_IO, this.nodeId, -1);
     else if (this.facts.connected && !this.wasConnected) {
       for (const { facts, device } of this.peers) {
@@ -325,6 +346,7 @@ export class ConnectionIo {
 
   private finishDisconnect(done: () => void): void {
     const { requests, facts, peerAcks } = this.resource;
+    if (this.overwritten) requests.walk(RqEvent.OVERWRITTEN, this.nodeId, -1);
     requests.walk(facts.suspended ? RqEvent.CONNECTION_LOST_WHILE_SUSPENDED : RqEvent.CONNECTION_LOST, this.nodeId, -1);
     this.writes.settleUnacked();
     peerAcks.forgetNode(this.nodeId);

@@ -25,7 +25,7 @@ const eventNames = [
   'TO_BE_SUBMITTED', 'NEW_NET_READ', 'NEW_NET_WRITE', 'NEW_NET_OOS', 'ADDED_TO_TRANSFER_LOG', 'BARRIER_SENT',
   'HANDED_OVER_TO_NETWORK', 'OOS_HANDED_TO_NETWORK', 'SEND_FAILED', 'SEND_CANCELED',
   'RECV_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER_AND_SIS', 'NEG_ACKED', 'DATA_RECEIVED',
-  'BARRIER_ACKED', 'CONNECTION_LOST', 'CONNECTION_LOST_WHILE_SUSPENDED', 'CANCEL_SUSPENDED_IO', 'FORGOTTEN', 'RESEND',
+  'BARRIER_ACKED', 'CONNECTION_LOST', 'CONNECTION_LOST_WHILE_SUSPENDED', 'CANCEL_SUSPENDED_IO', 'FORGOTTEN', 'OVERWRITTEN', 'RESEND',
   'REFUSED', 'COMPLETION_RESUMED', 'COMPLETED_OK', 'WRITE_COMPLETED_WITH_ERROR', 'READ_COMPLETED_WITH_ERROR',
   'READ_AHEAD_COMPLETED_WITH_ERROR', 'DISCARD_COMPLETED_NOTSUPP', 'DISCARD_COMPLETED_WITH_ERROR', 'ABORT_DISK_IO',
 ] as const;
@@ -88,6 +88,8 @@ export const rqRows: readonly RqRow[] = [
   { event: 'CANCEL_SUSPENDED_IO', any: NET_MASK, none: Net.DONE, netClear: Net.PENDING | Net.OK, netSet: Net.DONE },
   { event: 'CANCEL_SUSPENDED_IO', write: true, unanswered: true, all: Net.OK, netClear: Net.OK | Net.SIS },
   { event: 'FORGOTTEN', write: true, unanswered: true, all: Net.OK, netClear: Net.OK | Net.SIS | Net.DONE, netSet: Net.PENDING },
+  { event: 'OVERWRITTEN', write: true, unanswered: true, all: Net.OK, netClear: Net.OK | Net.SIS | Net.DONE, netSet: Net.PENDING },
+  { event: 'OVERWRITTEN', write: true, all: Net.OK, netClear: Net.OK | Net.SIS, netSet: Net.DONE },
   { event: 'RESEND', write: true, all: Net.OK | Net.PENDING, netClear: Net.PENDING, netSet: Net.OK | Net.DONE },
   { event: 'RESEND', write: true, all: Net.OK, netSet: Net.DONE },
   { event: 'RESEND', all: Net.PENDING, netClear: Net.SENT, netSet: Net.QUEUED },

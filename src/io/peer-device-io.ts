@@ -39,6 +39,7 @@ export class PeerDeviceIo {
   private seq = 0;
   private peerSeq = 0;
   private lastRepl: number = Repl.off;
+  private lastPdisk: number = Disk.unknown;
   /** drbd_should_do_remote: it gets the data of our writes. */
   receives = false;
 
@@ -93,8 +94,10 @@ export class PeerDeviceIo {
 
   /** After each transaction. */
   factsChanged(): void {
-    const { repl } = this.facts;
-    if (this.facts.pdisk < Disk.upToDate) this.gotNegAck = false;
+    const { repl, pdisk } = this.facts;
+    if (pdisk < Disk.upToDate) this.gotNegAck = false;
+    if (pdisk < Disk.inconsistent && this.lastPdisk >= Disk.inconsistent) this.connection.writes.senderLostDisk(this);
+    this.lastPdisk = pdisk;
     const before = this.lastRepl;
     this.lastRepl = repl;
     if (before === repl) {
@@ -116,6 +119,7 @@ export class PeerDeviceIo {
 
   bitsSet(count: number): void {
     if (this.inSyncState) this.progress.total += count;
+    else if (this.facts.repl === Repl.established && this.facts.pdisk === Disk.upToDate) this.device.resource.env.bitsOfGoodPeer();
   }
 
   /** End-of-resync check and progress. @spec io.md 9.2 */

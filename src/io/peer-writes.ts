@@ -166,8 +166,18 @@ export class PeerWrites {
     }
     for (;;) {
       const slot = this.list.head;
-      this.settle(slot, (p.flags[slot] & PeerFlag.FAILED) !== 0 ? 0 : mask);
+      this.settle(slot, (p.flags[slot] & PeerFlag.FAILED) !== 0 ? 0 : mask, (mask & (1 << this.connection.nodeId)) !== 0);
       if (slot === last) return '';
+    }
+  }
+
+  /** The peer has lost its disk: what it has sent until then may not have got there, and no activity log may tell so. */
+  senderLostDisk(peer: PeerDeviceIo): void {
+    const p = this.connection.resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      if (p.device[slot] !== peer.device.index || (p.flags[slot] & PeerFlag.NO_DISK) !== 0) continue;
+      p.flags[slot] = (p.flags[slot] & ~PeerFlag.MAY_SET_IN_SYNC) | PeerFlag.SET_OUT_OF_SYNC;
+      peer.device.bits.set(peer, p.sector[slot], p.size[slot]);
     }
   }
 
@@ -521,14 +531,14 @@ export class PeerWrites {
   }
 
   /** Who has a write is known: bits, extents, news for those whom we sync; of a lost node, more to fetch for ourselves. */
-  private settle(slot: number, mask: number): void {
+  private settle(slot: number, mask: number, senderHas = true): void {
     const { resource, nodeId } = this.connection;
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
     const sector = p.sector[slot];
     const size = p.size[slot];
     if ((p.flags[slot] & PeerFlag.NO_DISK) === 0) {
-      device.bits.settlePeerAck(sector, size, mask, nodeId);
+      device.bits.settlePeerAck(sector, size, mask, nodeId, senderHas);
       if ((p.flags[slot] & PeerFlag.IN_ACT_LOG) !== 0) device.alComplete(sector, size);
       const { connectionList } = resource;
       for (let i = 0; i < connectionList.length; i++) {

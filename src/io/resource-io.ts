@@ -144,6 +144,9 @@ export class ResourceIo {
     if (!this.job.queued) this.env.clock.atTurnEnd(this.job);
   }
 
+  /** The transaction that is being told connects a peer. */
+  get somebodyCame(): boolean { return this.connectionList.some((c) => c.comes); }
+
   /** May another request leave its gate? */
   get settlingRoom(): boolean {
     return this.requests.writes < SETTLING_MAX;

@@ -36,6 +36,8 @@ export class ResyncTarget {
   private timer: Timer | null = null;
   private doneTold = false;
   private toBehind = false;
+  /** Bits are being written before the first block is asked for. */
+  private keeping: object | null = null;
   /** This resync sends digests of the own blocks. */
   private csums = false;
   private readonly job: Job;
@@ -64,6 +66,7 @@ export class ResyncTarget {
   replChanged(before: number, now: number): void {
     if (isSyncTarget(now as Repl) && !isSyncTarget(before as Repl)) this.begin();
     if (now !== Repl.syncTarget) {
+      this.keeping = null;
       this.stopTimer();
       if (before === Repl.syncTarget && this.idle) this.idleSoon();
       if (!isSync(now as Repl)) this.pace.forget();
@@ -72,7 +75,19 @@ export class ResyncTarget {
     }
     this.position = this.lastPosition = 0;
     this.doneTold = this.toBehind = false;
-    this.soon();
+    if (before === Repl.pausedSyncT) this.keepBits();
+    else this.soon();
+  }
+
+  /** Blocks have come from others meanwhile. */
+  private keepBits(): void {
+    const { device, connection } = this.peer;
+    const kept = this.keeping = {};
+    device.resource.env.keepBits(device.vnr, connection.nodeId, () => {
+      if (this.keeping !== kept) return;
+      this.keeping = null;
+      this.soon();
+    });
   }
 
   /** Block became out of sync again, at the latest moment. */
@@ -214,6 +229,7 @@ export class ResyncTarget {
   cancel(): void {
     const p = this.peer.device.resource.peerRequests;
     this.stopTimer();
+    this.keeping = null;
     while (this.unsent.shift() >= 0);
     for (let slot = this.list.head; slot >= 0;) {
       const next = p.next[slot];
@@ -239,7 +255,7 @@ export class ResyncTarget {
     const { device, connection } = peer;
     const { link } = connection;
     this.stopTimer();
-    if (peer.facts.repl !== Repl.syncTarget || link === null || !connection.up || this.toBehind) return;
+    if (peer.facts.repl !== Repl.syncTarget || link === null || !connection.up || this.toBehind || this.keeping !== null) return;
     if (device.disk === null || !device.diskUsable) return;
     this.checkDone();
     if (this.doneTold) return;

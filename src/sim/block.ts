@@ -93,7 +93,8 @@ export class KernelDevice {
     const id = this.#nextOpen++;
     if (this.dead) { this.world.at(0, 'open of a dead device', () => answer(ENODEV)); return id; }
     this.opens.set(id, { write, answer });
-    this.front?.announceOpen(id);
+    // The disk's open_mutex.
+    if (this.closeWaits === null) this.front?.announceOpen(id);
     return id;
   }
 
@@ -305,8 +306,10 @@ export class SimBlockDevice implements BlockDevice {
 
   drained(): void {
     const waiting = this.#kernel.closeWaits;
+    if (waiting === null) return;
     this.#kernel.closeWaits = null;
-    waiting?.();
+    waiting();
+    for (const id of this.#kernel.opens.keys()) this.announceOpen(id);
   }
 
   claim(file: BackingFile, role: 'data' | 'meta', handler: LowerHandler): LowerDevice | number {
@@ -333,7 +336,7 @@ export class SimBlockDevice implements BlockDevice {
     this.#started = true;
     for (const held of this.#kernel.held) { held.delivered = false; held.offset = -1; }
     this.deliver();
-    for (const id of this.#kernel.opens.keys()) this.announceOpen(id);
+    if (this.#kernel.closeWaits === null) for (const id of this.#kernel.opens.keys()) this.announceOpen(id);
   }
 
   stateArena(kind: number, sizeBytes: number) {

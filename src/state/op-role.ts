@@ -25,8 +25,8 @@ export function startRole(step: Step, request: number, tag: string, role: 1 | 2,
   const id = takeId(step);
   const operation: RoleOperation = {
     kind: 'role', id, request, tag, run: null, waiting: null, role, force, flags: Cs.alreadySerialized | Cs.dontRetry | Cs.waitComplete,
-    tries: 0, phase: 'try', upToDateBefore: 0, fenced: false, primaryNopSeen: false, twoPrimariesSeen: false, fencing: [], fencedCount: 0,
-    fenceFailed: false, rc: Ss.success, reason: null,
+    tries: 0, phase: 'try', upToDateBefore: 0, fenced: false, raised: [], primaryNopSeen: false, twoPrimariesSeen: false, fencing: [],
+    fencedCount: 0, fenceFailed: false, rc: Ss.success, reason: null,
   };
   addOperation(step, operation);
   retry(step, operation);
@@ -112,8 +112,11 @@ function attempt(step: Step, operation: RoleOperation, signal: Signal): void {
   if (verdict.rc === Ss.inTransientState) {
     return putOperation(step, { ...next, phase: 'transient', waiting: waitingFor('transient state') });
   }
-  react(step, { ...next, run: null, phase: 'try', rc: verdict.rc, reason: verdict.reason }, verdict);
+  react(step, { ...next, run: null, phase: 'try', rc: verdict.rc, reason: verdict.reason, raised: raisedBy(view, step.view) }, verdict);
 }
+
+const raisedBy = (before: View, { devices }: View): number[] => devices
+  .filter(({ disk }, d) => disk === Disk.upToDate && before.devices[d]!.disk < Disk.upToDate).map(({ vnr }) => vnr);
 
 const dropSem = (step: Step, operation: RoleOperation): void => {
   if (step.view.semHolder === operation.id) step.view = { ...step.view, semHolder: 0 };
@@ -206,11 +209,13 @@ function afterFencing(step: Step, operation: RoleOperation): void {
 
 /**
  * 7.1, "Success". Forced: each volume's new generation is on disk before the peers hear of the new state, and before
- * the answer, so the worker does the telling.
+ * the answer, so the worker does the telling. Not a volume that was good by itself at last: a peer that saw it so does not
+ * compare, and would not have the new label.
  */
 function succeed(step: Step, operation: RoleOperation): void {
   const primary = operation.role === Role.primary;
-  const forced = has(operation, Cs.fpLocalUpToDate) && primary;
+  const raised = primary && has(operation, Cs.fpLocalUpToDate) ? operation.raised : [];
+  const forced = raised.length > 0;
   const out = forced ? step.work : step.effects;
   if (operation.force && forced) step.effects.push(logLine('Forced to consider local data as UpToDate!', LEVEL.warning));
   if (operation.force && has(operation, Cs.fpOutdatePeers)) {
@@ -218,10 +223,10 @@ function succeed(step: Step, operation: RoleOperation): void {
   }
   for (const { vnr, md } of step.view.devices) {
     if (!primary && md !== null) out.push({ kind: 'setPrimaryBit', vnr, on: false });
-    if (forced) out.push({ kind: 'newCurrentUuid', vnr, forced: true });
+    if (raised.includes(vnr)) out.push({ kind: 'newCurrentUuid', vnr, forced: true });
   }
   if (primary) for (const { nodeId } of step.view.connections) step.view = replaceConnection(step.view, nodeId, { discardMyData: false });
-  tellPeers(step, forced, out);
+  tellPeers(step, raised, out);
   for (const { vnr, md } of step.view.devices) {
     if (md !== null) out.push({ kind: 'syncMd', vnr });
     if (primary && !step.view.resource.options.autoPromote) out.push({ kind: 'uevent', vnr });
@@ -235,12 +240,12 @@ function succeed(step: Step, operation: RoleOperation): void {
   putOperation(step, { ...operation, phase: 'telling', waiting: waitingFor('after-state-change') });
 }
 
-function tellPeers(step: Step, forced: boolean, out: Effect[]): void {
+function tellPeers(step: Step, raised: readonly number[], out: Effect[]): void {
   step.view.connections.forEach(({ cstate, nodeId }, c) => {
     if (cstate !== Cstate.connected) return;
     step.view.devices.forEach(({ vnr }, d) => {
       if (step.view.peerDevices[peerDeviceIndex(step.view, d, c)] === undefined) return;
-      if (forced) {
+      if (raised.includes(vnr)) {
         out.push({ kind: 'raise', event: { kind: 'peerDeviceFacts', vnr, nodeId, facts: { considerResync: true } } },
           { kind: 'sendUuids', nodeId, vnr, flags: 0 });
       }

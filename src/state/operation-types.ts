@@ -49,6 +49,8 @@ export interface RoleOperation extends OperationBase {
     | 'telling';
   readonly upToDateBefore: number;
   readonly fenced: boolean;
+  /** Volumes whose disk the promotion has declared UpToDate. */
+  readonly raised: readonly number[];
   readonly primaryNopSeen: boolean;
   readonly twoPrimariesSeen: boolean;
   /** Connections whose fence-peer result is still due; what came so far. */

@@ -142,7 +142,10 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
   if (v.reconcileBits) skippedByMissedFinish(w, v.shownDisk);
   diskStates(w);
-  if (user === null) crashedPrimaryWithoutData(w);
+  if (user === null) {
+    survivorOfCrash(w);
+    crashedPrimaryWithoutData(w);
+  }
   neighbourOfPrimary(w);
   passingSplitBrain(w);
   if (strategies[w.strategy].reconnect) return w.done();
@@ -238,6 +241,23 @@ function crashedPrimaryWithoutData(w: Work): void {
   if (role !== Role.primary || source !== Disk.inconsistent || target <= Disk.inconsistent || target === Disk.unknown) return;
   w.strategy = 'retry-connect';
   w.log(LogLevel.warning, 'The source would be a crashed Primary that is Inconsistent itself');
+}
+
+/**
+ * Protocol B: what a crashed Primary has more than its peers nobody was answered for, and what they have received it may have
+ * lost, if it was not flushed. So who has been up since is the source. docs/differences.md
+ */
+function survivorOfCrash(w: Work): void {
+  const { v } = w;
+  if (!v.connecting || !v.reconcileBits || w.rule !== 'crashed-primary' || v.wireProtocol !== 'B') return;
+  if (v.role === Role.primary || v.peerRole === Role.primary) return;
+  const selfCrashed = (selfFlags(v) & UuidFlag.crashedPrimary) !== 0;
+  const [crashed, survivor] = selfCrashed ? [selfFlags(v), v.peer.flags] : [v.peer.flags, selfFlags(v)];
+  const disk = selfCrashed ? v.peerDisk : v.shownDisk;
+  if (remembers(survivor) === 0 || neighbour(survivor) < neighbour(crashed)) return;
+  if (disk !== Disk.consistent && disk !== Disk.upToDate) return;
+  w.strategy = selfCrashed ? 'target-use-bitmap' : 'source-use-bitmap';
+  w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name}, for ${selfCrashed ? 'the peer' : 'this node'} has been up since`);
 }
 
 /** Step 5, disk_states_to_strategy. @spec uuid.md 3.3 */

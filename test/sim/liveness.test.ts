@@ -162,3 +162,43 @@ hazard('R-59', 'a peer compares with who was made Primary by force, though neith
     await s.until('both take part', () => s.is('B>A:WFBitMapT') && s.is('A>B:WFBitMapS'), 2_000);
     await s.reach('A:UpToDate', 'B:UpToDate');
   });
+
+hazard('R-181', 'the initial packets behind a PREPARE that has to wait are not taken before it', 'A B C', {}, async (s) => {
+  await s.disc('A-C');
+  const held = s.hold('B>C', 'P_TWOPC_COMMIT');
+  await s.promote('A');
+  await s.caught(held);
+  const states = s.arrived('A>C', 'P_STATE');
+  await s.joining('A-C');
+  await s.until('C has heard all that A has to say', () => s.arrived('A>C', 'P_STATE') > states);
+  await s.pass(100);
+  held.release();
+  await s.until('A and C are connected', () => s.joined('A-C'), 5_000);
+});
+
+hazard('R-150', 'a Primary that waits for a source without good data shows what it has shown', 'A B C(P)',
+  { peerDevice: { cPlanAhead: 0, resyncRate: 8, cMaxRate: 8 }, resource: { onNoData: SUSPEND } }, async (s) => {
+    const fromC = { resourceName: 'r0', peerNodeId: s.player('C').id, volume: 0 };
+    await s.isolate('A');
+    for (let i = 0; i < 40; i++) await s.w('C', i);
+    await s.demote('C');
+    await s.con('A-C');
+    await s.reach('A>C:SyncTarget');
+    await s.ok(s.setup('A').plain(Cmd.PAUSE_SYNC, fromC));
+    await s.promote('A');
+    await s.cut('B-C');
+    for (let i = 0; i < 40; i++) await s.w('A', i);
+    await s.cut('A-C');
+    await s.con('B-C');
+    await s.reach('B>C:SyncTarget');
+    await s.con('A-B');
+    await s.reach('A>B:PausedSyncT');
+    await s.con('A-C');
+    await s.ok(s.setup('A').plain(Cmd.RESUME_SYNC, fromC));
+    const fast = { cPlanAhead: 0, resyncRate: 4_000, cMaxRate: 4_000 };
+    for (const link of ['A>C', 'B>C', 'B>A']) {
+      const [name, peer] = link.split('>');
+      await s.ok(s.setup(name).peerDeviceOptions('r0', s.player(peer).id, 0, fast));
+    }
+    await s.reach('A:UpToDate');
+  });

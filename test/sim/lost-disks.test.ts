@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Disks that fail, are detached and attached again while a Primary writes: whose data are good, and whose are not any more? */
 import { expect } from 'vitest';
+import { invalidateParms } from '../../src/genl/command-attrs.ts';
+import { Cmd } from '../../src/genl/ops.ts';
 import { LowerOp } from '../../src/host/lower.ts';
+import { differencesAreKnown } from '../../src/sim/story/checks.ts';
 import { hazard } from './hazards/hazard.ts';
 
 /** In the second extent, which nobody has used: no activity log names it. */
 const COLD = 1100;
+/** Near the end of the disk: a resync comes there late. */
+const LATE = 1200;
 const MAJORITY = 1024;
 const LARGER = 9216;
 const SUSPEND = 1;
+/** What a slow resync of a whole disk takes. */
+const LONG_MS = 200_000;
+const IO_ERROR = 0;
 /** What a slow resync of a whole disk takes its time for. */
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
@@ -164,3 +172,66 @@ hazard('R-91', 'who lost power does not overwrite what a survivor of the Primary
     expect(writes.filter(({ block, tag }) => s.onDisk('C', block) !== tag)).toEqual([]);
     await s.con('A-B', 'A-C');
   });
+
+hazard('R-180', 'what was acknowledged while no disk was good is sent again: a resync that the Primary knows nothing of takes it back', 'A(d,P) B C',
+  { ...slow, resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', LATE);
+    await s.idle();
+    const held = [s.hold('A>B', 'P_DATA'), s.hold('A>C', 'P_DATA')];
+    const writing = s.wStar('A', LATE, { fua: false });
+    for (const each of held) await s.caught(each);
+    s.sever('A-B', 'A-C');
+    await s.noticed('A-B');
+    await s.noticed('A-C');
+    expect(await s.patient(() => s.setup('C').with(Cmd.INVALIDATE, {}, invalidateParms, { syncFromPeerNodeId: s.player('B').id }, s.minor('C')))).toBe(1);
+    await s.joining('A-C');
+    await s.until('C has it', () => s.onDisk('C', LATE) === writing.tag);
+    await s.until('C has it no more', () => s.onDisk('C', LATE) !== writing.tag, LONG_MS);
+    await s.ended(writing);
+    await s.con('A-B');
+  });
+for (const late of ['P_STATE', 'P_PEER_ACK'] as const) {
+  hazard('R-110', `a write that was sent as the activity log of the Primary failed is known to be missing there (${late} is late)`, 'A(P) B C',
+    { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: IO_ERROR } }, async (s) => {
+      s.crash('C');
+      await s.noticed('A-C');
+      await s.w('A', 1);
+      await s.idle();
+      const { dataSectors } = s;
+      s.backing('A').faults.each = (op, sector) => (op === LowerOp.write && sector >= dataSectors ? 'fail' : null);
+      const held = s.hold('A>B', late);
+      const writing = s.wStar('A', COLD, { fua: false });
+      await s.reach('A:Diskless');
+      await s.until('B has it', () => s.onDisk('B', COLD) === writing.tag);
+      await s.pass(1_000);
+      if (late === 'P_PEER_ACK') s.crash('A');
+      held.release();
+      s.flow('A');
+      if (late === 'P_PEER_ACK') await s.up('A');
+      else {
+        await s.reach('B>A:Diskless');
+        await s.attach('A');
+      }
+      await s.con('A-B');
+      await s.reach('A:UpToDate');
+      await s.pass(1_000);
+      differencesAreKnown(s, 'A-B');
+    });
+}
+
+hazard('R-112', 'protocol B: a crashed Primary is not the source for who has been up since, and has what was acknowledged', 'A(P) B', { protocol: 'B' }, async (s) => {
+  await s.w('A', 0);
+  await s.idle();
+  s.backing('A').faults.each = (op) => (op === LowerOp.flush ? 'hold' : null);
+  const writes = Array.from({ length: 20 }, (_, block) => s.wStar('A', block, { fua: false }));
+  await s.ended(...writes);
+  await s.pass(20);
+  s.crash('A');
+  await s.noticed('B-A');
+  s.flow('A');
+  await s.up('A');
+  expect(writes.some(({ block, tag }) => s.onDisk('A', block) !== tag)).toBe(true);
+  await s.con('A-B');
+  await s.reach('A:UpToDate', 'B:UpToDate');
+  expect(writes.filter(({ block, tag }) => s.onDisk('B', block) !== tag)).toEqual([]);
+});

@@ -711,6 +711,32 @@ hazard('R-65', 'what a peer had before I/O was frozen does not count as there: i
     await s.ended(writing);
   });
 
+hazard('R-111', 'what a target has of a Primary that its source does not meet stays there', 'A(d,P) B C',
+  { resource: { onNoData: 1 }, peerDevice: { cPlanAhead: 0, resyncRate: 200, cMaxRate: 200 } }, async (s) => {
+    await s.w('A', 1);
+    await s.isolate('C');
+    for (let block = 0; block < 100; block++) await s.w('A', block, { fua: false });
+    await s.idle();
+    await s.joining('A-C');
+    await s.joining('B-C');
+    await s.reach('C>B:SyncTarget', 'A-C:Connected');
+    const held = s.hold('A>B', 'P_DATA');
+    const writing = [s.wStar('A', 90), s.wStar('A', 95)];
+    await s.caught(held);
+    await s.until('C has them', () => writing.every(({ block, tag }) => s.onDisk('C', block) === tag));
+    s.crash('B');
+    s.sever('A-B');
+    await s.up('B');
+    await s.con('B-C');
+    await s.reach('C>B:SyncTarget', 'A:frozen');
+    await s.until('the resync was there', () => s.bits('B>C') === 0);
+    await s.con('A-B');
+    await s.ended(...writing);
+    await s.reach('C:UpToDate');
+    await s.r('A', 90);
+    await s.r('A', 95);
+  });
+
 hazard('R-66', 'who was told a generation by a Primary without good data, and is the last of it, makes one of its own', 'A B(P) C', slow, async (s) => {
   await s.w('B', 1);
   await s.isolate('A');
@@ -804,3 +830,19 @@ hazard('R-82', 'a target that was down is not overwritten with what its source s
     await s.pass(2_000);
     s.expectSame('B', 'C');
   });
+
+hazard('R-183', 'a generation counts nobody who was lost before it could be told', 'A(P) B C', {}, async (s) => {
+  await s.w('A', 1);
+  await s.cut('B-C', 'A-C');
+  const before = s.current('A');
+  s.backing('A').faults.each = () => 'hold';
+  const write = s.wStar('A', 2);
+  await s.pass(20);
+  s.sever('A-B');
+  await s.noticed('A-B');
+  s.flow('A');
+  await s.ended(write);
+  expect(uuidEq(s.bmUuid('A>B'), before)).toBe(true);
+  await s.con('A-B');
+  await s.con('A-C', 'B-C');
+});

@@ -12,4 +12,6 @@ export const regressions: readonly Regression[] = [
   { seed: 146, lost: 'a new generation was made while the peer was to be fenced, and this node was the one that was shot' },
   { seed: 159, lost: 'the resync that --discard-my-data had reversed was interrupted: its Inconsistent target had the newer generation' },
   { seed: 927, minutes: 2, lost: 'the same, before the first block: the good disk became target of an Outdated one' },
+  { seed: 1107, lost: 'a late end of a last close was taken for the opener that had come since: it was demoted' },
+  { seed: 1453, lost: 'a peer was lost before it could be told a generation: it had no base for it' },
 ];

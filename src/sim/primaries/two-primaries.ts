@@ -158,8 +158,12 @@ export class TwoPrimaries {
   /** They gave up the good data for older ones, and are left with disks that nobody calls good. */
   async #force(): Promise<void> {
     const [{ member }] = this.sides;
-    if (!this.sides.every((side) => diskStateOf(side.member) === Disk.outdated && roleOf(side.member) === Role.secondary
+    if (!this.sides.every((side) => diskStateOf(side.member) === Disk.outdated
       && replOf(side.member, side.peer.member) === Repl.established)) return;
+    for (const side of this.sides) {
+      if (!await this.stop(side)) return;
+      if (roleOf(side.member) === Role.primary) await side.member.setup.secondary('r0');
+    }
     this.note(`both are Outdated: primary --force ${member.node.name}`);
     await member.setup.primary('r0', true);
   }

@@ -15,6 +15,8 @@ const IN_THE_WAY = 5;
 export class Healer {
   readonly #s: Stress;
   readonly #leftSince = new Map<SimMember, number>();
+  /** Since when no disk is good. */
+  #noneSince: number | null = null;
   constructor(stress: Stress) { this.#s = stress; }
 
   async run(): Promise<void> {
@@ -40,18 +42,30 @@ export class Healer {
     const quiet = members.every((m) => viewOf(m)?.twopc === null && members.every((o) => o === m || replOf(m, o) === Repl.established));
     const newest = s.ledger.newestOf(new Set(disks.map(generationOf)));
     const m = disks.find((o) => generationOf(o) === newest);
-    if (!m || !quiet || disks.some((o) => diskStateOf(o) !== Disk.outdated)) return;
+    const outdated = quiet && m !== undefined && disks.every((o) => diskStateOf(o) === Disk.outdated);
+    // A Primary that is target of an Outdated one waits for what that one never gets from it.
+    if (!outdated && !this.#nobodyGood(disks)) return;
     const app = s.ledger.holder;
     if (app && app.pending === 0) return s.manager.rest(app);
     // Frozen without data: it cannot be stopped.
     if (app && app.stuckMs > STUCK_MS && !s.busy.has(app.member)) return this.#fence(app.member);
+    if (!outdated) return;
     if (members.some((o) => roleOf(o) !== Role.secondary)) return;
     s.note(`all are Outdated: primary --force n${m.id}`, false);
     // Nobody would ever have enough good disks.
     const redundancy = (quorumMinRedundancy: number) => m.setup.with(Cmd.RESOURCE_OPTS, { resourceName: 'r0' }, resourceOpts, { quorumMinRedundancy });
     if (s.plan.blind) await redundancy(Quorum.off);
+    s.ledger.promoted = m;
     await m.setup.primary('r0', true);
     if (s.plan.blind) await redundancy(Quorum.majority);
+  }
+
+  /** All have a disk that is Outdated or worse, for a while now. */
+  #nobodyGood(disks: readonly SimMember[]): boolean {
+    const { nowMs } = this.#s.cluster.world;
+    const none = disks.every((o) => diskStateOf(o) === Disk.inconsistent || diskStateOf(o) === Disk.outdated);
+    this.#noneSince = none ? this.#noneSince ?? nowMs : null;
+    return this.#noneSince !== null && nowMs - this.#noneSince > STUCK_MS;
   }
 
   /** What a verify has found is synced when somebody connects again, as with genuine DRBD. */

@@ -90,7 +90,7 @@ export class Peer implements ConnEnv {
       return state === 0xbad ? 'a state that cannot be' : TAKEN;
     });
     this.handlers.on(PTwopcCommit, () => {
-      this.changeCstate(Cstate.tearDown, true, 'remote');
+      this.changeCstate(Cstate.tearDown, 'remote');
       return TAKEN;
     });
     this.conn = new ConnConnection(machine, transports, { ownNodeId: id, peerNodeId: peerId, offer: ownOffer }, conf, this,
@@ -116,7 +116,7 @@ export class Peer implements ConnEnv {
           tid: 1, flags: 0, initiatorNodeId: 0, targetNodeId: 1, nodesToReach: 0n, primaryNodes: 0n, reachableNodes: 0n,
         });
       }
-      this.changeCstate(Cstate.disconnecting, true, 'down');
+      this.changeCstate(Cstate.disconnecting, 'down');
     });
   }
 
@@ -135,11 +135,11 @@ export class Peer implements ConnEnv {
   log(_level: number, text: string): void { this.lines.push(text); }
   cstate(): Cstate { return this.#cstate; }
 
-  changeCstate(to: Cstate, hard: boolean, tag: string): boolean {
+  changeCstate(to: Cstate, tag: string): boolean {
     const from = this.#cstate;
     if (from === Cstate.standAlone || from === Cstate.disconnecting) return false;
-    if (hard && from > Cstate.disconnecting && from <= Cstate.tearDown && to > Cstate.unconnected && to <= Cstate.tearDown) return false;
-    if (!hard && to === Cstate.connecting && from !== Cstate.unconnected) return false;
+    if (from > Cstate.disconnecting && from <= Cstate.tearDown && to > Cstate.unconnected && to <= Cstate.tearDown) return false;
+    if (to === Cstate.connecting && from !== Cstate.unconnected) return false;
     this.#set(to, tag);
     if (to < Cstate.connecting) this.conn.connDisconnect();
     return true;

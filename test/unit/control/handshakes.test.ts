@@ -6,7 +6,9 @@ import { AfterSb } from '../../../src/genl/enums.ts';
 import { Cmd } from '../../../src/genl/ops.ts';
 import { createSuperBlock } from '../../../src/sim/create-md.ts';
 import type { ClusterOptions } from '../../../src/sim/cluster.ts';
-import { Cstate, Disk, Repl } from '../../../src/state/states.ts';
+import { resyncBecause } from '../../../src/control/reevaluate.ts';
+import type { Change } from '../../../src/state/events.ts';
+import { Cs, Cstate, Disk, Repl } from '../../../src/state/states.ts';
 import { Nodes } from './nodes.ts';
 
 const SEED = Number(process.env.SEED ?? 1);
@@ -205,5 +207,34 @@ describe('a volume', () => {
     expect(await n.open(0, 1)).toBe(0);
     expect(await n.write(0, 4, 44, 1, 1)).toBe(0);
     expect(n.tag(1, 4, 1)).toBe(44);
+  });
+});
+
+describe('generations are compared again while connected', () => {
+  it('a target that was good before its source began counts as good', async () => {
+    n = new Nodes(SEED);
+    await n.upToDate();
+    const { resource, node } = n.at(0);
+    const pd = resource.peerDevice(0, 1);
+    const changes: Change[] = [{ set: 'pdsk', vnr: 0, nodeId: 1, pdsk: Disk.inconsistent }, { set: 'repl', vnr: 0, nodeId: 1, repl: Repl.wfBitMapS }];
+    node.life!.turn(() => {
+      resource.dispatch({ kind: 'change', request: 0, tag: 'test', flags: Cs.hard, changes });
+      pd.peerFinishedEarly = true;
+      resyncBecause(pd, 'after-unstable');
+    });
+    await n.until('both are good', () => n.repl(0, 1) === Repl.established && n.peer(0, 1).pdsk === Disk.upToDate);
+    expect(pd.peerFinishedEarly).toBe(false);
+  });
+});
+
+describe('bits that come up between two good disks', () => {
+  it('are synced, though no state changes with them', async () => {
+    n = new Nodes(SEED);
+    await n.upToDate();
+    await n.pass(30_000);
+    const { resource, node } = n.at(0);
+    node.life!.turn(() => { resource.io.devices[0]!.bits.set(resource.peerDevice(0, 1).io, 80, 4096); });
+    expect(n.bits(0, 1)).toBe(1);
+    await n.until('they are synced', () => n.bits(0, 1) === 0);
   });
 });

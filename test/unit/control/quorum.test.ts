@@ -45,6 +45,22 @@ describe('three nodes, majority', () => {
     n.expectSameDisks();
   });
 
+  it('a lost connection is tried again, though something that was not noticed yet costs quorum by then', async () => {
+    await cluster(31, 3, { onNoQuorum: SUSPEND });
+    n.at(2).node.crash();
+    await n.until('the connection is torn down', () => n.cstate(0, 2) === Cstate.unconnected, 120_000);
+    const { resource, node } = n.at(0);
+    // The lost one is back at a third node, and the connected one does not count any more.
+    const options = { ...resource.connectionRow(1).options, allowRemoteRead: false };
+    node.life!.turn(() => {
+      resource.dispatch({ kind: 'resourceFacts', facts: { members: 7n } });
+      resource.dispatch({ kind: 'connectionOptions', nodeId: 1, options });
+    });
+    expect(n.hasQuorum(0)).toBe(true);
+    await n.until('it connects', () => n.cstate(0, 2) === Cstate.connecting);
+    expect(n.hasQuorum(0)).toBe(false);
+  });
+
   it.each<[string, number, boolean]>([['the peer', 1, false], ['the peer, which then loses power,', 1, true], ['the Primary', 0, false]])(
     'redundancy: a write that the disk of %s refused is not answered before there are enough good disks', async (_who, id, crash) => {
       await cluster(30, 3, { onNoQuorum: SUSPEND });

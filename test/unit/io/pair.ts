@@ -53,6 +53,7 @@ export class Side implements IoEnv {
   failures: string[] = [];
   /** Commands sent, in order, by stream. */
   onFail: () => void = () => {};
+  onKeepBits: (done: () => void) => void = (done) => done();
   readonly received: number[] = [];
   readonly sectors: number;
 
@@ -158,7 +159,9 @@ export class Side implements IoEnv {
     this.onFail();
   }
   gotNegAck(): void { this.events.push('gotNegAck'); }
+  bitsOfGoodPeer(): void { this.events.push('bitsOfGoodPeer'); }
   noBitsLeft(): void { this.events.push('noBitsLeft'); }
+  keepBits(_vnr: number, _node: number, done: () => void): void { this.onKeepBits(done); }
   bitmapExchanged(_vnr: number, _node: number, side: 'source' | 'target'): void {
     this.events.push(`bitmap ${side}`);
     this.set(() => { this.peer.facts.repl = side === 'source' ? Repl.syncSource : Repl.syncTarget; });

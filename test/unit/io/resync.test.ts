@@ -50,6 +50,26 @@ test('full sync: bitmap exchange, resync, both disks equal', () => {
   expect(pair.a.connection.rsInFlight).toBe(0);
 });
 
+test('a source that had to pause is asked for nothing before the bits that its blocks need are on the disk', () => {
+  const pair = new Pair({ seed: 13 });
+  pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+  pair.connectForResync();
+  pair.run(() => pair.b.events.includes('bitmap target'));
+  const both = (target: Repl, source: Repl): void => {
+    pair.b.turn(() => pair.b.set(() => { pair.b.peer.facts.repl = target; }));
+    pair.a.turn(() => pair.a.set(() => { pair.a.peer.facts.repl = source; }));
+    pair.world.runFor(1_000);
+  };
+  both(Repl.pausedSyncT, Repl.pausedSyncS);
+  const { received } = pair.b.peer;
+  let kept = (): void => {};
+  pair.b.onKeepBits = (done) => { kept = done; };
+  both(Repl.syncTarget, Repl.syncSource);
+  expect(pair.b.peer.received).toBe(received);
+  pair.b.turn(() => kept());
+  pair.run(() => inSync(pair), 60_000);
+});
+
 test('a read for a target that waits for memory does not hold up writes', () => {
   const pair = new Pair({ seed: 12 });
   const { arena } = pair.a.device;

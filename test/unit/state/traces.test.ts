@@ -310,6 +310,33 @@ describe('traces', () => {
     expect(cluster.nodes[0]!.view.devices[0]!.newCurUuid).toBe(false);
   });
 
+  it.each([[Disk.consistent, true], [Disk.upToDate, false]])('fencing: of a disk that is %i when the handler answers, a promotion makes a generation: %s', (disk, makes) => {
+    const cluster = new Cluster(3);
+    cluster.up([GOOD, GOOD, GOOD], [0x10n, 0x10n, 0x10n], { fencing: 1 });
+    for (const [a, b] of [[0, 1], [0, 2], [1, 2]] as const) cluster.connect(a, b);
+    expect(cluster.primary(0)).toBe(Ss.success);
+    const [, node] = cluster.nodes;
+    let answer = (): void => {};
+    const perform = node!.perform.bind(node);
+    node!.perform = (effect) => {
+      if (effect.kind !== 'helper' || effect.name !== 'fence-peer') return perform(effect);
+      answer = () => node!.give({ kind: 'helperDone', token: effect.token, exit: 4 });
+    };
+    for (const survivor of [1, 2]) cluster.breakLink(0, survivor);
+    cluster.run();
+    node!.give({ kind: 'setRole', request: 9, tag: 'primary', role: 1, force: false });
+    cluster.run(60_000);
+    if (disk === Disk.upToDate) for (const n of [1, 2]) cluster.nodes[n]!.set('peer-state', [{ set: 'disk', vnr: 0, disk }]);
+    expect(node!.view.devices[0]!.disk).toBe(disk);
+    cluster.run(0);
+    cluster.mark();
+    answer();
+    cluster.run(0);
+    expect(node!.done.get(9)).toBe(Ss.success);
+    expect(cluster.packets.includes('1>2 uuids')).toBe(makes);
+    expect(cluster.nodes[1]!.view.peerDevices[1]!.considerResync).toBe(false);
+  });
+
   it('two nodes that promote at once: one wins', () => {
     const cluster = pair();
     for (const n of [0, 1]) cluster.nodes[n]!.give({ kind: 'setRole', request: 9, tag: 'primary', role: 1, force: false });

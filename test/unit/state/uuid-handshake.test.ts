@@ -157,6 +157,19 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
       ['not against genuine DRBD', told(0, stable | crashedPrimary, { reconcileBits: false }), 'target-if-both-failed'],
     ])('%s', (_, view, strategy) => { expect(syncHandshake(view).strategy).toBe(strategy); });
 
+    const crashed = stable | crashedPrimary;
+    const up = stable | UuidFlag.reconnect;
+    it.each<[string, HandshakeView, string]>([
+      ['who has been up since', told(up, crashed, { wireProtocol: 'B' }), 'source-use-bitmap'],
+      ['mirrored', told(crashed, up, { wireProtocol: 'B' }), 'target-use-bitmap'],
+      ['just having lost it', told(up, crashed, { wireProtocol: 'B', sentDisk: Disk.consistent, shownDisk: Disk.consistent }), 'source-use-bitmap'],
+      ['not with protocol A: it may lack what was flushed there', told(up, crashed, { wireProtocol: 'A' }), 'target-use-bitmap'],
+      ['not if it has restarted as well', told(stable, crashed, { wireProtocol: 'B' }), 'target-use-bitmap'],
+      ['not with a lesser disk', told(up, crashed, { wireProtocol: 'B', sentDisk: Disk.outdated, shownDisk: Disk.outdated }), 'target-use-bitmap'],
+      ['not if the crashed one is Primary again', told(up, crashed, { wireProtocol: 'B', peerRole: Role.primary }), 'target-use-bitmap'],
+      ['not against genuine DRBD', told(up, crashed, { wireProtocol: 'B', reconcileBits: false }), 'target-use-bitmap'],
+    ])('a crashed Primary of protocol B: %s', (_, view, strategy) => { expect(syncHandshake(view).strategy).toBe(strategy); });
+
     it('at an attach as well', () => {
       expect(attachHandshake(told(0, stable | crashedPrimary)).strategy).toBe('source-use-bitmap');
     });
