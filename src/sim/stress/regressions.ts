@@ -134,6 +134,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 2096, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target had acknowledged a frozen write, and its source wrote over it' },
   { seed: 317, nodes: 5, minutes: 0.3, drawn: true, lost: 'initial packets were taken before the PREPARE in front of them' },
   { seed: 245, nodes: 3, minutes: 2, writes: 2000, lost: 'an Outdated disk became UpToDate beside a source that had got stable in a newer generation: split brain' },
+  { seed: 691, nodes: 3, minutes: 0.5, lost: 'a generation that only a Primary had stored, nothing written in it, when it lost power: split brain' },
+  { seed: 205, nodes: 5, minutes: 0.3, lost: 'a source that the Primary had lost as Inconsistent counted as being in the new generation: split brain' },
   { seed: 647, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary took over the generation of a source without good data as what it shows, and refused who had its own' },
   { seed: 302, nodes: 3, minutes: 2, writes: 2000, lost: 'as seed 647' },
   { seed: 744, nodes: 3, minutes: 0.5, drawn: true, lost: 'the manager did not know of the generation of a forced Primary' },

@@ -19,7 +19,7 @@ const A = 0xaaaan << 16n;
 const B = 0xbbbbn << 16n;
 const C = 0xccccn << 16n;
 const D = 0xddddn << 16n;
-const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false };
+const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false, unused: false };
 const slot = (bitmapIndex: number, bitmapUuid = 0n, bitmapDagtag = 0n) => ({ bitmapIndex, bitmapUuid, bitmapDagtag });
 const established = { repl: Repl.established, pdsk: Disk.upToDate, peerRole: Role.secondary } as const;
 
@@ -395,6 +395,11 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
     expect([message.flags & UuidFlag.stable, message.nodeMask]).toEqual([0, 8n]);
     expect(weakNodes(own)).toBe(0xffff_ffff_ffff_fff6n);
     expect(resolvedUuid(own, 3)).toBe(A);
+  });
+
+  it('who is away gets nothing of a new generation, even if its disk is known to be Inconsistent', () => {
+    const own = context(device(A), { peers: [peer(1, { pdsk: Disk.inconsistent }), peer(2, { repl: Repl.established, pdsk: Disk.inconsistent })] });
+    expect(weakNodes(own)).toBe(0xffff_ffff_ffff_fffan);
   });
 
   it('what was sent is what is received; nothing enters the history (H-015, H-016, H-034)', () => {
