@@ -170,6 +170,11 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
 /** drbd_attach_handshake: a disk attached on either end while connected. @spec uuid.md 3.8 */
 export function attachHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
+  // The other end judges by what it was told, and would not decide alike.
+  if (v.reconcileBits && v.sent !== null && !uuidEq(v.resolvedUuid, v.sent.currentUuid)) {
+    w.strategy = 'retry-connect';
+    return w.done();
+  }
   if (!isDetermined(w.strategy)) {
     w.log(LogLevel.err, `No attach while connected to this peer: ${strategies[w.strategy].name}`);
     return w.done();

@@ -185,6 +185,14 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(attachHandshake(other).strategy).toBe('source-use-bitmap');
   });
 
+  it('attach: who has another generation than it has told decides nothing', () => {
+    const told = { currentUuid: B, bitmapUuid: 0n, flags: UuidFlag.stable, dirtyBits: 0 };
+    const view = handshakeView(device(A), peerUuids(B), { connecting: false, sent: told, peerDisk: Disk.consistent });
+    expect(attachHandshake(view).strategy).toBe('retry-connect');
+    expect(attachHandshake({ ...view, reconcileBits: false }).strategy).not.toBe('retry-connect');
+    expect(attachHandshake({ ...view, sent: { ...told, currentUuid: A } }).strategy).not.toBe('retry-connect');
+  });
+
   it('attach: the bits of equal generations count, also before anything was told', () => {
     const attached = (rest: Partial<HandshakeView>, theirs: number) => attachHandshake(handshakeView(device(A),
       { ...peerUuids(A), flags: UuidFlag.stable, dirtyBits: theirs }, { connecting: false, ...rest })).strategy;
