@@ -20,6 +20,7 @@ import { Cs, Disk as State, Repl, Role, diskNames } from '../state/states.ts';
 import { isStray } from '../state/uuid-diskless.ts';
 import { attachDagtag, justCreated } from '../state/uuid-generation.ts';
 import { uuidJustCreated, uuidPrimaryBit, uuidText } from '../state/uuid-types.ts';
+import { asUsed, formerUuid } from '../state/uuid-unused.ts';
 import { run, until } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { Disk, DiskRouter, mdCookieBase } from './disk.ts';
@@ -37,7 +38,9 @@ export interface Answer {
 export type Outcome = (code: number, texts: readonly string[]) => void;
 
 /** The peers have not let the data of this generation in. */
-interface Refused extends Answer { readonly stray?: bigint }
+interface Refused extends Answer { readonly stray?: bigint; readonly unused?: boolean }
+/** What is on the disk; or the generation before, since nothing was written in this one; or nothing of it counts. */
+type Data = 'present' | 'former' | 'none';
 
 const refuse = (code: number, ...texts: string[]): Answer => ({ code, texts });
 const isAnswer = (value: object): value is Answer => 'code' in value && 'texts' in value;
@@ -48,13 +51,13 @@ export function attach(device: Device, conf: DiskConf, pid: number, outcome: Out
 }
 
 function* attachSteps(device: Device, conf: DiskConf, pid: number): Steps<Answer> {
-  const answer = yield* attempt(device, conf, pid, false);
+  const first = yield* attempt(device, conf, pid, 'present');
+  const answer = first.unused ? yield* attempt(device, conf, pid, 'former') : first;
   if (answer.stray === undefined || !isStray(deviceContext(device), device.lostUuid, answer.stray)) return answer;
-  return yield* attempt(device, conf, pid, true);
+  return yield* attempt(device, conf, pid, 'none');
 }
 
-/** `anew`: what is on the disk does not count. */
-function* attempt(device: Device, conf: DiskConf, pid: number, anew: boolean): Steps<Refused> {
+function* attempt(device: Device, conf: DiskConf, pid: number, data: Data): Steps<Refused> {
   const { resource, vnr } = device;
   if (resource.deviceRow(vnr).disk > State.diskless || device.disk) return refuse(Err.DISK_CONFIGURED);
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { forceDetach: false } });
@@ -64,18 +67,18 @@ function* attempt(device: Device, conf: DiskConf, pid: number, anew: boolean): S
   router.md = claims.area.io;
   router.data = device.io;
   const read = yield* until<ReadSuperBlock | RefusedSuperBlock>((resume) =>
-    claims.area.readSuperBlock(conf.metaDevIdx, claims.lower.limits.sectors, resource.nodeId, resume, anew));
+    claims.area.readSuperBlock(conf.metaDevIdx, claims.lower.limits.sectors, resource.nodeId, resume, data !== 'present'));
   const refusal = read.kind === 'refused' ? read : objection(device, conf, claims, read);
   if (refusal !== null) {
     giveBack(claims);
     device.log.line(LogLevel.err, refusal.text);
     return refuse(refusal.code, refusal.text);
   }
-  return yield* attachDisk(device, conf, claims, read as ReadSuperBlock, anew);
+  return yield* attachDisk(device, conf, claims, read as ReadSuperBlock, data);
 }
 
 /** Steps 5 to 12. From Attaching on a failure means "force diskless", which releases the disk. */
-function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: ReadSuperBlock, anew: boolean): Steps<Refused> {
+function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: ReadSuperBlock, data: Data): Steps<Refused> {
   const disk = makeDisk(device, conf, claims, read);
   yield* until<void>((resume) => device.suspendIo(() => resume()));
   device.disk = disk;
@@ -89,10 +92,11 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   }
   const noSlot = allocateSlots(device, peerDevicesOf(device));
   if (noSlot !== '') return yield* forceDiskless(device, refuse(Err.INVALID_REQUEST, noSlot));
-  if (anew) forgetData(device, disk);
+  if (data === 'none') forgetData(device, disk);
+  if (data === 'former') returnToFormer(device, disk);
   takeSuperBlock(device, disk);
   if (disk.bitmap.sectors > 0) {
-    const errno = anew ? yield* readBitmapAndLog(disk, claims, read) : yield* until<number>((resume) => disk.readBitmap(resume));
+    const errno = data === 'present' ? yield* until<number>((resume) => disk.readBitmap(resume)) : yield* readBitmapAndLog(disk, claims, read);
     if (errno !== 0) return yield* forceDiskless(device, refuse(Err.IO_MD_DISK));
   }
   device.io.attach(disk);
@@ -101,7 +105,7 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
     return yield* forceDiskless(device, refuse(size === 'error-shrink' ? Err.IMPLICIT_SHRINK : Err.MD_LAYOUT_NO_FIT));
   }
   if (size === 'grew') for (const pd of peerDevicesOf(device)) pd.resyncAfterNegotiation = true;
-  if (anew) yield* setSlots(disk, Array.from({ length: disk.bitmap.slots }, (_, slot) => slot));
+  if (data === 'none') yield* setSlots(disk, Array.from({ length: disk.bitmap.slots }, (_, slot) => slot));
   yield* setFullSyncSlots(device, disk);
   const rows = peerDevicesOf(device).map((pd) => device.resource.peerDeviceRow(device.vnr, pd.connection.nodeId));
   if (rows.every(({ repl }) => repl < Repl.established)) disk.suspendAl(true);
@@ -123,10 +127,19 @@ function forgetData(device: Device, disk: Disk): void {
   for (const flag of [MDF.consistent, MDF.wasUpToDate, MDF.crashedPrimary]) disk.meta.setFlag(flag, false);
 }
 
+/** Others have gone on from that one. */
+function returnToFormer(device: Device, disk: Disk): void {
+  const { currentUuid } = disk.meta.superBlock;
+  device.log.info(`nothing was written in data generation ${uuidText(currentUuid)}: back to the one before`);
+  const uuids = uuidsOf(device);
+  applyUuids(device, asUsed({ ...uuids, currentUuid: formerUuid(uuids, device.resource.nodeId) }, device.resource.nodeId));
+}
+
 /** Steps 11 and 12. */
 function* settle(device: Device, disk: Disk): Steps<Refused> {
   const { resource, vnr } = device;
   const { currentUuid } = disk.meta.superBlock;
+  const { unused } = disk;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { intentionalDiskless: false } });
   const errno = yield* until<number>((resume) => disk.meta.sync({ done: resume }));
   const state = errno !== 0 ? State.failed : yield* until<State>((resume) => disk.waitWhile(settling, resume));
@@ -134,7 +147,7 @@ function* settle(device: Device, disk: Disk): Steps<Refused> {
   const text = `attach negotiation ended in unexpected state ${diskNames[state]}`;
   if (state === State.diskless) {
     if (device.disk === disk) yield* until<void>((resume) => disk.whenReleased(() => resume()));
-    return { ...refuse(Err.DATA_NOT_CURRENT, text), stray: currentUuid };
+    return { ...refuse(Err.DATA_NOT_CURRENT, text), stray: currentUuid, unused };
   }
   return state === State.failed ? refuse(Err.IO_MD_DISK, text) : refuse(Err.NO_ERROR);
 }

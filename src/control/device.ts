@@ -44,6 +44,8 @@ export class Device implements BlockHandler {
   wantedStripes: AlStripes | null = null;
   /** The meta-data are being rewritten for another size or place. */
   rewriting = false;
+  /** The first write of a generation waits for the peers to have it. */
+  wantConfirmed: (() => void) | null = null;
   readonly uuidWaiters: (() => void)[] = [];
   /** A new generation of our own is on its way to the disk. */
   storingUuid = false;

@@ -22,7 +22,10 @@ import type { MetaData, MetaDataHandler } from '../meta/meta-data.ts';
 import { hasBitmap } from '../meta/super-block.ts';
 import { Disk as DiskState } from '../state/states.ts';
 import type { MdFacts } from '../state/types.ts';
+import type { DeviceUuids } from '../state/uuid-types.ts';
+import { asUsed, formerUuid } from '../state/uuid-unused.ts';
 import type { Device } from './device.ts';
+import { applyUuids, uuidsOf } from './uuids.ts';
 
 /** Cookies of meta-data I/O on a LowerDevice that it may share with data: the last ones, DeviceIo counts from 0. */
 export const mdCookieBase = 0x7fffffff - MdIo.cookies;
@@ -57,6 +60,8 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   /** Largest device that this disk can serve, sectors. */
   usable: number;
   alSuspended = false;
+  /** A write waits until the super block knows that its generation is used. */
+  becomesUsed = false;
   /** USE_DEGR_WFC_T: peers that were not connected when this node was Primary last. */
   readonly degraded = new Set<number>();
   readonly #claims: DiskClaims;
@@ -88,6 +93,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
     this.task = parts.task;
   }
 
+  get unused(): boolean { return formerUuid(this.meta.superBlock, this.device.resource.nodeId) !== 0n; }
   get alDisabled(): boolean { return this.meta.testFlag(MDF.alDisabled); }
   bitmapIndex(nodeId: number): number { return this.meta.superBlock.peers[nodeId].bitmapIndex; }
   /** Bits that are set for the node; 0 for one without a slot. */
@@ -108,6 +114,12 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   }
 
   oldestMetaOperation(): number { return this.#claims.area.io.oldest(); }
+
+  /** Without what an earlier generation said of itself. An activity log that is suspended keeps no write waiting. */
+  setUuids(uuids: DeviceUuids): void {
+    const { nodeId } = this.device.resource;
+    this.meta.setUuids(this.alSuspended || formerUuid(uuids, nodeId) === 0n ? asUsed(uuids, nodeId) : uuids);
+  }
 
   // --- effects
   setFlags(flags: number, members: bigint): void {
@@ -135,7 +147,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   /** AL suspended: all bits of all slots are set and nobody is connected. @spec io.md 8.7 */
   suspendAl(on: boolean): void {
     if (on === this.alSuspended) return;
-    if (on && (!this.al.idle || this.bitmap.weight.some((weight) => weight !== this.bitmap.bits))) return;
+    if (on && (this.unused || !this.al.idle || this.bitmap.weight.some((weight) => weight !== this.bitmap.bits))) return;
     this.alSuspended = on;
     if (on) this.al.shrink();
     this.device.log.line(LogLevel.info, on ? 'Suspended AL updates' : 'Resumed AL updates');
@@ -265,6 +277,8 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
     if (this.#goingDiskless) return;
     this.#goingDiskless = true;
     const { resource, vnr } = this.device;
+    // Genuine DRBD, which may be the next to attach it, would not tell when it uses the generation.
+    if (resource.deviceRow(vnr).disk === DiskState.detaching) applyUuids(this.device, asUsed(uuidsOf(this.device), resource.nodeId));
     this.writeBitmap(() => this.meta.sync({ done: () => resource.dispatch({ kind: 'goDiskless', vnr }) }));
   }
 

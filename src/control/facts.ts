@@ -8,6 +8,7 @@ import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { journalReplaced } from './replaced.ts';
 import type { Resource } from './resource.ts';
+import { generationMayBeConfirmed } from './unused.ts';
 
 /** Called after each step that moved the view on, before its effects, and after changes of options. */
 export function pushFacts(resource: Resource): void {
@@ -28,6 +29,7 @@ export function pushFacts(resource: Resource): void {
     for (const peerDevice of connection.peerDevices.values()) pushPeerDevice(resource, connection, peerDevice);
   }
   io.factsChanged();
+  for (const device of resource.devices.values()) generationMayBeConfirmed(device);
 }
 
 function pushDevice(resource: Resource, device: Device): void {

@@ -18,6 +18,7 @@ import { isStable, localUuidFlags, resolvedUuid } from '../state/uuid-ops.ts';
 import type { AfterSb } from '../state/uuid-policies.ts';
 import { isDetermined, strategies, strategyToRepl } from '../state/uuid-strategy.ts';
 import { freshPeerUuids } from '../state/uuid-types.ts';
+import { withdrawn } from '../state/uuid-unused.ts';
 import { deviceIndex } from '../state/view.ts';
 import { until } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
@@ -25,6 +26,7 @@ import { modifyBitmap } from './bitmap-mod.ts';
 import type { PeerDevice } from './peer-device.ts';
 import type { Resource } from './resource.ts';
 import { reconcilesBits } from './send.ts';
+import { withdrawUnused } from './unused.ts';
 import { applyUuids, deviceContext, localFlags } from './uuids.ts';
 
 const PROTOCOLS = ['A', 'A', 'B', 'C'] as const;
@@ -94,7 +96,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),
     rrConflict: row.options.rrConflict, quorumConfigured: view.resource.options.quorum !== 0,
-    selfHasQuorum: deviceRow.haveQuorum, peerHasQuorum: peer.quorum, demoted,
+    selfHasQuorum: deviceRow.haveQuorum, peerHasQuorum: peer.quorum, unused: withdrawn(context) !== null, demoted,
   };
 }
 
@@ -113,6 +115,9 @@ export function* act(pd: PeerDevice, actions: readonly HandshakeAction[]): Steps
       case 'clearBitmapUuid':
         applyUuids(device, clearBitmapUuid(deviceContext(device), connection.nodeId));
         if (pd.sent) pd.sent = { ...pd.sent, bitmapUuid: 0n };
+        break;
+      case 'withdraw':
+        yield* until<void>((resume) => withdrawUnused(device, resume));
         break;
     }
   }

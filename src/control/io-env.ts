@@ -10,6 +10,7 @@ import { handleCongestion } from './congestion.ts';
 import type { Resource } from './resource.ts';
 import * as resync from './resync.ts';
 import * as send from './send.ts';
+import { useGeneration } from './unused.ts';
 import { newCurrentUuid, tellNoBits } from './uuids.ts';
 
 const ERRORS = { [ErrorKind.read]: 'read', [ErrorKind.write]: 'write', [ErrorKind.meta]: 'meta',
@@ -37,6 +38,7 @@ export class ControlIoEnv implements IoEnv {
   logAbout(vnr: number, nodeId: number, level: LogLevel, text: string): void { this.#resource.logLine(level, vnr, nodeId, text); }
   ioError(vnr: number, kind: ErrorKind): void { this.#resource.dispatch({ kind: 'ioError', vnr, error: ERRORS[kind] }); }
   needNewCurrentUuid(vnr: number): void { newCurrentUuid(this.#resource.devices.get(vnr)!, 'request'); }
+  useGeneration(vnr: number): void { useGeneration(this.#resource.devices.get(vnr)!); }
   diskIdle(vnr: number): void { this.#resource.devices.get(vnr)?.disk?.idle(); }
   writesDrained(vnr: number): void { this.#resource.devices.get(vnr)?.writesDrained(); }
 

@@ -8,6 +8,7 @@ import { receivedNewCurrent, skipInitialSync } from '../state/uuid-generation.ts
 import { receiveUuids, sourceIsUnstable, stableSyncSourcePresent } from '../state/uuid-message.ts';
 import type { UuidsMessage } from '../state/uuid-message.ts';
 import { nodeIds, uuidEq, uuidJustCreated } from '../state/uuid-types.ts';
+import { asUnused } from '../state/uuid-unused.ts';
 import { UNALLOC_NODE_ID_SHIFT } from '../wire/packets/uuids110.ts';
 import type { PUuids110 } from '../wire/packets/uuids110.ts';
 import { run } from './admin/steps.ts';
@@ -21,8 +22,10 @@ import { resyncBecause } from './reevaluate.ts';
 import { overtake } from './replaced.ts';
 import { checkResyncSource } from './resync-source.ts';
 import * as send from './send.ts';
+import { generationMayBeConfirmed } from './unused.ts';
 import {
   applyUuids, deviceContext, peerContext, peerDevicesOf, peerMovesTo, random64, reachedOurUuid, setExposedLocally,
+  uuidsOf,
 } from './uuids.ts';
 
 const LOW_WORD = 0xffff_ffffn;
@@ -62,6 +65,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   notOlder(pd);
   markUnstable(pd);
   resource.engine.notifier.peerDeviceChanged(pd);
+  generationMayBeConfirmed(device);
   compareAgain(pd, message.flags);
 }
 
@@ -106,7 +110,7 @@ export function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint)
   pd.log.info(received.log.text);
   for (const nodeId of received.peersMoved) peerMovesTo(resource.peerDevice(vnr, nodeId), uuid);
   if (!uuidEq(received.uuids.currentUuid, uuid) || !disk) return;
-  applyUuids(device, received.uuids);
+  applyUuids(device, asUnused(received.uuids, resource.nodeId, uuidsOf(device).currentUuid));
   setExposedLocally(device, received.uuids.currentUuid);
   const { link } = connection.conn;
   link?.wait(true);

@@ -10,6 +10,7 @@ import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
 import { exposedUuid, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
+import { asUsed, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
 import { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Connection } from './connection.ts';
@@ -19,6 +20,7 @@ import { pushFacts } from './facts.ts';
 import { overtake } from './replaced.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
+import { withdraw } from './unused.ts';
 
 /** More of them at once are not remembered: a peer that is further behind has to ask others. */
 const REPLACED_MAX = 16;
@@ -79,7 +81,7 @@ export function pushMd(device: Device): void {
 /** Takes over a result of the UUID rules; on disk with the next sync. */
 export function applyUuids(device: Device, uuids: DeviceUuids): void {
   if (!device.disk) return;
-  device.disk.meta.setUuids(uuids);
+  device.disk.setUuids(uuids);
   pushMd(device);
 }
 
@@ -142,14 +144,15 @@ function createOnDisk(device: Device, forced: boolean, ready: () => void): void 
   const { disk } = device;
   const before = uuidsOf(device);
   const counted = peerDevicesOf(device).filter(isThere);
-  const made = generation.newCurrentUuid(deviceContext(device), forced, random64(device));
+  const context = deviceContext(device);
+  const made = forced ? generation.newCurrentUuid(context, true, random64(device)) : newUnusedUuid(context, random64(device));
   if (made === null || !disk) return ready();
   device.storingUuid = true;
   const done = (): void => {
     device.uuidIsStored();
     ready();
   };
-  disk.meta.setUuids(made.uuids);
+  disk.setUuids(made.uuids);
   disk.meta.sync({
     done: (errno) => {
       if (device.disk !== disk) return done();
@@ -158,7 +161,9 @@ function createOnDisk(device: Device, forced: boolean, ready: () => void): void 
         return done();
       }
       const why = device.resource.deviceRow(device.vnr).haveQuorum ? counted.every(isThere) ? '' : 'a peer is lost' : 'quorum is lost';
-      if (!forced && why !== '') return withdraw(device, why, before.currentUuid, done);
+      if (!forced && why !== '') {
+        return withdraw(device, why, asUsed({ ...uuidsOf(device), currentUuid: before.currentUuid }, device.resource.nodeId), done);
+      }
       logLines(device, [made.log]);
       pushMd(device);
       setExposedLocally(device, made.uuid);
@@ -168,31 +173,6 @@ function createOnDisk(device: Device, forced: boolean, ready: () => void): void 
       done();
     },
   });
-}
-
-/** Others may go on without us, and nobody has this generation, nor is anything written in it: it is due again. */
-function withdraw(device: Device, why: string, before: bigint, done: () => void): void {
-  const { currentUuid, ...others } = uuidsOf(device);
-  device.log.info(`withdrawn, ${why}: new current UUID ${uuidText(currentUuid)}`);
-  applyUuids(device, { ...others, currentUuid: before });
-  device.resource.dispatch({ kind: 'deviceFacts', vnr: device.vnr, facts: { newCurUuid: true } });
-  // Some other word than a handshake may have told it.
-  for (const pd of peerDevicesOf(device)) if (peerContext(pd).repl >= Repl.established) send.uuids(pd, 0);
-  device.disk?.meta.sync({ done });
-}
-
-/**
- * An engine died while a generation was on its way to the disk of its Primary, and the disk has it now. Without the engine others
- * may have gone on from the one before, which is the last that was shown.
- */
-export function withdrawUnused(device: Device): void {
-  const { resource, vnr } = device;
-  const { disk, exposedUuid: shown } = resource.deviceRow(vnr);
-  const { currentUuid, historyUuids, peers } = uuidsOf(device);
-  if (resource.view.resource.role !== Role.primary || disk !== Disk.upToDate || shown === 0n || uuidEq(currentUuid, shown)) return;
-  if ([historyUuids[0]!, ...peers.map((slot) => slot.bitmapUuid)].some((uuid) => uuidEq(uuid, shown))) {
-    withdraw(device, 'its engine died', shown, () => {});
-  }
 }
 
 function createForPeers(device: Device): void {
@@ -309,7 +289,8 @@ export function resyncStarts(pd: PeerDevice): void {
   logLines(device, started.log);
   pd.rsStartUuid = pd.givenUpUuid || started.rsStartUuid;
   pd.givenUpUuid = 0n;
-  applyUuids(device, started.uuids);
+  // What comes may have been written in this very generation.
+  applyUuids(device, asUsed(started.uuids, device.resource.nodeId));
 }
 
 /** Row 12: end of a stable resync as target. Mask of the nodes whose data are older now. */
@@ -428,6 +409,7 @@ export function localFlags(pd: PeerDevice): Parameters<typeof import('../state/u
   const connectionRow = device.resource.connectionRow(connection.nodeId);
   return {
     discardMyData: connectionRow.discardMyData, crashedPrimary: row.crashedPrimary, reconnect: connectionRow.reconnect,
+    unused: send.reconcilesBits(connection) && withdrawn(deviceContext(device)) !== null,
     inconsistent: row.md !== null && (row.md.flags & MdFlag.consistent) === 0, primaryLostQuorum: row.primaryLostQuorum,
   };
 }

@@ -203,6 +203,8 @@ export class ConnectionIo {
 
   factsChanged(): void {
     for (const peer of this.peers) if (!peer.device.removed) peer.factsChanged();
+    // Also to a disk that gets no writes: as a source it is asked for what was before.
+    if (this.comes) this.announceDagtag();
     this.wasConnected = this.facts.connected;
     this.overwritable = this.resource.facts.suspended && (this.overwritable || this.syncsFromOthers());
   }

@@ -127,6 +127,8 @@ export interface IoDisk {
   readonly lower: LowerDevice;
   readonly al: IoActivityLog;
   readonly bitmap: Bitmap;
+  /** No write has come to it in its current generation: the first one waits for IoEnv.useGeneration. */
+  readonly unused: boolean;
   /** Writes pages marked by cleared bits, without waiting; nothing if a write-out runs. */
   writeLazy(): void;
   /** Number of the oldest meta-data operation that is on the disk, 0: none is. */
@@ -147,6 +149,8 @@ export interface IoEnv {
   ioError(vnr: number, kind: ErrorKind): void;
   /** The first I/O after NEW_CUR_UUID: make the generation, clear the fact by update(). Called once per set fact. */
   needNewCurrentUuid(vnr: number): void;
+  /** The first write of a generation; the activity log is held until it may go on. */
+  useGeneration(vnr: number): void;
   /** Nothing of this device is on its disk any more while its disk is Failed or Detaching. */
   diskIdle(vnr: number): void;
   /** No application write is in flight any more (ap_bio_cnt[write] = 0); only while facts.blocked > 0. */

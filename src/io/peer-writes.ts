@@ -257,7 +257,7 @@ export class PeerWrites {
   }
 
   /**
-   * The link is gone: what is not on the disk yet is dropped as if it had never come, unless it was acknowledged as
+   * The link is gone: what is not on the disk yet is dropped as if it had never come, also for the dagtag, unless it was acknowledged as
    * received: then it may need the extents of what is over. @spec io.md 12.4
    */
   drainForDisconnect(done: () => void): void {
@@ -270,7 +270,10 @@ export class PeerWrites {
       const next = p.next[slot];
       if ((p.flags[slot] & (PeerFlag.DONE | PeerFlag.SUBMITTED)) === 0) {
         if ((p.flags[slot] & PeerFlag.PROMISED) !== 0) promised = true;
-        else this.withdraw(slot);
+        else {
+          this.lastDagtag = Math.min(this.lastDagtag, p.dagtag[slot] - p.size[slot] / 512);
+          this.withdraw(slot);
+        }
       }
       slot = next;
     }

@@ -23,9 +23,11 @@ export function sendAndSubmit(device: DeviceIo, slot: number): void {
   else submitWrite(device, slot);
 }
 
-/** While a write waited for the activity log a peer was lost: it belongs to the generation that is due. */
-function lateForGeneration({ facts, resource }: DeviceIo, slot: number): boolean {
-  return (facts.newCurUuid || facts.makingUuid) && !facts.errIo && (resource.requests.pool.local[slot] & Rq.WRITE) !== 0;
+/** While a write waited for the activity log a peer was lost: it belongs to the generation that is due, or is its first. */
+function lateForGeneration(device: DeviceIo, slot: number): boolean {
+  const { facts, resource: { requests: { pool } } } = device;
+  const due = facts.newCurUuid || facts.makingUuid || ((pool.local[slot] & Rq.IN_ACT_LOG) !== 0 && device.disk?.unused === true);
+  return due && !facts.errIo && (pool.local[slot] & Rq.WRITE) !== 0;
 }
 
 function submitWrite(device: DeviceIo, slot: number): void {

@@ -84,7 +84,7 @@ export class ActivityLog {
   #frozen = false;
   /** Some extent became active while nothing was written. */
   #unlogged = false;
-  #held = false;
+  #holds = 0;
   #abandoned = false;
   #ringLeft = 0;
   #ringJob: MdJob | null = null;
@@ -143,7 +143,7 @@ export class ActivityLog {
   begin(first: number, last: number, token: number): boolean {
     assert(first >= 0 && last >= first && last - first < alUpdatesPerTransaction, 'bad extent range');
     assert(token >= 0, 'bad token');
-    if (!this.#starving && !this.#held && !this.#stale && this.slots.allCommitted(first, last)) {
+    if (!this.#starving && this.#holds === 0 && !this.#stale && this.slots.allCommitted(first, last)) {
       for (let extent = first; extent <= last; extent++) this.slots.get(this.slots.find(extent));
       this.hits += last - first + 1;
       return true;
@@ -208,12 +208,11 @@ export class ActivityLog {
 
   /** Everybody waits from now on, also for extents that are active, until `release`. The one transaction that runs ends. */
   hold(): void {
-    assert(!this.#held, 'activity log held twice');
-    this.#held = true;
+    this.#holds++;
   }
 
   release(): void {
-    this.#held = false;
+    this.#holds--;
     this.#queuePump();
   }
 
@@ -247,7 +246,7 @@ export class ActivityLog {
   }
 
   #pump(): void {
-    if (this.#held || this.#abandoned) return;
+    if (this.#holds > 0 || this.#abandoned) return;
     if (this.#stale && !this.#transaction) this.#restate(Math.ceil(this.slots.count / alContextPerTransaction), this.#restated);
     while (!this.#transaction && this.#waiting.size > 0) {
       const before = this.#staged.size;

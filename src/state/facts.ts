@@ -2,7 +2,7 @@
 /** Questions about rows that rules, guards and effects share. @spec state.md 1.8, 2.5, 8.1, 9 */
 import { Cstate, Disk, MdFlag, PeerFlag, Repl, Role, UuidFlag, isSyncTarget } from './states.ts';
 import type { DeviceRow, PeerDeviceRow, SlotFacts } from './types.ts';
-import { NODES_MAX, bit, complement, connectionIndex, peerDeviceIndex, sameUuid } from './view.ts';
+import { NODES_MAX, bit, connectionIndex, peerDeviceIndex, sameUuid } from './view.ts';
 import type { Rows } from './view.ts';
 
 export const pdAt = (rows: Rows, d: number, c: number): PeerDeviceRow => rows.peerDevices[peerDeviceIndex(rows, d, c)]!;
@@ -136,16 +136,6 @@ export const readsAtPeers = (rows: Rows, d: number): boolean => rows.devices[d]!
 /** As calc_device_stable: looks at the roles of the peers only. @spec state.md 9.3 */
 export const deviceStable = (rows: Rows): boolean =>
   rows.resource.role === Role.primary || !rows.connections.some((c) => c.peerRole === Role.primary);
-
-/** Nodes that do not get this node's writes. @spec state.md 9.4 */
-export function weakNodes(rows: Rows, d: number): bigint {
-  let strong = rows.devices[d]!.disk === Disk.upToDate ? bit(rows.resource.nodeId) : 0n;
-  somePeer(rows, d, (pd) => {
-    if (pd.pdsk > Disk.failed && pd.pdsk !== Disk.unknown && pd.pdsk !== Disk.outdated) strong |= bit(pd.nodeId);
-    return false;
-  });
-  return complement(strong);
-}
 
 /** @spec state.md 9.4 */
 export function stableSyncSourcePresent(rows: Rows, d: number, exceptNodeId: number): boolean {

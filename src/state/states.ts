@@ -58,6 +58,8 @@ export const UuidFlag = {
   discardMyData: 1, crashedPrimary: 2, inconsistent: 4, skipInitialSync: 8, newDatagen: 16, stable: 32,
   gotStable: 64, resync: 128, reconnect: 256, disklessPrimary: 512, primaryLostQuorum: 1024, syncTarget: 2048,
   hasUnalloc: 4096,
+  /** Between two drbdd only: nothing was written in the current generation. */
+  unused: 0x10_0000,
 } as const;
 
 /** Flags of the super block, as on disk. @spec metadata.md 4 */

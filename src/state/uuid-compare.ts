@@ -177,7 +177,7 @@ function handshakeChanges(v: CompareView): LogLine[] {
   if (v.own.peers[v.peerNodeId].bitmapUuid !== sent.bitmapUuid) {
     log.push(warn('My bitmap UUID changed during handshake.'));
   }
-  if (((v.localFlags ^ sent.flags) & ~UuidFlag.inconsistent) !== 0) {
+  if (((v.localFlags ^ sent.flags) & ~(UuidFlag.inconsistent | UuidFlag.unused)) !== 0) {
     const hex = (flags: number): string => flags.toString(16).toUpperCase();
     log.push(warn(`My uuid_flags changed from 0x${hex(sent.flags)} to 0x${hex(v.localFlags)} during handshake.`));
   }

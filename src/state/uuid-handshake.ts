@@ -44,6 +44,8 @@ export interface HandshakeView extends CompareView {
   readonly quorumConfigured: boolean;
   readonly selfHasQuorum: boolean;
   readonly peerHasQuorum: boolean;
+  /** The own generation may be withdrawn: nothing was written in it. */
+  readonly unused: boolean;
   /** Outcome of a demotion that an earlier decision asked for (`demote`). */
   readonly demoted: 'not-tried' | 'yes' | 'no';
 }
@@ -53,7 +55,9 @@ export type HandshakeAction =
   | { readonly kind: 'log'; readonly line: LogLine }
   | { readonly kind: 'helper'; readonly name: 'initial-split-brain' | 'split-brain' | 'pri-lost' | 'pri-lost-after-sb' }
   /** The bitmap UUID of the peer := 0, the old one to the history. */
-  | { readonly kind: 'clearBitmapUuid' };
+  | { readonly kind: 'clearBitmapUuid' }
+  /** Back to the generation before, if the current one is still unused. */
+  | { readonly kind: 'withdraw' };
 
 export interface HandshakeDecision {
   readonly strategy: Strategy;
@@ -129,7 +133,10 @@ const selfFlags = (v: HandshakeView): number => v.sent?.flags ?? v.localFlags;
 export function syncHandshake(v: HandshakeView): HandshakeDecision {
   const w = new Work(v);
   const user = userWish(v);
-  if (w.strategy === 'unrelated-data') passingSplitBrain(w);
+  if (w.strategy === 'unrelated-data') {
+    passingSplitBrain(w);
+    unusedGeneration(w);
+  }
   if (hopeless(w)) return w.done();
   missedFinishWithoutBits(w);
   if (w.strategy === 'retry-connect' || strategies[w.strategy].requiredProtocol > 0) return w.done();
@@ -144,6 +151,8 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   if (strategies[w.strategy].reconnect) return w.done();
   // Later the counts are those of the connect, and the other end is not asked.
   if (v.connecting) reconcileByBits(w);
+  if (user === null) unusedGeneration(w);
+  if (strategies[w.strategy].reconnect) return w.done();
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
   if (!isDetermined(w.strategy)) {
     w.log(LogLevel.alert, 'Failed to fully determine sync strategy, dropping connection!');
@@ -341,6 +350,20 @@ function passingSplitBrain(w: Work): void {
   if (v.reconcileBits && bothInconsistent && (target || w.kind === 'split-brain')) ignore('no-sync', 'both sides inconsistent');
   else if (v.reconcileBits && target) ignore('retry-connect', 'one side is a sync target');
   else if (unstable && w.strategy === 'split-brain-auto-recover') ignore('no-sync', 'at least one side unstable');
+}
+
+/**
+ * A generation in which nothing was written splits nobody: who is in it goes back to the one before, and both meet again.
+ * docs/differences.md
+ */
+function unusedGeneration(w: Work): void {
+  const { v } = w;
+  if (w.kind !== 'split-brain' && w.strategy !== 'unrelated-data') return;
+  const peer = (v.peer.flags & UuidFlag.unused) !== 0;
+  if (!v.unused && !peer) return;
+  if (v.unused) w.actions.push({ kind: 'withdraw' });
+  w.log(LogLevel.warning, `Ignore Split-Brain, for now, nothing was written in ${v.unused ? 'the own generation' : 'that of the peer'}`);
+  w.strategy = 'retry-connect';
 }
 
 /**

@@ -134,11 +134,11 @@ export function syncSourceOther(device: DeviceContext, peerNodeId: number): Peer
   return device.peers.find((peer) => peer.nodeId !== peerNodeId && peer.repl === Repl.syncTarget);
 }
 
-/** drbd_weak_nodes_device. @spec state.md 9.4 */
+/** drbd_weak_nodes_device; who is away is weak, whatever disk it had (docs/differences.md). @spec state.md 9.4 */
 export function weakNodes(device: DeviceContext): NodeMask {
   let strong = device.disk === Disk.upToDate ? nodeBit(device.nodeId) : 0n;
-  for (const { nodeId, pdsk } of device.peers) {
-    if (pdsk > Disk.failed && pdsk !== Disk.unknown && pdsk !== Disk.outdated) strong |= nodeBit(nodeId);
+  for (const { nodeId, repl, pdsk } of device.peers) {
+    if (repl >= Repl.established && pdsk > Disk.failed && pdsk !== Disk.unknown && pdsk !== Disk.outdated) strong |= nodeBit(nodeId);
   }
   return ~strong & 0xffff_ffff_ffff_ffffn;
 }
@@ -165,6 +165,8 @@ export interface LocalFlagsInput {
   readonly inconsistent: boolean;
   readonly reconnect: boolean;
   readonly primaryLostQuorum: boolean;
+  /** The current generation may be withdrawn, and the peer knows what that is. */
+  readonly unused: boolean;
 }
 
 export function localUuidFlags(device: DeviceContext, peerNodeId: number, input: LocalFlagsInput): number {
@@ -173,6 +175,7 @@ export function localUuidFlags(device: DeviceContext, peerNodeId: number, input:
     | (input.inconsistent ? UuidFlag.inconsistent : 0)
     | (input.reconnect ? UuidFlag.reconnect : 0)
     | (input.primaryLostQuorum ? UuidFlag.primaryLostQuorum : 0)
+    | (input.unused ? UuidFlag.unused : 0)
     | (isStable(device) ? UuidFlag.stable : 0)
     | (syncSourceOther(device, peerNodeId) === undefined ? 0 : UuidFlag.syncTarget);
 }

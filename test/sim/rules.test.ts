@@ -526,7 +526,7 @@ hazard('R-34', 'what a peer acknowledged is written again when it lost power bef
     s.stall('C');
     const acks = s.arrived('B>A', 'P_WRITE_ACK');
     const w = s.wStar('A', COLD, { fua: false });
-    await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
+  await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
     s.sever('A-B', 'A-C', 'B-C');
     s.crash('B');
     await s.noticed('A-B');
@@ -793,35 +793,26 @@ for (const [name, resource] of [['', {}], [', with quorum', { quorum: MAJORITY, 
     });
 }
 
-for (const demoted of [false, true]) {
-  hazard('R-68', `a peer that got its data from an old disk of a Primary is not good for the users of that one (${demoted ? 'until it is none' : 'who had theirs is back'})`, 'A(P) B C',
-    { resource: { onNoData: 1 }, peerDevice: { cPlanAhead: 0, resyncRate: 500, cMaxRate: 500 } }, async (s) => {
-      await s.w('A', 0);
-      await s.isolate('C');
-      for (let block = 0; block < 20; block++) await s.w('A', block, { fua: false });
-      await s.idle();
-      await s.joining('A-C');
-      await s.joining('B-C');
-      await s.reach('C>A:SyncTarget', 'B-C:Connected');
-      await s.detach('A');
-      await s.w('A', 1);
-      await s.idle();
-      s.sever('A-B');
-      await s.attach('A');
-      await s.reach('C>A:SyncTarget');
-      await s.reach('C:UpToDate');
-      if (demoted) await s.drop('B-C');
-      await s.stays(1_000, 'A:frozen');
-      if (demoted) {
-        await s.demote('A');
-        await s.pass(100);
-        expect(s.pdsk('A>C')).toBe('UpToDate');
-        await s.con('B-C');
-      }
-      await s.con('A-B');
-      await s.reach('A:UpToDate');
-    });
-}
+hazard('R-68', 'a peer that got its data from an old disk of a Primary is not good, and its users wait for who has theirs', 'A(P) B C',
+  { resource: { onNoData: 1 }, peerDevice: { cPlanAhead: 0, resyncRate: 500, cMaxRate: 500 } }, async (s) => {
+    await s.w('A', 0);
+    await s.isolate('C');
+    for (let block = 0; block < 20; block++) await s.w('A', block, { fua: false });
+    await s.idle();
+    await s.joining('A-C');
+    await s.joining('B-C');
+    await s.reach('C>A:SyncTarget', 'B-C:Connected');
+    await s.detach('A');
+    await s.w('A', 1);
+    await s.idle();
+    s.sever('A-B');
+    await s.attach('A');
+    await s.reach('C>A:SyncTarget');
+    await s.reach('C>A:Established');
+    await s.stays(30_000, 'A:frozen', 'C:Outdated');
+    await s.con('A-B');
+    await s.reach('A:UpToDate');
+  });
 
 hazard('R-82', 'a target that was down is not overwritten with what its source still has, while newer writes are on their way there', 'A(P) B C',
   { protocol: 'A' }, async (s) => {
@@ -860,4 +851,20 @@ hazard('R-183', 'a generation counts nobody who was lost before it could be told
   expect(uuidEq(s.bmUuid('A>B'), before)).toBe(true);
   await s.con('A-B');
   await s.con('A-C', 'B-C');
+});
+
+hazard('R-184', 'a write that waited for the activity log when its Primary was lost counts as never heard of', 'A(P) B C', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.backing('B').faults.each = () => 'hold';
+  const writing = s.wStar('A', COLD);
+  await s.until('C has it', () => s.onDisk('C', COLD) === writing.tag);
+  s.crash('A');
+  await s.noticed('B-A');
+  await s.noticed('C-A');
+  await s.pass(1_000);
+  s.flow('B');
+  await s.reach('B:UpToDate', 'C:UpToDate');
+  await s.until('B has it', () => s.joined('B-C') && s.onDisk('B', COLD) === writing.tag);
+  await s.up('A');
 });

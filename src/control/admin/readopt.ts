@@ -19,7 +19,7 @@ import type { JournalValue, PathRecord, VolumeRecord } from '../journal.ts';
 import { pushFacts } from '../facts.ts';
 import { restoreReplaced } from '../replaced.ts';
 import type { Resource } from '../resource.ts';
-import { withdrawUnused } from '../uuids.ts';
+import { withdrawUnshown } from '../unused.ts';
 import { addConnection, addDevice, addPath, addResource, newPath } from './objects.ts';
 import { connectAgain, crashed, frozen, reconnected } from './lost-peers.ts';
 import type { Steps } from './steps.ts';
@@ -129,7 +129,7 @@ function* takeOver(resource: Resource, left: Left, volumes: readonly AdoptedVolu
   }
   resource.restore(left.facts.filter((fact) => fact.kind !== 'disk' || usable(resource, fact)));
   restoreReplaced(resource, left.facts);
-  for (const { device } of volumes) withdrawUnused(device);
+  for (const { device } of volumes) withdrawUnshown(device);
   for (const { device } of volumes) if (resource.view.resource.role === Role.primary) crashed(device, left.facts);
   resource.dispatch({ kind: 'change', request: 0, tag: 'readopt', flags: Cs.hard | Cs.forceRecalc,
     changes: frozen(resource, left.facts) });

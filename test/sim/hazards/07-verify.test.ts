@@ -93,8 +93,14 @@ hazard('Z-03', 'one of two Outdated disks is forced to be good: the other gets w
   await s.verify('A-B');
   await ends(s, 'A-B');
   await s.demote('A');
+  // Words of the Primary wait behind the helper of the verify: with them it could not be outdated.
+  await s.pass(6_000);
   for (const name of ['A', 'B']) await s.ok(s.setup(name).plain(Cmd.OUTDATE, {}, s.minor(name)));
   expect([s.disk('A'), s.disk('B'), s.bits('A>B')]).toEqual(['Outdated', 'Outdated', 1]);
+  await s.pass(100);
+  // B is good by the promotion itself; A makes its generation before it hears so.
+  const good = s.hold('B>A', 'P_STATE');
   await s.promote('A', true);
+  good.release();
   await s.until('B has it', () => s.onDisk('B', 3) === s.onDisk('A', 3) && s.bits('A>B') === 0, 5_000);
 });

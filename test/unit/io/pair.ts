@@ -97,7 +97,7 @@ export class Side implements IoEnv {
         handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
       });
       al.setUpdates(false);
-      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), writeLazy() {}, oldestMetaOperation: () => 0 };
+      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), unused: false, writeLazy() {}, oldestMetaOperation: () => 0 };
     };
     this.disk = this.newDisk();
     device.attach(this.disk);
@@ -148,6 +148,7 @@ export class Side implements IoEnv {
   ioError(_vnr: number, kind: number): void { this.events.push(`ioError ${kind}`); this.onIoError(kind); }
   onIoError: (kind: number) => void = () => {};
   ping(_node: number, done: (alive: boolean) => void): void { done(this.connection.up); }
+  useGeneration(): void {}
   needNewCurrentUuid(): void { this.events.push('newCurrentUuid'); this.onNewUuid(); }
   onNewUuid: () => void = () => {};
   diskIdle(): void { this.events.push('diskIdle'); }

@@ -19,6 +19,8 @@ const found = spawnSync('drbdmeta', ['--version']).error === undefined;
 if (!found) console.warn('SKIPPED: drbdmeta is not installed (package drbd-utils)');
 
 const sectors = 512 * 2048;
+/** In the own slot, src/state/uuid-unused.ts. */
+const UNUSED_GENERATION = 0xfedcba9876543210n;
 let folder = '';
 let file = '';
 
@@ -78,6 +80,7 @@ describe.skipIf(!found)('together with genuine drbdmeta', () => {
     sb.currentUuid = 0x1234567890abcdefn;
     sb.effectiveSize = s.bitmap.sectors;
     sb.nodeId = 1;
+    sb.peers[1].bitmapDagtag = UNUSED_GENERATION;
     md.sync({ done: (errno) => expect(errno).toBe(0) });
     settle(s);
     for (let extent = 0; extent < 127; extent++) {
@@ -102,6 +105,7 @@ describe.skipIf(!found)('together with genuine drbdmeta', () => {
 
     drbdmeta('apply-al');
     const theirs = make(area(s));
+    expect(decodeSuperBlock(superBlockOf(s, theirs.disk.content)).peers[1]).toMatchObject({ bitmapUuid: 0n, bitmapDagtag: UNUSED_GENERATION });
     theirs.writer.read({ done: (errno) => expect(errno).toBe(0) });
     settle(theirs);
     expect([...theirs.bitmap.weight]).toEqual([...ours.bitmap.weight]);

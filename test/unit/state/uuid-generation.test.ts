@@ -19,7 +19,7 @@ const A = 0xaaaan << 16n;
 const B = 0xbbbbn << 16n;
 const C = 0xccccn << 16n;
 const D = 0xddddn << 16n;
-const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false };
+const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false, unused: false };
 const slot = (bitmapIndex: number, bitmapUuid = 0n, bitmapDagtag = 0n) => ({ bitmapIndex, bitmapUuid, bitmapDagtag });
 const established = { repl: Repl.established, pdsk: Disk.upToDate, peerRole: Role.secondary } as const;
 
@@ -260,6 +260,15 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(ended.uuids.historyUuids).toContain(B);
   });
 
+  it('a third node with a generation that the source does not know is not behind, and keeps its disk state', () => {
+    const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A, 3: A }) });
+    const third = (nodeId: number, current: bigint) => peer(nodeId, { ...established, uuids: peerUuids(current) });
+    const own = context(device(A, { 1: slot(0, A), 2: slot(1), 3: slot(2) }), { peers: [source, third(2, A), third(3, C)] });
+    const ended = resyncFinished(own, source, A);
+    expect(ended.newer).toBe(0b100n);
+    expect(ended.uuids.peers[3].bitmapUuid).toBe(A);
+  });
+
   it('a third node that only shows the generation of its source keeps its base, and ours is an ancestor', () => {
     const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A }, {}, [B]) });
     const target = peer(2, { ...established, pdsk: Disk.inconsistent, uuids: peerUuids(D, {}, { flags: UuidFlag.syncTarget }) });
@@ -386,6 +395,11 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
     expect([message.flags & UuidFlag.stable, message.nodeMask]).toEqual([0, 8n]);
     expect(weakNodes(own)).toBe(0xffff_ffff_ffff_fff6n);
     expect(resolvedUuid(own, 3)).toBe(A);
+  });
+
+  it('who is away gets nothing of a new generation, even if its disk is known to be Inconsistent', () => {
+    const own = context(device(A), { peers: [peer(1, { pdsk: Disk.inconsistent }), peer(2, { repl: Repl.established, pdsk: Disk.inconsistent })] });
+    expect(weakNodes(own)).toBe(0xffff_ffff_ffff_fffan);
   });
 
   it('what was sent is what is received; nothing enters the history (H-015, H-016, H-034)', () => {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Generations in which this disk has got no write yet: the first one waits until the peers have the generation and the super
+ * block knows that it is used. Until then it can be withdrawn, say because others have gone on without it.
+ */
+import { Disk, Repl, Role } from '../state/states.ts';
+import { asUsed, withdrawn } from '../state/uuid-unused.ts';
+import { uuidEq, uuidText } from '../state/uuid-types.ts';
+import type { DeviceUuids } from '../state/uuid-types.ts';
+import type { Device } from './device.ts';
+import * as send from './send.ts';
+import { applyUuids, deviceContext, peerContext, peerDevicesOf, setExposedLocally, uuidsOf } from './uuids.ts';
+
+/** Who has not confirmed the generation by then is slow, or will not get it. */
+const CONFIRM_MS = 1000;
+const PROTOCOL_A = 1;
+
+/** A write is there, and waits for the activity log: for its end. */
+export function useGeneration(device: Device): void {
+  const { disk } = device;
+  if (!disk || disk.becomesUsed) return;
+  disk.becomesUsed = true;
+  disk.al.hold();
+  const end = (): void => {
+    disk.becomesUsed = false;
+    disk.al.release();
+  };
+  whenConfirmed(device, () => {
+    if (device.disk !== disk || mustWait(device)) return end();
+    applyUuids(device, asUsed(uuidsOf(device), device.resource.nodeId));
+    disk.meta.sync({ done: end });
+  });
+}
+
+/** Peers or quorum were lost meanwhile: the write goes back to the gate. */
+function mustWait({ resource, makingUuid, io }: Device): boolean {
+  return resource.view.resource.role === Role.primary && !io.facts.errIo && (resource.io.facts.suspended || io.facts.newCurUuid || makingUuid);
+}
+
+function whenConfirmed(device: Device, run: () => void): void {
+  const { clock } = device.resource.engine.host;
+  let done = false;
+  const once = (): void => {
+    if (done) return;
+    done = true;
+    timer.cancel();
+    device.wantConfirmed = null;
+    run();
+  };
+  const timer = clock.timer('a generation to be confirmed', CONFIRM_MS, once);
+  device.wantConfirmed = once;
+  generationMayBeConfirmed(device);
+}
+
+/** After each change of the view, and each P_UUIDS110. */
+export function generationMayBeConfirmed(device: Device): void {
+  if (device.wantConfirmed !== null && (mustWait(device) || !isAwaited(device))) device.wantConfirmed();
+}
+
+/** A good peer has been told our generation, and not answered yet. Protocol A waits for nobody. */
+function isAwaited(device: Device): boolean {
+  const { resource } = device;
+  const { currentUuid } = uuidsOf(device);
+  return resource.view.resource.role === Role.primary && resource.view.peerDevices.some(({ vnr, nodeId, repl, pdsk, peerCurrentUuid }) => {
+    const connection = resource.connections.get(nodeId);
+    return vnr === device.vnr && connection && repl >= Repl.established && pdsk === Disk.upToDate && !uuidEq(peerCurrentUuid, currentUuid)
+      && connection.netConf.wireProtocol !== PROTOCOL_A && send.reconcilesBits(connection);
+  });
+}
+
+/** What this generation is of is current again; a Primary makes another one before it goes on. */
+export function withdraw(device: Device, why: string, uuids: DeviceUuids, done: () => void): void {
+  const { resource, vnr } = device;
+  device.log.info(`withdrawn, ${why}: new current UUID ${uuidText(uuidsOf(device).currentUuid)}`);
+  applyUuids(device, uuids);
+  if (resource.view.resource.role === Role.primary) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
+  setExposedLocally(device, uuids.currentUuid);
+  // Some other word than a handshake may have told it.
+  for (const pd of peerDevicesOf(device)) if (peerContext(pd).repl >= Repl.established) send.uuids(pd, 0);
+  device.disk?.meta.sync({ done });
+}
+
+/** Others have gone on from the generation before. */
+export function withdrawUnused(device: Device, done: () => void): void {
+  const uuids = device.makingUuid ? null : withdrawn(deviceContext(device));
+  if (uuids === null) done();
+  else withdraw(device, 'nothing was written in it', uuids, done);
+}
+
+/**
+ * An engine died while a generation was on its way to the disk of its Primary, and the disk has it now. Without the engine others
+ * may have gone on from the one before, which is the last that was shown.
+ */
+export function withdrawUnshown(device: Device): void {
+  const { resource, vnr } = device;
+  const { disk, exposedUuid: shown } = resource.deviceRow(vnr);
+  const uuids = uuidsOf(device);
+  const { currentUuid, historyUuids, peers } = uuids;
+  if (resource.view.resource.role !== Role.primary || disk !== Disk.upToDate || shown === 0n || uuidEq(currentUuid, shown)) return;
+  if (![historyUuids[0]!, ...peers.map((slot) => slot.bitmapUuid)].some((uuid) => uuidEq(uuid, shown))) return;
+  withdraw(device, 'its engine died', asUsed({ ...uuids, currentUuid: shown }, resource.nodeId), () => {});
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Generations that somebody has stored, and in which nothing was written: others go on without them, and that is no split brain. */
+import { expect } from 'vitest';
+import { hazard } from './hazards/hazard.ts';
+import type { Story } from '../../src/sim/story/story.ts';
+
+const MAJORITY = 1024;
+const SUSPEND = 1;
+const FORCE_SECONDARY = 1;
+const RETRY_CONNECT = 11;
+const quorum = { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } };
+
+/** C is away, A makes a generation for that, and B does not get it. */
+async function onlyOnA(s: Story): Promise<void> {
+  await s.w('A', 1);
+  await s.idle();
+  const before = s.uuid('A');
+  await s.drop('A-C');
+  const told = s.hold('A>B', 'P_UUIDS110');
+  s.wStar('A', 2);
+  await s.caught(told);
+  await s.lose(told, 'A-B');
+  await s.noticed('A-B');
+  expect(s.uuid('A')).not.toBe(before);
+}
+
+async function othersGoOn(s: Story): Promise<void> {
+  await s.promote('B');
+  await s.w('B', 3);
+}
+
+async function comesBack(s: Story): Promise<void> {
+  await s.reach('A:UpToDate');
+  expect(s.uuid('A')).toBe(s.uuid('B'));
+}
+
+hazard('R-130', 'a generation that only a Primary has got: it loses power, the others go on', 'A(P) B C', quorum, async (s) => {
+  await onlyOnA(s);
+  s.crash('A');
+  await othersGoOn(s);
+  await s.up('A');
+  await s.con('A-B', 'A-C');
+  await comesBack(s);
+});
+
+hazard('R-131', 'the same, and its engine dies before', 'A(P) B C', quorum, async (s) => {
+  await onlyOnA(s);
+  s.sever('A-B');
+  s.killEngine('A');
+  await othersGoOn(s);
+  await s.until('A has a new engine', () => s.alive('A') && s.disk('A') === 'UpToDate');
+  await s.pass(2_000);
+  await s.reboot('A');
+  await s.con('A-B', 'A-C');
+  await comesBack(s);
+});
+
+hazard('R-132', 'the same, and it lives on, frozen', 'A(P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND, onSuspPrimaryOutdated: FORCE_SECONDARY }, net: { rrConflict: RETRY_CONNECT } }, async (s) => {
+    await onlyOnA(s);
+    s.sever('A-B');
+    await othersGoOn(s);
+    await s.con('A-B', 'A-C');
+    await comesBack(s);
+  });
+
+hazard('R-133', 'the same, and it attaches beside the others', 'A(P) B C', quorum, async (s) => {
+  await onlyOnA(s);
+  s.crash('A');
+  await othersGoOn(s);
+  await s.up('A', { attach: false });
+  await s.con('A-B', 'A-C');
+  await s.attach('A');
+  await comesBack(s);
+});
+
+hazard('R-134', 'a generation that a Primary and one of its peers have got: both lose power, the others go on', 'A(P) B C D E', quorum, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  const before = s.uuid('A');
+  await s.drop('A-D', 'B-D', 'C-D', 'A-E', 'B-E', 'C-E');
+  const told = s.hold('A>C', 'P_UUIDS110');
+  const data = s.hold('A>B', 'P_DATA');
+  s.wStar('A', 2);
+  await s.caught(told);
+  await s.until('B has it', () => s.uuid('B') !== before);
+  await s.pass(100);
+  s.crash('A');
+  s.crash('B');
+  await s.noticed('C-A');
+  told.release();
+  data.release();
+  await s.con('C-D', 'C-E');
+  await s.reach('C:UpToDate', 'D:UpToDate', 'E:UpToDate');
+  expect(s.uuid('C')).toBe(before);
+  await s.promote('C');
+  await s.w('C', 3);
+  await s.up('B');
+  s.heal('A-B');
+  await s.con('B-C', 'B-D', 'B-E');
+  await s.reach('B:UpToDate');
+  await s.up('A');
+  await s.con('A-B', 'A-C', 'A-D', 'A-E');
+  await s.reach('A:UpToDate');
+  expect([s.uuid('A'), s.uuid('B')]).toEqual([s.uuid('C'), s.uuid('C')]);
+});
+
+hazard('R-135', 'a generation in which a write was answered is not left', 'A(P) B C', { end: 'as told' }, async (s) => {
+  await s.drop('A-B', 'A-C');
+  await s.w('A', 2);
+  s.crash('A');
+  await othersGoOn(s);
+  await s.up('A');
+  s.heal('A-B');
+  await s.reach('A>B:StandAlone');
+});
