@@ -319,6 +319,7 @@ function* detachSteps(device: Device, force: boolean, intentionalDiskless: boole
     return refuse(Ss.success);
   }
   yield* until<void>((resume) => device.suspendIo(() => resume()));
+  yield* until<void>((resume) => device.io.whenPromisedWritten(() => resume()));
   const { rc } = yield* diskChange(device, State.detaching, 'detach');
   device.resumeIo();
   if (rc < Ss.success) {

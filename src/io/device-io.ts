@@ -13,7 +13,7 @@ import { DiskTimer } from './disk-timer.ts';
 import { type DeviceParts, deviceFacts, ErrorKind, type IoDisk } from './env.ts';
 import { Intervals, IvFlag, IvType } from './intervals.ts';
 import { Rq, RqEvent } from './mod.ts';
-import { PeerFlag } from './peer-request-pool.ts';
+import { PeerFlag, PeerReq } from './peer-request-pool.ts';
 import { ReadBalance } from './read-path.ts';
 import { SlotQueue } from './request-pool.ts';
 import type { ResourceIo } from './resource-io.ts';
@@ -22,6 +22,8 @@ import { sendAndSubmit } from './submit.ts';
 const EIO = 5;
 const EOPNOTSUPP = 95;
 const EXTENT_SECTORS = 8192;
+/** How often a detach looks whether what was promised is on the disk. */
+const PROMISE_MS = 20;
 /** Whose operation a cookie of the disk, or a token of the activity log, names: cookie = id * 4 + owner. */
 export const Owner = { request: 0, peer: 1, flush: 2 } as const;
 const LOWER_FLAGS = BioFlag.preflush | BioFlag.fua | BioFlag.sync | BioFlag.meta | BioFlag.unmap;
@@ -228,6 +230,20 @@ export class DeviceIo implements LowerHandler {
   /** cached_err_io was set since the last look. */
   becameErrIo(): boolean {
     return this.facts.errIo && !this.wasErrIo;
+  }
+
+  /** done() when all writes of peers that are acknowledged as received by now are over: they are in memory only until then. */
+  whenPromisedWritten(done: () => void): void {
+    const { peerRequests: p, connectionList, env } = this.resource;
+    const slots = connectionList.map((c) => c.writes.newestPromised(this.index)).filter((slot) => slot >= 0);
+    const generations = slots.map((slot) => p.generation[slot]);
+    const look = (): void => {
+      const waits = slots.some((slot, i) => p.generation[slot] === generations[i] && p.kind[slot] === PeerReq.WRITE
+        && (p.flags[slot] & PeerFlag.DONE) === 0);
+      if (waits && this.diskUsable) env.clock.timer('writes before a detach', PROMISE_MS, look);
+      else done();
+    };
+    look();
   }
 
   /** Turn-end work: conflicts resolved, gate. */

@@ -171,6 +171,15 @@ export class PeerWrites {
     }
   }
 
+  /** The newest write of the device that was acknowledged as received, and is not over; -1: none. */
+  newestPromised(device: number): number {
+    const p = this.connection.resource.peerRequests;
+    for (let slot = this.list.tail; slot >= 0; slot = p.prev[slot]) {
+      if (p.device[slot] === device && (p.flags[slot] & (PeerFlag.PROMISED | PeerFlag.DONE)) === PeerFlag.PROMISED) return slot;
+    }
+    return -1;
+  }
+
   /** A resync writes over this range: whatever the peer ack will say, what it covers is not here any more. */
   overwritten(device: number, sector: number, sectors: number): void {
     const p = this.connection.resource.peerRequests;

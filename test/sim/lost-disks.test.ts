@@ -235,3 +235,25 @@ hazard('R-112', 'protocol B: a crashed Primary is not the source for who has bee
   await s.reach('A:UpToDate', 'B:UpToDate');
   expect(writes.filter(({ block, tag }) => s.onDisk('B', block) !== tag)).toEqual([]);
 });
+
+hazard('R-115', 'protocol B: a detach waits for writes that a peer was told are here', 'A(d,P) B C', { protocol: 'B', resource: { onNoData: 1 } }, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.crash('C');
+  await s.noticed('A-C');
+  await s.w('A', 1);
+  await s.idle();
+  const { dataSectors } = s;
+  s.backing('B').faults.each = (op, sector) => (op === LowerOp.write && sector >= dataSectors ? 'hold' : null);
+  const writing = await s.w('A', COLD);
+  s.sever('A-B');
+  await s.noticed('A-B');
+  const detached = s.letGo('B', false);
+  await s.pass(1_000);
+  s.flow('B');
+  await detached;
+  await s.reach('B:Diskless');
+  expect(s.onDisk('B', COLD)).toBe(writing.tag);
+  await s.attach('B');
+  await s.con('A-B');
+});
