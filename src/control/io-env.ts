@@ -5,6 +5,7 @@ import type { LogLevel } from '../host/log.ts';
 import { ErrorKind } from '../io/env.ts';
 import type { IoEnv, LinkFailure } from '../io/env.ts';
 import { Cstate } from '../state/states.ts';
+import { uuidEq } from '../state/uuid-types.ts';
 import { handleCongestion } from './congestion.ts';
 import type { Resource } from './resource.ts';
 import * as resync from './resync.ts';
@@ -53,6 +54,10 @@ export class ControlIoEnv implements IoEnv {
   }
 
   gotNegAck(vnr: number, nodeId: number): void { resync.gotNegAck(this.#resource.peerDevice(vnr, nodeId)); }
+  sameGeneration(vnr: number, nodeId: number, otherId: number): boolean {
+    const [one, other] = [nodeId, otherId].map((id) => this.#resource.peerDevice(vnr, id).uuids);
+    return !!one && !!other && uuidEq(one.currentUuid, other.currentUuid);
+  }
   bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void {
     resync.startResync(this.#resource.peerDevice(vnr, nodeId), side);
   }

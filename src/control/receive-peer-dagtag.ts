@@ -135,8 +135,8 @@ function compared(pd: PeerDevice): Strategy {
   return uuidCompare(handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate }, 'not-tried')).strategy;
 }
 
-/** Both have the same last writes: marks of them towards each other mean nothing. */
-function clearSlot({ device: { disk }, connection: { nodeId } }: PeerDevice): void {
+/** Both have the same last writes: marks of them towards each other mean nothing. What was marked before them does. */
+function clearSlot({ device: { disk }, connection: { nodeId }, io }: PeerDevice): void {
   const slot = disk?.bitmapIndex(nodeId) ?? -1;
-  if (disk && slot >= 0) disk.bitmap.clearAll(slot);
+  if (disk && slot >= 0 && io.bitsBeforeLoss === 0) disk.bitmap.clearAll(slot);
 }

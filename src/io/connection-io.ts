@@ -203,6 +203,8 @@ export class ConnectionIo {
 
   factsChanged(): void {
     for (const peer of this.peers) if (!peer.device.removed) peer.factsChanged();
+    // Also to a disk that gets no writes: as a source it is asked for what was before.
+    if (this.comes) this.announceDagtag();
     this.wasConnected = this.facts.connected;
     this.overwritable = this.resource.facts.suspended && (this.overwritable || this.syncsFromOthers());
   }
@@ -348,6 +350,7 @@ export class ConnectionIo {
     const { requests, facts, peerAcks } = this.resource;
     if (this.overwritten) requests.walk(RqEvent.OVERWRITTEN, this.nodeId, -1);
     requests.walk(facts.suspended ? RqEvent.CONNECTION_LOST_WHILE_SUSPENDED : RqEvent.CONNECTION_LOST, this.nodeId, -1);
+    for (const other of this.resource.connectionList) for (const peer of other.peers) peer.bitsBeforeLoss = peer.bitsOutOfSync;
     this.writes.settleUnacked();
     peerAcks.forgetNode(this.nodeId);
     this.resource.flushRequests.forgetNode(this.nodeId);

@@ -161,6 +161,8 @@ export interface IoEnv {
   ping(nodeId: number, done: (alive: boolean) => void): void;
   /** The peer could not write what it was sent; its P_STATE is here already or on its way. */
   gotNegAck(vnr: number, nodeId: number): void;
+  /** Have the two peers told that their data are of one generation? */
+  sameGeneration(vnr: number, nodeId: number, otherId: number): boolean;
   /** P_BITMAP exchange is over on this side: start the resync (uuid.md 6.1 last row). */
   bitmapExchanged(vnr: number, nodeId: number, side: 'source' | 'target'): void;
   /** Target: nothing left (bits <= failed) and no flush outstanding (RS_DONE). */

@@ -40,6 +40,8 @@ export class PeerDeviceIo {
   private peerSeq = 0;
   private lastRepl: number = Repl.off;
   private lastPdisk: number = Disk.unknown;
+  /** Blocks out of sync before a lost peer's last writes were marked as well. */
+  bitsBeforeLoss = 0;
   /** drbd_should_do_remote: it gets the data of our writes. */
   receives = false;
 

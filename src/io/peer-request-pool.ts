@@ -39,6 +39,8 @@ export const PeerFlag = {
   HAS_DIGEST: 524288, READS_OWN: 1048576, SKIP: 2097152,
   /** Resync read: waits for what Primaries have sent before. */
   WAITS_PRIMARY: 4194304,
+  /** A write that a resync, from a node that may not have got it, has written over since. */
+  OVERWRITTEN: 8388608,
 } as const;
 
 /** Peer requests of a resource as slots of typed arrays. @spec io.md 12.1 */

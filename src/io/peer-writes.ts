@@ -166,8 +166,17 @@ export class PeerWrites {
     }
     for (;;) {
       const slot = this.list.head;
-      this.settle(slot, (p.flags[slot] & PeerFlag.FAILED) !== 0 ? 0 : mask, (mask & (1 << this.connection.nodeId)) !== 0);
+      this.settle(slot, (p.flags[slot] & (PeerFlag.FAILED | PeerFlag.OVERWRITTEN)) !== 0 ? 0 : mask, (mask & (1 << this.connection.nodeId)) !== 0);
       if (slot === last) return '';
+    }
+  }
+
+  /** A resync writes over this range: whatever the peer ack will say, what it covers is not here any more. */
+  overwritten(device: number, sector: number, sectors: number): void {
+    const p = this.connection.resource.peerRequests;
+    for (let slot = this.list.head; slot >= 0; slot = p.next[slot]) {
+      const covers = p.sector[slot] < sector + sectors && p.sector[slot] + p.size[slot] / 512 > sector;
+      if (covers && p.device[slot] === device && (p.flags[slot] & PeerFlag.DONE) !== 0) p.flags[slot] |= PeerFlag.OVERWRITTEN;
     }
   }
 
@@ -239,7 +248,7 @@ export class PeerWrites {
   }
 
   /**
-   * The link is gone: what is not on the disk yet is dropped as if it had never come, unless it was acknowledged as
+   * The link is gone: what is not on the disk yet is dropped as if it had never come, also for the dagtag, unless it was acknowledged as
    * received: then it may need the extents of what is over. @spec io.md 12.4
    */
   drainForDisconnect(done: () => void): void {
@@ -252,7 +261,10 @@ export class PeerWrites {
       const next = p.next[slot];
       if ((p.flags[slot] & (PeerFlag.DONE | PeerFlag.SUBMITTED)) === 0) {
         if ((p.flags[slot] & PeerFlag.PROMISED) !== 0) promised = true;
-        else this.withdraw(slot);
+        else {
+          this.lastDagtag = Math.min(this.lastDagtag, p.dagtag[slot] - p.size[slot] / 512);
+          this.withdraw(slot);
+        }
       }
       slot = next;
     }

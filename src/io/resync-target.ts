@@ -18,6 +18,7 @@ import { SlotQueue } from './request-pool.ts';
 import { isSourceFor } from './routing.ts';
 
 const SECTORS_PER_BLOCK = 8;
+const EXTENT_SECTORS = 8192;
 /** Words of the bitmap that one look for the next set bit may pass. */
 const SCAN_WORDS = 1 << 18;
 /** Bytes waiting in the data stream above which no new requests are made. */
@@ -197,6 +198,7 @@ export class ResyncTarget {
     else if (!device.diskUsable || device.disk === null) this.answer(slot, true);
     else {
       this.outdateOthers(p.sector[slot], p.size[slot]);
+      this.overwriteWrites(p.sector[slot], p.size[slot] / 512);
       submitPeerBlock(device, device.disk, slot, LowerOp.write);
     }
   }
@@ -208,6 +210,23 @@ export class ResyncTarget {
     for (const other of device.resource.connectionList) {
       const peer = other.peers[device.index];
       if (other !== connection && isSourceFor(peer.facts.repl)) other.queueOutOfSync(peer, sector, size);
+    }
+  }
+
+  /**
+   * Writes of a Primary that no peer ack has come for: the source may never have got them, unless it is good, and of the
+   * generation that the Primary is in. Each such write holds its extents in the activity log.
+   */
+  private overwriteWrites(sector: number, sectors: number): void {
+    const { facts, device, connection: source } = this.peer;
+    const { connectionList, env } = device.resource;
+    const active = device.facts.alSuspended
+      || device.disk!.al.isActive(Math.floor(sector / EXTENT_SECTORS), Math.floor((sector + sectors - 1) / EXTENT_SECTORS));
+    for (let i = 0; active && i < connectionList.length; i++) {
+      const { writes, nodeId } = connectionList[i];
+      if (connectionList[i] === source || writes.list.length === 0) continue;
+      if (facts.pdisk === Disk.upToDate && env.sameGeneration(device.vnr, nodeId, source.nodeId)) continue;
+      writes.overwritten(device.index, sector, sectors);
     }
   }
 

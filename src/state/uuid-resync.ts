@@ -58,6 +58,11 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
   const same = device.peers.filter((peer) => peer.pdsk >= Disk.inconsistent && peer.pdsk !== Disk.unknown
     && (peer.uuids.flags & UuidFlag.syncTarget) === 0 && uuidEq(peer.uuids.currentUuid, theirs.currentUuid))
     .reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
+  // Nor is behind who has a generation that the source does not know: a Primary may have passed the source over.
+  const isAhead = (n: number): boolean => {
+    const uuid = device.peers.find((peer) => peer.nodeId === n)?.uuids.currentUuid ?? 0n;
+    return uuid !== 0n && !knows(source, uuid);
+  };
   let newer = 0n;
   for (let n = 0; n < nodeIds; n++) {
     if (n === device.nodeId || !draft.hasBitmap(n)) continue;
@@ -68,7 +73,7 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
     const next = !behind ? 0n : !within ? rsStartUuid : old === 0n ? told : old;
     if (old === next) continue;
     draft.setBitmapUuidWithHistory(n, next, device.dagtag);
-    if (behind) newer |= nodeBit(n);
+    if (behind && !isAhead(n)) newer |= nodeBit(n);
   }
   const uuids = draft.done();
   return {

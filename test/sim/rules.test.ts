@@ -526,7 +526,7 @@ hazard('R-34', 'what a peer acknowledged is written again when it lost power bef
     s.stall('C');
     const acks = s.arrived('B>A', 'P_WRITE_ACK');
     const w = s.wStar('A', COLD, { fua: false });
-    await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
+  await s.until('B has it', () => s.arrived('B>A', 'P_WRITE_ACK') > acks);
     s.sever('A-B', 'A-C', 'B-C');
     s.crash('B');
     await s.noticed('A-B');
@@ -711,7 +711,7 @@ hazard('R-65', 'what a peer had before I/O was frozen does not count as there: i
     await s.ended(writing);
   });
 
-hazard('R-111', 'what a target has of a Primary that its source does not meet stays there', 'A(d,P) B C',
+hazard('R-111', 'what a target had of a frozen Primary does not count when that meets the source', 'A(d,P) B C',
   { resource: { onNoData: 1 }, peerDevice: { cPlanAhead: 0, resyncRate: 200, cMaxRate: 200 } }, async (s) => {
     await s.w('A', 1);
     await s.isolate('C');
@@ -736,6 +736,21 @@ hazard('R-111', 'what a target has of a Primary that its source does not meet st
     await s.r('A', 90);
     await s.r('A', 95);
   });
+
+hazard('R-114', 'two that have lost a Primary, and have the same of it, keep what differed between them before', 'A(P) B C', { net: { verifyAlg: 'sha1' }, end: 'as told' }, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.scribble('C', 1);
+  await s.verify('B-C');
+  await s.until('it is known', () => s.bits('B>C') > 0 && s.is('B-C:Established'));
+  await s.w('A', 2);
+  s.crash('A');
+  await s.noticed('B-A');
+  await s.noticed('C-A');
+  await s.reach('B:UpToDate', 'C:UpToDate');
+  expect(s.logged('B', 'No reconciliation resync') + s.logged('C', 'No reconciliation resync')).toBeGreaterThan(0);
+  differencesAreKnown(s, 'B-C');
+});
 
 hazard('R-66', 'who was told a generation by a Primary without good data, and is the last of it, makes one of its own', 'A B(P) C', slow, async (s) => {
   await s.w('B', 1);
@@ -836,4 +851,20 @@ hazard('R-183', 'a generation counts nobody who was lost before it could be told
   expect(uuidEq(s.bmUuid('A>B'), before)).toBe(true);
   await s.con('A-B');
   await s.con('A-C', 'B-C');
+});
+
+hazard('R-184', 'a write that waited for the activity log when its Primary was lost counts as never heard of', 'A(P) B C', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.backing('B').faults.each = () => 'hold';
+  const writing = s.wStar('A', COLD);
+  await s.until('C has it', () => s.onDisk('C', COLD) === writing.tag);
+  s.crash('A');
+  await s.noticed('B-A');
+  await s.noticed('C-A');
+  await s.pass(1_000);
+  s.flow('B');
+  await s.reach('B:UpToDate', 'C:UpToDate');
+  await s.until('B has it', () => s.joined('B-C') && s.onDisk('B', COLD) === writing.tag);
+  await s.up('A');
 });

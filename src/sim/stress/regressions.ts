@@ -149,4 +149,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 433, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a target had of a frozen Primary was overwritten by its source, and still counted' },
   { seed: 82, nodes: 3, minutes: 2, writes: 2000, lost: 'a crashed Primary of protocol B took back what its survivors had' },
   { seed: 1524, nodes: 3, minutes: 0.5, drawn: true, lost: 'a source that had to pause took over: the bits of who lacks its blocks had never been on the disk' },
+  { seed: 323, nodes: 5, minutes: 0.3, drawn: true, lost: 'a write that was dropped with its connection still counted in the dagtag' },
+  { seed: 303, nodes: 5, minutes: 0.3, drawn: true, lost: 'at the end of a resync neighbours in a newer generation than the source counted as Outdated, for ever' },
+  { seed: 309, nodes: 5, minutes: 0.3, drawn: true, lost: 'two survivors of a Primary with the same last writes forgot what differed between them before' },
+  { seed: 243, nodes: 5, minutes: 0.3, drawn: true, lost: 'a resync wrote over what a Primary had sent, and the peer ack called that equal' },
 ];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { describe, expect, test } from 'vitest';
 import { BioFlag, BioOp } from '../../../src/host/block.ts';
+import { Disk, Repl } from '../../../src/state/states.ts';
 import { Cmd } from '../../../src/io/packet-out.ts';
 import { Pair } from './pair.ts';
 
@@ -63,6 +64,18 @@ describe('one write', () => {
     pair.run(() => pair.settled());
     expect(pair.b.connection.writes.lastDagtag).toBe(1016);
     expect(count(pair.b.received, Cmd.DAGTAG)).toBe(2);
+  });
+
+  test('a disk that gets no writes hears the dagtag when it connects', () => {
+    const pair = new Pair({ seed: 3 });
+    pair.connectInSync();
+    pair.write(0, 8);
+    pair.run(() => pair.settled());
+    pair.dropLink();
+    pair.run(() => pair.a.events.includes('disconnected') && pair.b.events.includes('disconnected'));
+    pair.b.connection.writes.lastDagtag = 0;
+    pair.connect(Repl.established, Repl.established, Disk.outdated);
+    pair.run(() => pair.b.connection.writes.lastDagtag === 8);
   });
 
   test('an empty flush sends nothing and completes', () => {

@@ -260,6 +260,15 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(ended.uuids.historyUuids).toContain(B);
   });
 
+  it('a third node with a generation that the source does not know is not behind, and keeps its disk state', () => {
+    const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A, 3: A }) });
+    const third = (nodeId: number, current: bigint) => peer(nodeId, { ...established, uuids: peerUuids(current) });
+    const own = context(device(A, { 1: slot(0, A), 2: slot(1), 3: slot(2) }), { peers: [source, third(2, A), third(3, C)] });
+    const ended = resyncFinished(own, source, A);
+    expect(ended.newer).toBe(0b100n);
+    expect(ended.uuids.peers[3].bitmapUuid).toBe(A);
+  });
+
   it('a third node that only shows the generation of its source keeps its base, and ours is an ancestor', () => {
     const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A }, {}, [B]) });
     const target = peer(2, { ...established, pdsk: Disk.inconsistent, uuids: peerUuids(D, {}, { flags: UuidFlag.syncTarget }) });
