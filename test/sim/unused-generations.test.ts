@@ -114,3 +114,16 @@ hazard('R-135', 'a generation in which a write was answered is not left', 'A(P) 
   s.heal('A-B');
   await s.reach('A>B:StandAlone');
 });
+
+hazard('R-136', 'nor one in which a peer has acknowledged a write', 'A(P) B C', { end: 'as told' }, async (s) => {
+  await s.drop('A-C', 'B-C');
+  await s.w('A', 2);
+  await s.pass(1_000);
+  s.crash('A');
+  s.crash('B');
+  await s.promote('C', true);
+  await s.w('C', 3);
+  await s.up('B');
+  s.heal('B-C');
+  await s.reach('B>C:StandAlone');
+});
