@@ -97,7 +97,7 @@ export class PeersInSync {
   private from = 0;
   /** The last resync with this peer was from us: of ranges that it told late it does not know who else has the same. */
   fromUs = false;
-  /** As it told last, and no resync with us has ended since: what it got from others it has marked on its own side alone. */
+  /** As it told last, and no resync from it has ended since: what it got from others it has marked on its own side alone. */
   peerHasBits = false;
   private readonly job: Job;
 
@@ -107,7 +107,8 @@ export class PeersInSync {
   }
 
   replChanged(before: number, repl: number): void {
-    if (repl === Repl.established && isRunning(before)) this.peerHasBits = false;
+    // A target tells its UUIDs before its end, which may be that of a resync from another source.
+    if (repl === Repl.established && before === Repl.syncTarget) this.peerHasBits = false;
     if (isSyncSource(repl as Repl)) this.fromUs = true;
     else if (isSyncTarget(repl as Repl)) this.fromUs = false;
   }

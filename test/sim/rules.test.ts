@@ -402,6 +402,31 @@ hazard('R-29', 'who got blocks from elsewhere is not equal to its neighbour, by 
   await s.ok(s.setup('B').plain(Cmd.RESUME_SYNC, later));
 });
 
+hazard('R-116', 'a source whose target ended by another source does not know what the two have in common', 'A B C(P)', { ...slow, end: 'as told' }, async (s) => {
+  await s.w('C', 1);
+  await s.idle();
+  await s.demote('C');
+  await s.cut('A-C', 'B-C');
+  s.scribble('C', 1);
+  const fromA = { resourceName: 'r0', peerNodeId: s.player('A').id, volume: 0 };
+  expect(await s.patient(() => s.setup('B').with(Cmd.INVALIDATE, {}, invalidateParms, {}, s.minor('B')))).toBe(1);
+  await s.until('the first extent is there', () => s.is('A>B:SyncSource') && s.bits('A>B') < s.bits('B>C') - BLOCKS_PER_EXTENT, LONG_MS);
+  await s.ok(s.setup('B').plain(Cmd.PAUSE_SYNC, fromA));
+  await s.con('B-C');
+  await s.until('C is the nearer source', () => s.bits('B>C') < s.bits('B>A'), LONG_MS);
+  await s.ok(s.setup('B').plain(Cmd.RESUME_SYNC, fromA));
+  await s.until('B is good by C', () => s.is('B:UpToDate') && s.is('A>B:Established'), LONG_MS);
+  expect(s.bits('B>A')).toBeGreaterThan(s.bits('A>B'));
+  s.crash('C');
+  await s.up('C', { connect: false });
+  await s.ok(s.setup('C').plain(Cmd.OUTDATE, {}, s.minor('C')));
+  await s.ok(s.setup('C').peerDeviceOptions('r0', s.player('A').id, 0, { resyncRate: 8_000, cMaxRate: 8_000 }));
+  await s.con('A-C');
+  await s.reach('C:UpToDate', 'A>C:Established');
+  await s.pass(100);
+  expect(s.bits('C>B')).toBeGreaterThanOrEqual(BLOCKS_PER_EXTENT);
+});
+
 hazard('R-30', 'a target gets good though I/O is frozen for want of it, and the ack of an older write goes out late', 'A(P) B C',
   { resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND, peerAckDelay: 10_000 } }, async (s) => {
     await s.drop('A-C', 'B-C');
