@@ -14,6 +14,7 @@ import { Cs, Cstate, Disk, Role } from '../state/states.ts';
 import { clearBitmapUuid } from '../state/uuid-generation.ts';
 import { attachHandshake, syncHandshake } from '../state/uuid-handshake.ts';
 import type { HandshakeAction, HandshakeDecision, HandshakeView } from '../state/uuid-handshake.ts';
+import { toldNodes } from '../state/uuid-message.ts';
 import { isStable, localUuidFlags, resolvedUuid } from '../state/uuid-ops.ts';
 import type { AfterSb } from '../state/uuid-policies.ts';
 import { isDetermined, strategies, strategyToRepl } from '../state/uuid-strategy.ts';
@@ -85,7 +86,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     nodeId: resource.nodeId, peerNodeId: connection.nodeId, agreedVersion: row.agreedVersion,
     wireProtocol: PROTOCOLS[netConf.wireProtocol] ?? 'C',
     resolveConflicts: connection.conn.link?.resolveConflicts ?? false, connecting: row.cstate === Cstate.connecting,
-    own: context.uuids, resolvedUuid: resolvedUuid(context, connection.nodeId),
+    own: context.uuids, told: toldNodes(context, connection.nodeId), resolvedUuid: resolvedUuid(context, connection.nodeId),
     localFlags: localUuidFlags(context, connection.nodeId, localFlags(pd)), sent: pd.sent,
     peer: pd.uuids ?? freshPeerUuids(), missedEnd: pd.missedEnd,
     role: view.resource.role, peerRole: peer.role,

@@ -21,6 +21,8 @@ export interface CompareView {
   /** The connection is C_CONNECTING. */
   readonly connecting: boolean;
   readonly own: DeviceUuids;
+  /** Nodes whose bitmap UUIDs the peer has been told: what it does not know must not decide here. */
+  readonly told: readonly number[];
   /** drbd_resolved_uuid for this peer. @spec uuid.md 1.4 */
   readonly resolvedUuid: bigint;
   /** UuidFlag bits as they would be sent now. */
@@ -198,7 +200,7 @@ function factsOf(v: CompareView): Found {
   const bmP = v.peer.bitmapUuids[v.nodeId];
   const usable = (uuid: bigint): boolean => uuid !== 0n && uuid !== uuidUnknown;
   const peerOther = findBitmapUuid(v.peer.bitmapUuids, S, -1);
-  const selfOther = findBitmapUuid(v.own.peers.map((slot) => slot.bitmapUuid), P, v.nodeId);
+  const selfOther = findBitmapUuid(v.own.peers.map((slot, n) => (v.told.includes(n) ? slot.bitmapUuid : 0n)), P, v.nodeId);
   const log = handshakeChanges(v);
   const has = (flags: number, flag: number): boolean => (flags & flag) !== 0;
   const ownHistory = known(v.own.historyUuids);

@@ -46,14 +46,17 @@ function unallocatedNode(device: DeviceContext, peerNodeId: number): number {
     && slot.bitmapUuid !== 0n);
 }
 
+/** Node ids whose bitmap UUIDs the peer is told, ascending. */
+export function toldNodes(device: DeviceContext, peerNodeId: number): readonly number[] {
+  const hint = unallocatedNode(device, peerNodeId);
+  return device.uuids.peers.flatMap((slot, n) => (isListed(slot) || n === hint ? [n] : []));
+}
+
 /** `flags`: the packet's own (newDatagen, …); `givenMask`: weak nodes or 0; `dirtyBits`: of the peer's slot. */
 export function uuidsToSend(device: DeviceContext, peer: PeerContext, flags: number, givenMask: NodeMask,
   dirtyBits: number, local: LocalFlagsInput): UuidsToSend {
   const { peers } = device.uuids;
-  const listed = peers.flatMap((slot, n) => (isListed(slot) ? [n] : []));
   const unallocNodeId = unallocatedNode(device, peer.nodeId);
-  if (unallocNodeId >= 0) listed.push(unallocNodeId);
-  listed.sort((a, b) => a - b);
   const localFlags = localUuidFlags(device, peer.nodeId, local);
   const currentUuid = resolvedUuid(device, peer.nodeId);
   return {
@@ -61,7 +64,7 @@ export function uuidsToSend(device: DeviceContext, peer: PeerContext, flags: num
       currentUuid, dirtyBits, unallocNodeId,
       flags: flags | localFlags | (unallocNodeId >= 0 ? UuidFlag.hasUnalloc : 0),
       nodeMask: isStable(device) ? givenMask : authoritativeNodes(device),
-      bitmapUuids: listed.map((nodeId) => ({ nodeId, uuid: toldBitmapUuid(device, nodeId) })),
+      bitmapUuids: toldNodes(device, peer.nodeId).map((nodeId) => ({ nodeId, uuid: toldBitmapUuid(device, nodeId) })),
       historyUuids: device.uuids.historyUuids,
     },
     sent: { currentUuid, bitmapUuid: peers[peer.nodeId].bitmapUuid, flags: localFlags, dirtyBits },

@@ -45,6 +45,7 @@ export function compareView(own: DeviceUuids, theirs: PeerUuids, rest: Partial<C
   const localFlags = rest.localFlags ?? UuidFlag.stable;
   return {
     nodeId: 0, peerNodeId: 1, agreedVersion: 124, wireProtocol: 'C', resolveConflicts: true, connecting: true, own,
+    told: own.peers.map((_, n) => n),
     resolvedUuid: own.currentUuid, localFlags, peer: theirs, missedEnd: 'none',
     sent: { currentUuid: own.currentUuid, bitmapUuid: own.peers[1].bitmapUuid, flags: localFlags, dirtyBits: 0 },
     ...rest,

@@ -8,12 +8,13 @@ import {
   setPrimaryBit, skipInitialSync,
 } from '../../../src/state/uuid-generation.ts';
 import { dataGivenUp, detectFinishedResyncs, resyncFinished, resyncStartsAsTarget } from '../../../src/state/uuid-resync.ts';
-import { receiveUuids, stableSyncSourcePresent, uuidsToSend } from '../../../src/state/uuid-message.ts';
+import { receiveUuids, stableSyncSourcePresent, toldNodes, uuidsToSend } from '../../../src/state/uuid-message.ts';
+import { uuidCompare } from '../../../src/state/uuid-compare.ts';
 import { bitmapModAfterHandshake } from '../../../src/state/uuid-bitmap-mod.ts';
 import { disklessTrust } from '../../../src/state/uuid-diskless.ts';
 import { uuidUnknown } from '../../../src/state/uuid-types.ts';
 import type { DeviceContext, DeviceUuids, PeerContext } from '../../../src/state/uuid-types.ts';
-import { context, counter, device, peer, peerUuids } from './uuid-fixtures.ts';
+import { compareView, context, counter, device, peer, peerUuids } from './uuid-fixtures.ts';
 
 const A = 0xaaaan << 16n;
 const B = 0xbbbbn << 16n;
@@ -387,6 +388,20 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
     const full = uuidsToSend({ ...own, maxPeers: 2 }, own.peers[0], 0, 0n, 0, noFlags);
     expect(full.message.unallocNodeId).toBe(-1);
   });
+
+  it.each([[2, 'unrelated-data', 'unrelated-data'], [3, 'source-copy-other-bitmap', 'target-clear-bitmap']])(
+    'a target with the label of its source: a base for an id that nobody has counts on both ends or on none (%i slots)', (maxPeers, here, there) => {
+      const source = peer(2, { ...established, repl: Repl.syncTarget, uuids: peerUuids(D) });
+      const own = context(device(A, { 1: slot(0), 2: slot(1), 6: slot(-1, A) }), { peers: [peer(1), source], maxPeers, role: Role.secondary });
+      const { message, sent } = uuidsToSend(own, own.peers[0], 0, 0n, 0, noFlags);
+      const theirs = device(A, { 0: slot(0), 2: slot(1) });
+      const { peerUuids: received } = receiveUuids(context(theirs, { nodeId: 1 }), peer(0), message);
+      const ends = [
+        compareView(own.uuids, peerUuids(A, { 0: 0n, 2: 0n }), { sent, resolvedUuid: D, localFlags: sent.flags, told: toldNodes(own, 1) }),
+        compareView(theirs, received, { nodeId: 1, peerNodeId: 0, sent: null }),
+      ];
+      expect(ends.map((end) => uuidCompare(end).strategy)).toEqual([here, there]);
+    });
 
   it('beside a Primary a node is unstable and says whose data count', () => {
     const own = context(device(A), { role: Role.secondary, peers: [peer(3, { ...established, peerRole: Role.primary })] });
