@@ -14,4 +14,5 @@ export const regressions: readonly Regression[] = [
   { seed: 927, minutes: 2, lost: 'the same, before the first block: the good disk became target of an Outdated one' },
   { seed: 1107, lost: 'a late end of a last close was taken for the opener that had come since: it was demoted' },
   { seed: 1453, lost: 'a peer was lost before it could be told a generation: it had no base for it' },
+  { seed: 104, lost: 'an older disk became UpToDate beside a peer that was to be fenced' },
 ];
