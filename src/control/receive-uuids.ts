@@ -47,9 +47,12 @@ const hasData = (pd: PeerDevice): boolean => pd.device.disk !== null && deviceRo
 export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { device, connection } = pd;
   const { resource } = device;
-  const message = messageOf(p);
+  let message = messageOf(p);
   if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) overtake(pd, 0n);
-  else if (isLate(pd)) return toldToReplace(pd);
+  else if (isLate(pd)) {
+    if (deviceRowOf(pd).disk < Disk.negotiating) return toldToReplace(pd);
+    message = { ...message, currentUuid: peerContext(pd).uuids.currentUuid };
+  }
   keep(pd, message);
   const { peerRole } = resource.connectionRow(connection.nodeId);
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);
@@ -76,9 +79,15 @@ function notOlder(pd: PeerDevice): void {
   if (rowOf(pd).pdsk === Disk.outdated && pd.toldDisk === Disk.upToDate) pd.connection.conn.fail(Cstate.networkFailure, 'not-older', '');
 }
 
-/** It is about to hear of our generation. Not what a disk that attaches is answered: that waits for each peer's word. */
-const isLate = (pd: PeerDevice): boolean => deviceRowOf(pd).disk < Disk.negotiating
-  && pd.device.resource.connectionRow(pd.connection.nodeId).cstate === Cstate.connected;
+/**
+ * It is about to hear of our generation, or to tell that it has it: a resync from it ends in that one. Not what a disk that
+ * attaches is answered: that waits for each peer's word.
+ */
+function isLate(pd: PeerDevice): boolean {
+  const { disk } = deviceRowOf(pd);
+  return pd.device.resource.connectionRow(pd.connection.nodeId).cstate === Cstate.connected
+    && (disk < Disk.negotiating || disk > Disk.negotiating && rowOf(pd).pdsk === Disk.upToDate);
+}
 
 /** A late word; or the peer has attached meanwhile: it may follow when it connects. */
 function toldToReplace(pd: PeerDevice): void {

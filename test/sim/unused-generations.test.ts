@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Generations that somebody has stored, and in which nothing was written: others go on without them, and that is no split brain. */
 import { expect } from 'vitest';
+import { LowerOp } from '../../src/host/lower.ts';
 import { hazard } from './hazards/hazard.ts';
 import type { Story } from '../../src/sim/story/story.ts';
 
@@ -126,4 +127,35 @@ hazard('R-136', 'nor one in which a peer has acknowledged a write', 'A(P) B C', 
   await s.up('B');
   s.heal('B-C');
   await s.reach('B>C:StandAlone');
+});
+
+hazard('R-140', 'a target that is Primary ends its resync in the generation that it told its source, whatever that one had said before', 'A B(P) C', {}, async (s) => {
+  await s.w('B', 1);
+  await s.isolate('A');
+  for (let block = 0; block < 10; block++) await s.w('B', block, { fua: false });
+  await s.idle();
+  await s.demote('B');
+  await s.drop('B-C');
+  s.stall('B', LowerOp.read);
+  await s.joining('A-B');
+  await s.reach('A>B:SyncTarget');
+  await s.pass(1_000);
+  const words = s.hold('B>A', 'P_UUIDS110');
+  await s.promote('A');
+  await s.caught(words);
+  s.flow('B');
+  await s.pass(1_000);
+  const before = s.uuid('B');
+  await s.w('A', 50);
+  await s.until('B has the new generation', () => s.uuid('B') !== before);
+  await s.pass(100);
+  const answer = s.hold('B>A', 'P_UUIDS110', 2);
+  words.release();
+  await s.reach('A:UpToDate');
+  expect(answer.caught).toBe(true);
+  expect(s.uuid('A')).toBe(s.uuid('B'));
+  answer.release();
+  await s.cut('A-B');
+  await s.w('A', 2);
+  await s.con('A-B');
 });
