@@ -2,7 +2,7 @@
 /** What each cluster-wide change means: who must agree, what is sent, what is set. @spec state.md 6.1 */
 import type { Draft } from './draft.ts';
 import type { ClusterChange } from './events.ts';
-import { diskStateAttached, mayReturnToUpToDate, pdAt, reconcileHold, somePeer, unreachablePrimary } from './facts.ts';
+import { diskStateAttached, mayBeUpToDate, mayReturnToUpToDate, pdAt, reconcileHold, somePeer, unreachablePrimary } from './facts.ts';
 import { applyConnect } from './handshake.ts';
 import { Mask, maskVal } from './state-word.ts';
 import { Cs, Cstate, Disk, Fencing, PeerFlag, Repl, Role, isSyncTarget } from './states.ts';
@@ -136,6 +136,8 @@ function applyEmpty(draft: Draft, phase: Phase, twopc: Twopc | null): void {
   draft.old.devices.forEach((device, d) => {
     if (device.disk !== Disk.consistent || !mayReturnToUpToDate(draft.old, d)) return;
     if (phase === 'commit' && reconcileHold(draft, d)) return;
+    // Who serves reads with it must know that nobody else goes on: a peer that is to be fenced may do so.
+    if (draft.resource.role === Role.primary && !mayBeUpToDate(draft.old, draft, d)) return;
     draft.setDevice(d, { disk: Disk.upToDate });
   });
 }

@@ -21,4 +21,5 @@ export const regressions: readonly Regression[] = [
   { seed: 241, lost: 'the same as 35' },
   { seed: 268, lost: 'the same as 65' },
   { seed: 283, lost: 'the same as 65' },
+  { seed: 104, lost: 'an older disk became UpToDate beside a peer that was to be fenced' },
 ];
