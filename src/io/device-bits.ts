@@ -35,13 +35,13 @@ export class DeviceBits {
     }
   }
 
-  /** A peer ack: nodes in okMask have it (cleared), others not (set); of `sender`, its slot stays if it has it. @spec io.md 4.3 */
-  settlePeerAck(sector: number, size: number, okMask: number, sender: number, senderHas = true): void {
+  /** A peer ack: nodes in okMask have it (cleared), others not (set); the slot of `sender` may stay as it is. @spec io.md 4.3 */
+  settlePeerAck(sector: number, size: number, okMask: number, sender: number, senderStays = true): void {
     const { disk } = this.device;
     if (disk === null || !this.device.diskUsable) return;
     for (let slot = 0; slot < disk.bitmap.slots; slot++) {
       const peer = this.peerOf[slot];
-      if (senderHas && peer !== null && peer.connection.nodeId === sender) continue;
+      if (senderStays && peer !== null && peer.connection.nodeId === sender) continue;
       const has = peer !== null && (okMask & (1 << peer.connection.nodeId)) !== 0;
       if (has) this.clearSlot(slot, sector, size);
       else this.setSlot(slot, sector, size);

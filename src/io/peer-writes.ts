@@ -164,11 +164,19 @@ export class PeerWrites {
       if ((p.flags[slot] & PeerFlag.DONE) === 0) return `peer request with dagtag ${dagtag} acked before it was written`;
       if (slot === last) break;
     }
+    const senderHas = (mask & (1 << this.connection.nodeId)) !== 0;
     for (;;) {
       const slot = this.list.head;
-      this.settle(slot, (p.flags[slot] & (PeerFlag.FAILED | PeerFlag.OVERWRITTEN)) !== 0 ? 0 : mask, (mask & (1 << this.connection.nodeId)) !== 0);
+      const lost = (p.flags[slot] & (PeerFlag.FAILED | PeerFlag.OVERWRITTEN)) !== 0;
+      this.settle(slot, lost ? 0 : mask, senderHas || this.mayBeSynced(slot));
       if (slot === last) return '';
     }
+  }
+
+  /** It was marked as missing at the sender, which has a disk again: that mark has done, or will do, what its late peer ack would. */
+  private mayBeSynced(slot: number): boolean {
+    const p = this.connection.resource.peerRequests;
+    return (p.flags[slot] & PeerFlag.SET_OUT_OF_SYNC) !== 0 && this.connection.peers[p.device[slot]].facts.pdisk >= Disk.inconsistent;
   }
 
   /** The newest write of the device that was acknowledged as received, and is not over; -1: none. */
@@ -552,14 +560,14 @@ export class PeerWrites {
   }
 
   /** Who has a write is known: bits, extents, news for those whom we sync; of a lost node, more to fetch for ourselves. */
-  private settle(slot: number, mask: number, senderHas = true): void {
+  private settle(slot: number, mask: number, senderStays = true): void {
     const { resource, nodeId } = this.connection;
     const p = resource.peerRequests;
     const device = resource.devices[p.device[slot]];
     const sector = p.sector[slot];
     const size = p.size[slot];
     if ((p.flags[slot] & PeerFlag.NO_DISK) === 0) {
-      device.bits.settlePeerAck(sector, size, mask, nodeId, senderHas);
+      device.bits.settlePeerAck(sector, size, mask, nodeId, senderStays);
       if ((p.flags[slot] & PeerFlag.IN_ACT_LOG) !== 0) device.alComplete(sector, size);
       const { connectionList } = resource;
       for (let i = 0; i < connectionList.length; i++) {

@@ -150,7 +150,8 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   passingSplitBrain(w);
   if (strategies[w.strategy].reconnect) return w.done();
   // Later the counts are those of the connect, and the other end is not asked.
-  if (v.connecting) reconcileByBits(w);
+  // Users of two Primaries see the disks of both: neither may become a target, other than at an attach, when nobody has seen it yet.
+  if (v.connecting && (v.role !== Role.primary || v.peerRole !== Role.primary)) reconcileByBits(w);
   if (user === null) unusedGeneration(w);
   if (strategies[w.strategy].reconnect) return w.done();
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
@@ -382,7 +383,7 @@ function reconcileByBits(w: Work): void {
   if (!settled(v.shownDisk) || !settled(v.peerDisk)) return;
   const own = selfBits(v);
   const theirs = v.peer.dirtyBits;
-  if (own === 0 && theirs === 0 || v.role === Role.primary && v.peerRole === Role.primary) return;
+  if (own === 0 && theirs === 0) return;
   const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk === Disk.upToDate);
   const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
     || upAllTheWhile(v)

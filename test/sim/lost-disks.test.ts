@@ -257,3 +257,24 @@ hazard('R-115', 'protocol B: a detach waits for writes that a peer was told are 
   await s.attach('B');
   await s.con('A-B');
 });
+
+/** Between two Primaries nothing is synced later: what is marked must be synced by the attach, and nothing be marked behind it. */
+for (const [id, title, delay, diskless] of [
+  ['R-185', 'what was on its disk before a detach, and marked as it had no peer ack', 1_000, false],
+  ['R-186', 'what was written without a disk, and has its peer ack after the resync', 10_000, true],
+] as const) {
+  hazard(id, `a Primary attaches beside another one: ${title}`, 'A(P) B', { net: { twoPrimaries: true }, resource: { peerAckDelay: delay } }, async (s) => {
+    await s.ok(s.allowTwoPrimaries('A', 'B'));
+    await s.ok(s.allowTwoPrimaries('B', 'A'));
+    await s.promote('B');
+    await s.w('A');
+    await s.w('B');
+    await s.idle();
+    if (!diskless) await s.w('B');
+    await s.detach('B');
+    if (diskless) await s.w('B');
+    await s.attach('B');
+    await s.reach('B:UpToDate', 'A>B:UpToDate');
+    await s.pass(delay);
+  });
+}

@@ -14,5 +14,12 @@ export const regressions: readonly Regression[] = [
   { seed: 927, minutes: 2, lost: 'the same, before the first block: the good disk became target of an Outdated one' },
   { seed: 1107, lost: 'a late end of a last close was taken for the opener that had come since: it was demoted' },
   { seed: 1453, lost: 'a peer was lost before it could be told a generation: it had no base for it' },
+  { seed: 35, lost: 'a late peer ack marked again what the resync of an attach had synced: between two Primaries it stays for ever' },
+  { seed: 65, lost: 'a Primary that attached beside another one counted as equal, though that one had bits for it' },
+  { seed: 86, lost: 'the same as 65' },
+  { seed: 114, lost: 'the same as 35' },
+  { seed: 241, lost: 'the same as 35' },
+  { seed: 268, lost: 'the same as 65' },
+  { seed: 283, lost: 'the same as 65' },
   { seed: 104, lost: 'an older disk became UpToDate beside a peer that was to be fenced' },
 ];

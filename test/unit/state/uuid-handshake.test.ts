@@ -200,6 +200,9 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
     expect(attached(own, 0)).toBe('target-use-bitmap');
     expect(attached({ peerRole: Role.primary, peerDisk: Disk.consistent }, 16)).toBe('source-use-bitmap');
     expect(attached({ ...own, ownBits: 0 }, 0)).toBe('no-sync');
+    const both = { role: Role.primary, peerRole: Role.primary } as const;
+    expect(attached({ ...own, ...both, ownBits: 0 }, 16)).toBe('target-use-bitmap');
+    expect(attached({ ...both, peerDisk: Disk.consistent }, 16)).toBe('source-use-bitmap');
   });
 
   it('6: split brain waits while one side is unstable', () => {
