@@ -112,17 +112,19 @@ export function calcQuorum(now: Rows, next: Rows, d: number): QuorumVerdict {
   const quorumAt = threshold(quorum, voters);
   const minRedundancyAt = threshold(quorumMinimumRedundancy, voters);
   const disklessMajorityAt = threshold(Quorum.majority, votes.diskless + votes.missingDiskless);
-  const have = votes.quoratePeers > 0 || (here >= quorumAt && votes.upToDate >= minRedundancyAt);
+  // A quorate peer may not have noticed a loss yet, and whom only that one sees does not get our writes.
+  const have = (votes.quoratePeers > 0 || here >= quorumAt) && votes.upToDate >= minRedundancyAt;
   const tiebreaker = !have && voters !== 0 && voters % 2 === 0 && here === quorumAt - 1
-    && votes.diskless >= disklessMajorityAt && now.devices[d]!.haveQuorum;
+    && votes.diskless >= disklessMajorityAt && (now.devices[d]!.haveQuorum || votes.quoratePeers > 0);
   return { haveQuorum: have || tiebreaker, tiebreaker, votes, voters, quorumAt, minRedundancyAt };
 }
 
 /** Why there is none, in the words of genuine DRBD. @spec state.md 4.2 T16 */
 export function quorumText(verdict: QuorumVerdict, disk: Disk): string {
   const { votes, voters } = verdict;
-  if (disk <= Disk.attaching) return 'no UpToDate peer with quorum';
+  const byPeer = votes.quoratePeers > 0;
+  if (disk <= Disk.attaching && !byPeer) return 'no UpToDate peer with quorum';
   const here = votes.upToDate + votes.present;
-  if (here < verdict.quorumAt) return `${here} of ${voters} nodes visible, need ${verdict.quorumAt} for quorum`;
+  if (!byPeer && here < verdict.quorumAt) return `${here} of ${voters} nodes visible, need ${verdict.quorumAt} for quorum`;
   return `${votes.upToDate} of ${voters} nodes up_to_date, need ${verdict.minRedundancyAt} for quorum-minimum-redundancy`;
 }

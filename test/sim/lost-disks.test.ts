@@ -277,4 +277,24 @@ for (const [id, title, delay, diskless] of [
     await s.reach('B:UpToDate', 'A>B:UpToDate');
     await s.pass(delay);
   });
+for (const protocol of ['B', 'C'] as const) {
+  hazard('R-141', `protocol ${protocol}: a diskless Primary counts the copies of its writes itself, its peer may not have noticed a loss yet`, 'A(P) B C',
+    { protocol, resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+      await s.w('A', 1);
+      await s.idle();
+      s.sever('A-C', 'B-C');
+      s.fail('A');
+      s.wStar('A', 1, { fua: false });
+      await s.reach('A:Diskless');
+      await s.noticed('A-C');
+      await s.pass(100);
+      s.flow('A');
+      await s.cut('A-B');
+      await s.demote('A');
+      await s.attach('A');
+      await s.con('A-C');
+      await s.reach('A:UpToDate', 'C:quorate');
+      await s.promote('C');
+      await s.r('C', 1);
+    });
 }
