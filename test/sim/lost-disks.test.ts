@@ -277,6 +277,8 @@ for (const [id, title, delay, diskless] of [
     await s.reach('B:UpToDate', 'A>B:UpToDate');
     await s.pass(delay);
   });
+}
+
 for (const protocol of ['B', 'C'] as const) {
   hazard('R-141', `protocol ${protocol}: a diskless Primary counts the copies of its writes itself, its peer may not have noticed a loss yet`, 'A(P) B C',
     { protocol, resource: { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
