@@ -110,8 +110,9 @@ hazard('R-08', 'a new engine waits for what a dead one has given to the disk', '
   const old = s.wStar('A', 0);
   await s.pass(20);
   s.killEngine('A');
+  await s.pass(10_000);
   const young = s.wStar('A', 0);
-  await s.pass(20_000);
+  await s.pass(10_000);
   s.flow('A');
   await s.ended(old, young);
   await s.pass(100);
