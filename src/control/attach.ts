@@ -20,7 +20,7 @@ import { Cs, Disk as State, Repl, Role, diskNames } from '../state/states.ts';
 import { isStray } from '../state/uuid-diskless.ts';
 import { attachDagtag, justCreated } from '../state/uuid-generation.ts';
 import { uuidJustCreated, uuidPrimaryBit, uuidText } from '../state/uuid-types.ts';
-import { asUsed, formerUuid } from '../state/uuid-unused.ts';
+import { backTo, formerUuid } from '../state/uuid-unused.ts';
 import { run, until } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { Disk, DiskRouter, mdCookieBase } from './disk.ts';
@@ -96,7 +96,8 @@ function* attachDisk(device: Device, conf: DiskConf, claims: DiskClaims, read: R
   if (data === 'former') returnToFormer(device, disk);
   takeSuperBlock(device, disk);
   if (disk.bitmap.sectors > 0) {
-    const errno = data === 'present' ? yield* until<number>((resume) => disk.readBitmap(resume)) : yield* readBitmapAndLog(disk, claims, read);
+    const errno = data === 'present' ? yield* until<number>((resume) => disk.readBitmap(resume))
+      : yield* readBitmapAndLog(disk, claims, read);
     if (errno !== 0) return yield* forceDiskless(device, refuse(Err.IO_MD_DISK));
   }
   device.io.attach(disk);
@@ -132,7 +133,8 @@ function returnToFormer(device: Device, disk: Disk): void {
   const { currentUuid } = disk.meta.superBlock;
   device.log.info(`nothing was written in data generation ${uuidText(currentUuid)}: back to the one before`);
   const uuids = uuidsOf(device);
-  applyUuids(device, asUsed({ ...uuids, currentUuid: formerUuid(uuids, device.resource.nodeId) }, device.resource.nodeId));
+  const { nodeId } = device.resource;
+  applyUuids(device, backTo(formerUuid(uuids, nodeId), uuids, nodeId));
 }
 
 /** Steps 11 and 12. */

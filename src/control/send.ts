@@ -116,11 +116,14 @@ function tellVolumes({ resource, nodeId, peerDevices }: Connection): void {
 export const reconcilesBits = ({ resource, nodeId }: Connection): boolean =>
   (resource.connectionRow(nodeId).agreedFeatures & Feature.reconcileBits) !== 0;
 
+/** drbdd as well, and no write is answered before it has got there. */
+export const writesTogether = (connection: Connection): boolean =>
+  reconcilesBits(connection) && connection.netConf.wireProtocol !== PROTOCOL_A;
+
 /** Such a peer knows what it means that it is not among the weak nodes; protocol A completes writes that nobody has. */
 export function follows(pd: PeerDevice): boolean {
   const { device, connection } = pd;
-  return reconcilesBits(connection) && connection.netConf.wireProtocol !== PROTOCOL_A
-    && mayFollow(deviceContext(device), peerContext(pd));
+  return writesTogether(connection) && mayFollow(deviceContext(device), peerContext(pd));
 }
 
 /** The same of a volume that is new on a Connected connection. @spec uuid.md 4.3 */

@@ -4,7 +4,7 @@
  * block knows that it is used. Until then it can be withdrawn, say because others have gone on without it.
  */
 import { Disk, Repl, Role } from '../state/states.ts';
-import { asUsed, withdrawn } from '../state/uuid-unused.ts';
+import { asUsed, backTo, withdrawn } from '../state/uuid-unused.ts';
 import { uuidEq, uuidText } from '../state/uuid-types.ts';
 import type { DeviceUuids } from '../state/uuid-types.ts';
 import type { Device } from './device.ts';
@@ -13,7 +13,6 @@ import { applyUuids, deviceContext, peerContext, peerDevicesOf, setExposedLocall
 
 /** Who has not confirmed the generation by then is slow, or will not get it. */
 const CONFIRM_MS = 1000;
-const PROTOCOL_A = 1;
 
 /** A write is there, and waits for the activity log: for its end. */
 export function useGeneration(device: Device): void {
@@ -34,7 +33,8 @@ export function useGeneration(device: Device): void {
 
 /** Peers or quorum were lost meanwhile: the write goes back to the gate. */
 function mustWait({ resource, makingUuid, io }: Device): boolean {
-  return resource.view.resource.role === Role.primary && !io.facts.errIo && (resource.io.facts.suspended || io.facts.newCurUuid || makingUuid);
+  return resource.view.resource.role === Role.primary && !io.facts.errIo
+    && (resource.io.facts.suspended || io.facts.newCurUuid || makingUuid);
 }
 
 function whenConfirmed(device: Device, run: () => void): void {
@@ -64,7 +64,7 @@ function isAwaited(device: Device): boolean {
   return resource.view.resource.role === Role.primary && resource.view.peerDevices.some(({ vnr, nodeId, repl, pdsk, peerCurrentUuid }) => {
     const connection = resource.connections.get(nodeId);
     return vnr === device.vnr && connection && repl >= Repl.established && pdsk === Disk.upToDate && !uuidEq(peerCurrentUuid, currentUuid)
-      && connection.netConf.wireProtocol !== PROTOCOL_A && send.reconcilesBits(connection);
+      && send.writesTogether(connection);
   });
 }
 
@@ -98,5 +98,5 @@ export function withdrawUnshown(device: Device): void {
   const { currentUuid, historyUuids, peers } = uuids;
   if (resource.view.resource.role !== Role.primary || disk !== Disk.upToDate || shown === 0n || uuidEq(currentUuid, shown)) return;
   if (![historyUuids[0]!, ...peers.map((slot) => slot.bitmapUuid)].some((uuid) => uuidEq(uuid, shown))) return;
-  withdraw(device, 'its engine died', asUsed({ ...uuids, currentUuid: shown }, resource.nodeId), () => {});
+  withdraw(device, 'its engine died', backTo(shown, uuids, resource.nodeId), () => {});
 }

@@ -10,7 +10,7 @@ import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
 import { exposedUuid, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
-import { asUsed, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
+import { asUsed, backTo, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
 import { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Connection } from './connection.ts';
@@ -160,9 +160,10 @@ function createOnDisk(device: Device, forced: boolean, ready: () => void): void 
         applyUuids(device, { ...made.uuids, currentUuid: before.currentUuid });
         return done();
       }
-      const why = device.resource.deviceRow(device.vnr).haveQuorum ? counted.every(isThere) ? '' : 'a peer is lost' : 'quorum is lost';
-      if (!forced && why !== '') {
-        return withdraw(device, why, asUsed({ ...uuidsOf(device), currentUuid: before.currentUuid }, device.resource.nodeId), done);
+      const { haveQuorum } = device.resource.deviceRow(device.vnr);
+      if (!forced && !(haveQuorum && counted.every(isThere))) {
+        const former = backTo(before.currentUuid, uuidsOf(device), device.resource.nodeId);
+        return withdraw(device, haveQuorum ? 'a peer is lost' : 'quorum is lost', former, done);
       }
       logLines(device, [made.log]);
       pushMd(device);

@@ -99,6 +99,9 @@ export interface PeerDeviceFacts {
   useCsums: boolean;
 }
 
+/** What one extent of an activity log covers. */
+export const EXTENT_SECTORS = 8192;
+
 /**
  * An activity log as writes use it (src/meta's ActivityLog). Its handler's alActive(token, errno) goes to
  * DeviceIo.alActive. It must take AL_WAITERS waiting requests. @spec io.md 8.2

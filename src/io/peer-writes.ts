@@ -9,7 +9,7 @@ import { DpFlag } from '../wire/packets/data.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { type DeviceIo, Owner } from './device-io.ts';
 import { submitDiscard } from './discard.ts';
-import { ErrorKind, Ordering } from './env.ts';
+import { ErrorKind, EXTENT_SECTORS, Ordering } from './env.ts';
 import { Find, IvFlag, IvType } from './intervals.ts';
 import { OutQueue } from './out-queue.ts';
 import { Cmd } from './packet-out.ts';
@@ -18,7 +18,6 @@ import { PeerFlag, PeerList, PeerReq } from './peer-request-pool.ts';
 import { ReceiveEpochs } from './receive-epochs.ts';
 import { isSourceFor } from './routing.ts';
 
-const EXTENT_SECTORS = 8192;
 /** Discards and write-zeroes of a peer at once: they need no memory that would limit them, and each may be many operations. */
 const DISCARDS_MAX = 64;
 /** Why the receiver stands still. */
@@ -265,8 +264,8 @@ export class PeerWrites {
   }
 
   /**
-   * The link is gone: what is not on the disk yet is dropped as if it had never come, also for the dagtag, unless it was acknowledged as
-   * received: then it may need the extents of what is over. @spec io.md 12.4
+   * The link is gone: what is not on the disk yet is dropped as if it had never come, also for the dagtag, unless it was
+   * acknowledged as received: then it may need the extents of what is over. @spec io.md 12.4
    */
   drainForDisconnect(done: () => void): void {
     assert(this.drained === null, 'drained twice');

@@ -7,7 +7,7 @@ import { Disk, isSync, isSyncTarget, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import { bestRequestBlocks } from './controller.ts';
 import { dagtagNode, dagtagOf } from './dagtag.ts';
-import { ErrorKind } from './env.ts';
+import { ErrorKind, EXTENT_SECTORS } from './env.ts';
 import { Find, IvFlag, IvType } from './intervals.ts';
 import { Pace, ROUND_MS } from './pace.ts';
 import { Cmd, sendAck, sendDagtagRequest, sendDigestRequest } from './packet-out.ts';
@@ -18,7 +18,6 @@ import { SlotQueue } from './request-pool.ts';
 import { isSourceFor } from './routing.ts';
 
 const SECTORS_PER_BLOCK = 8;
-const EXTENT_SECTORS = 8192;
 /** Words of the bitmap that one look for the next set bit may pass. */
 const SCAN_WORDS = 1 << 18;
 /** Bytes waiting in the data stream above which no new requests are made. */

@@ -4,7 +4,7 @@ import { Disk, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
 import { dagtagNode, dagtagOf, mustWaitFor } from './dagtag.ts';
-import { ErrorKind } from './env.ts';
+import { ErrorKind, EXTENT_SECTORS } from './env.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Pace, ROUND_MS } from './pace.ts';
 import { Cmd, sendAck, sendDagtagRequest } from './packet-out.ts';
@@ -15,7 +15,6 @@ import { SlotQueue } from './request-pool.ts';
 
 const SECTORS_PER_BLOCK = 8;
 const QUEUED_MAX = 131072;
-const EXTENT_SECTORS = 8192;
 /** Without dagtags activity in this area around a block makes its result worthless: 128 MiB. */
 const AREA_EXTENTS = 32;
 /** First code of P_OV_RESULT, up to version 121: skipped, in sync, out of sync. */

@@ -212,6 +212,7 @@ export class ActivityLog {
   }
 
   release(): void {
+    assert(this.#holds > 0, 'activity log released more often than held');
     this.#holds--;
     this.#queuePump();
   }

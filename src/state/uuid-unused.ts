@@ -35,6 +35,10 @@ export const asUnused = (uuids: DeviceUuids, nodeId: number, former: bigint): De
 
 export const asUsed = (uuids: DeviceUuids, nodeId: number): DeviceUuids => remember(uuids, nodeId, 0n);
 
+/** `former` is current again. */
+export const backTo = (former: bigint, uuids: DeviceUuids, nodeId: number): DeviceUuids =>
+  asUsed({ ...uuids, currentUuid: former }, nodeId);
+
 const sources: ReadonlySet<Repl> = new Set([Repl.startingSyncS, Repl.wfBitMapS, Repl.syncSource, Repl.pausedSyncS, Repl.ahead]);
 
 /** Back in the one before; null: the current one is used, or a peer that is here has it, too, or gets it with the data. */
@@ -43,7 +47,7 @@ export function withdrawn({ uuids, nodeId, role, disk, peers }: DeviceContext): 
   const isHere = peers.some((peer) => peer.repl >= Repl.established
     && (sources.has(peer.repl) || uuidEq(peer.uuids.currentUuid, uuids.currentUuid)));
   if (former === 0n || isHere || disk < Disk.outdated) return null;
-  return asUsed({ ...uuids, currentUuid: withRole(former, role) }, nodeId);
+  return backTo(withRole(former, role), uuids, nodeId);
 }
 
 /** newCurrentUuid, and nothing was written in it. */
