@@ -24,6 +24,7 @@ import { finished, startResync } from './resync.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
 import { deviceContext, newCurrentUuid, peerContext } from './uuids.ts';
+import { isDoubted, met, turnAway } from './witnesses.ts';
 
 /** Volume -1: only the role of the peer. */
 export function resourceState({ resource, nodeId }: Connection, word: number): void {
@@ -102,10 +103,12 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
   const answer = (): Decision => decision ?? { how: 'retry' };
   let trust: DisklessTrust | null = null;
   const actions = receiveState(resource.view, nodeId, vnr, word, { handshake: answer, attach: answer, diskless: () => {
+    if (isDoubted(pd)) return turnAway(pd);
     trust = disklessTrust(deviceContext(pd.device), peerContext(pd));
     return trust.trust;
   }, older: () => isKnownOlder(pd) });
   if (trust !== null) meetAsDiskless(pd, trust);
+  if (pd.connection.cstate() === Cstate.connecting) met(pd);
   for (const action of actions) if (!act(pd, action)) break;
   pd.missedEnd = 'none';
   meetNewerData(pd);
