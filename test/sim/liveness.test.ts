@@ -7,6 +7,8 @@ import { hazard } from './hazards/hazard.ts';
 
 const MAJORITY = 1024;
 const SUSPEND = 1;
+/** A slow resync of all blocks. */
+const LONG_MS = 200_000;
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
 hazard('R-50', 'a node that is invalidated is Inconsistent for third nodes as well', 'A(P) B C', slow, async (s) => {
@@ -201,4 +203,30 @@ hazard('R-150', 'a Primary that waits for a source without good data shows what 
       await s.ok(s.setup(name).peerDeviceOptions('r0', s.player(peer).id, 0, fast));
     }
     await s.reach('A:UpToDate');
+  });
+
+hazard('R-228', 'a diskless Secondary beside a diskless Primary shows a peer that got what that Primary shows', 'A(d,P) B C(d) D', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  await s.drop('C-D', 'B-D', 'A-B', 'A-C');
+  await s.w('A', 2);
+  await s.idle();
+  s.heal('A-C');
+  await s.pass(5_000);
+  s.heal('A-B', 'B-D');
+  await s.reach('A>B:UpToDate', 'C>B:UpToDate');
+});
+
+hazard('R-229', 'an Outdated source that had to pause is good again beside its target, which has become so by another one', 'A B C', { ...slow, end: 'as told' },
+  async (s) => {
+    await s.drop('A-B', 'B-C', 'A-C');
+    await s.ok(s.setup('B').plain(Cmd.OUTDATE, {}, s.minor('B')));
+    await s.down('C');
+    s.replaceDisk('C');
+    await s.up('C');
+    s.heal('A-C');
+    await s.reach('C>A:SyncTarget');
+    s.heal('B-C');
+    await s.reach('C>B:PausedSyncT', 'C:UpToDate');
+    await s.until('B is good', () => s.is('B:UpToDate'), LONG_MS);
   });
