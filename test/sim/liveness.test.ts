@@ -227,6 +227,7 @@ hazard('R-229', 'an Outdated source that had to pause is good again beside its t
     s.heal('A-C');
     await s.reach('C>A:SyncTarget');
     s.heal('B-C');
-    await s.reach('C>B:PausedSyncT', 'C:UpToDate');
+    await s.reach('C>B:PausedSyncT');
+    await s.until('C is good', () => s.is('C:UpToDate'), LONG_MS);
     await s.until('B is good', () => s.is('B:UpToDate'), LONG_MS);
   });
