@@ -86,6 +86,23 @@ hazard('R-63', 'a write that only a sync target has is not called good', 'A(P) B
   await s.r('A', 200);
 });
 
+hazard('R-187', 'protocol A: who has given up what it had shown without a disk counts nobody as older for it', 'A(P) B C', { protocol: 'A' }, async (s) => {
+  await s.detach('A');
+  await s.isolate('C');
+  const made = s.hold('A>B', 'P_CURRENT_UUID');
+  s.wStar('A', 1, { doomed: true });
+  await s.caught(made);
+  await s.lose(made, 'A-B');
+  s.heal('A-C', 'B-C');
+  await s.reach('A>C:Connected', 'C>B:Established', 'C:UpToDate');
+  expect(s.pdsk('A>C')).toBe('Outdated');
+  await s.demote('A');
+  await s.attach('A');
+  await s.reach('A:UpToDate', 'A>C:UpToDate');
+  s.heal('A-B');
+  await s.reach('A>B:UpToDate', 'B>C:UpToDate');
+});
+
 hazard('R-64', 'a Primary without good data of its own takes no older ones from a peer that attaches', 'A(P) B C', { ...slow, resource: { onNoData: 1 } }, async (s) => {
   await s.detach('C');
   await s.detach('A');
