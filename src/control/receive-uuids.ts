@@ -54,7 +54,8 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
     message = { ...message, currentUuid: peerContext(pd).uuids.currentUuid };
   }
   keep(pd, message);
-  const { peerRole } = resource.connectionRow(connection.nodeId);
+  const { peerRole, cstate } = resource.connectionRow(connection.nodeId);
+  if (cstate < Cstate.connected && (message.flags & UuidFlag.reconnect) === 0) connection.io.restarted();
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);
   if ((message.flags & UuidFlag.skipInitialSync) !== 0) acceptSkippedSync(pd);
   if (hasData(pd)) {
