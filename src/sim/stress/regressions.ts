@@ -160,4 +160,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 2467, nodes: 3, minutes: 0.5, drawn: true, lost: 'the only other disk lost power while the Primary was frozen, and came back as Outdated' },
   { seed: 688, nodes: 3, minutes: 0.5, drawn: true, lost: 'a peer that was back, but Outdated, took a generation back that was due: it counted as having what it missed' },
   { seed: 1974, nodes: 3, minutes: 0.5, drawn: true, lost: 'as seed 688: and the next engine made that generation as a sync target' },
+  { seed: 708, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target gave up its generation for one that it had just told its source: split brain' },
 ];
