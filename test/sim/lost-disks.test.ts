@@ -317,3 +317,16 @@ for (const protocol of ['B', 'C'] as const) {
       await s.r('C', 1);
     });
 }
+
+hazard('R-211', 'an Outdated disk does not become the source of new storage for one that is good', 'A(d,P) B C', { disk: { diskSize: 8192 } }, async (s) => {
+  await s.w('A', 1);
+  await s.cut('A-B');
+  await s.w('A', 1);
+  await s.reach('B:Outdated', 'A>C:UpToDate');
+  expect(await s.resize('B', { resizeSize: LARGER })).toBeLessThan(0);
+  await s.stays(1_000, 'C:UpToDate', 'A:flowing');
+  await s.r('A', 1);
+  expect(await s.resize('C', { resizeSize: LARGER })).toBe(101);
+  await s.con('A-B');
+  await s.r('A', 1);
+});

@@ -161,4 +161,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 688, nodes: 3, minutes: 0.5, drawn: true, lost: 'a peer that was back, but Outdated, took a generation back that was due: it counted as having what it missed' },
   { seed: 1974, nodes: 3, minutes: 0.5, drawn: true, lost: 'as seed 688: and the next engine made that generation as a sync target' },
   { seed: 708, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target gave up its generation for one that it had just told its source: split brain' },
+  { seed: 488, nodes: 3, minutes: 0.5, drawn: true, lost: 'an attach waited for the end of writes that were frozen meanwhile, and each command behind it' },
+  { seed: 982, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resize made an Outdated disk the source of the only good one' },
 ];
