@@ -16,7 +16,7 @@ export interface ConnEnv {
 
   cstate(): Cstate;
   /**
-   * Asks for a new cstate by a local transaction; a fact: only the rules H of state.md 4.1 may refuse. False: refused.
+   * Asks for a new cstate by a local transaction; a loss is a fact: only the rules H of state.md 4.1 may refuse. False: refused.
    * The first loss reason wins. May call connDisconnect() from inside.
    */
   changeCstate(to: Cstate, tag: string): boolean;

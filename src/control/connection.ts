@@ -8,7 +8,7 @@ import type { ConnLink } from '../conn/link.ts';
 import type { Path } from '../conn/transport-class.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { ConnectionIo } from '../io/connection-io.ts';
-import { Cs, Cstate, Repl, isSyncSource } from '../state/states.ts';
+import { Cstate, Repl, isSyncSource } from '../state/states.ts';
 import { findPeerDevice } from '../state/view.ts';
 import type { TwopcPrepare, TwopcPrepareResize } from '../state/twopc-types.ts';
 import type { PProtocol } from '../wire/packets/protocol.ts';
@@ -91,11 +91,9 @@ export class Connection implements ConnEnv {
   changeCstate(to: Cstate, tag: string): boolean {
     const { resource, nodeId } = this;
     const before = this.cstate();
-    // A fact, though something that was not noticed yet may cost quorum with it: who is refused here never tries again.
     if (to === Cstate.connecting) {
-      if (before < Cstate.unconnected) return false;
       const changes = [{ set: 'cstate', nodeId, cstate: to }] as const;
-      resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.hard, changes });
+      resource.dispatch({ kind: 'change', request: 0, tag, flags: 0, changes });
     } else {
       resource.dispatch({ kind: 'lost', nodeId, cstate: to, tag, through: this.#mayBeThrough() });
     }

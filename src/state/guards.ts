@@ -87,6 +87,9 @@ const negotiatingCount = (at: Cell, upTo: number): number => {
   return count;
 };
 
+/** What was lost before, and not noticed yet, is noticed with this change, and no reason against it. */
+const costsQuorum = (at: Cell): boolean => at.oldDevice.haveQuorum && calcQuorum(at.draft.old, at.draft.old, at.d).haveQuorum;
+
 export const softDeviceGuards: readonly Guard[] = [
   { row: 'T9', code: Ss.inTransientState,
     refuses: (at) => inHandshake(at.draft.old, at.d)
@@ -109,7 +112,7 @@ export const softDeviceGuards: readonly Guard[] = [
     refuses: (at) => openReadOnly(at.device) && dataAccessible(at.draft.old, at.d) && !dataAccessible(at.draft, at.d) },
   { row: 'T16', code: Ss.noQuorum,
     refuses: (at) => at.draft.resource.role === Role.primary && !at.device.haveQuorum
-      && (at.draft.old.resource.role === Role.secondary || at.oldDevice.haveQuorum),
+      && (at.draft.old.resource.role === Role.secondary || costsQuorum(at)),
     text: (at) => quorumText(calcQuorum(at.draft.old, at.draft, at.d), at.device.disk) },
 ];
 

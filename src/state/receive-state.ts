@@ -157,9 +157,6 @@ function decideState(at: At, decide: Decider): readonly StateAction[] {
     return [...out, { do: 'abortConnect' }];
   }
   out.push(facts(at, { peerQuorate: peer.quorum })); // 15
-  if (disklessHearsOfQuorum(at)) { // a fact; the next change would be refused for it, whatever it is about
-    out.push(event({ kind: 'change', request: 0, tag: 'peer-quorum', flags: Cs.hard | Cs.forceRecalc, changes: [] }));
-  }
   if (plan.result !== null) out.push(facts(at, { negotiationResult: plan.result }));
   if (at.cstate === Cstate.connecting) connecting(at, plan, out);
   else if (plan.how !== 'none') out.push(lostTo(at.nodeId, plan.how === 'retry' ? Cstate.protocolError : Cstate.disconnecting));
@@ -204,8 +201,8 @@ function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
 }
 
 /** Without a disk, quorum is what an UpToDate peer has (8.4). */
-const disklessHearsOfQuorum = ({ cstate, device, pd, peer }: At): boolean =>
-  cstate === Cstate.connected && device.disk <= Disk.attaching && peer.quorum !== pd.peerQuorate;
+const disklessHearsOfQuorum = ({ device, pd, peer }: At): boolean =>
+  device.disk <= Disk.attaching && peer.quorum !== pd.peerQuorate;
 
 /** Step 13. */
 const sameDataDisklessPrimary = ({ pd, device, peer }: At): boolean =>
@@ -238,7 +235,7 @@ function connected(at: At, plan: Plan, out: Out): void {
   changes.push({ set: 'resyncSuspPeer', vnr, nodeId, value: peer.aftrIsp || peer.userIsp });
   const rises = pd.repl < Repl.established && plan.repl >= Repl.established;
   out.push(event({ kind: 'change', request: 0, tag: 'peer-state', changes, // 18
-    flags: Cs.verbose | (negotiating ? Cs.forceRecalc : 0) | (rises ? Cs.hard : 0) }));
+    flags: Cs.verbose | (negotiating || disklessHearsOfQuorum(at) ? Cs.forceRecalc : 0) | (rises ? Cs.hard : 0) }));
   if (pd.repl > Repl.off && plan.repl > Repl.established && peer.conn <= Repl.established && peer.disk !== Disk.negotiating) {
     out.push({ do: 'send', packets: ['uuids', 'state'] }); // 19: we want a resync, the peer does not know it yet
   }

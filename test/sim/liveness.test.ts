@@ -231,3 +231,19 @@ hazard('R-229', 'an Outdated source that had to pause is good again beside its t
     await s.until('C is good', () => s.is('C:UpToDate'), LONG_MS);
     await s.until('B is good', () => s.is('B:UpToDate'), LONG_MS);
   });
+
+hazard('R-210', 'an attach that waits for the end of what is written goes on when that is frozen', 'A(P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('A', 1);
+    await s.detach('A');
+    await s.w('A', 1);
+    s.sever('A-B', 'A-C');
+    const frozen = s.wStar('A', 2);
+    let answered = false;
+    const attaching = s.attach('A').finally(() => { answered = true; });
+    await s.reach('A:frozen');
+    await s.until('the attach ends', () => answered);
+    await attaching;
+    await s.con('A-B', 'A-C');
+    await s.ended(frozen);
+  });

@@ -159,3 +159,29 @@ hazard('R-140', 'a target that is Primary ends its resync in the generation that
   await s.w('A', 2);
   await s.con('A-B');
 });
+
+hazard('R-200', 'a target that tells its source a generation gives up nothing for it: the source had its own', 'A(P) B C', quorum, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.crash('A');
+  await s.up('A', { connect: false });
+  const bitmap = s.hold('B>A', 'P_COMPRESSED_BITMAP');
+  await s.joining('A-B');
+  await s.reach('A>B:WFBitMapT');
+  await s.promote('A');
+  await s.lose(bitmap, 'A-B');
+  s.sever('A-B');
+  await s.noticed('A-B');
+  const told = s.hold('A>C', 'P_CURRENT_UUID');
+  await s.joining('A-C');
+  await s.caught(told);
+  await s.reach('A>C:SyncTarget');
+  s.crash('C');
+  await s.noticed('A-C');
+  expect(s.uuid('A')).toBe(s.uuid('B'));
+  told.release();
+  await s.demote('A');
+  await s.con('A-B');
+  await s.reach('A:UpToDate');
+  await s.up('C');
+});

@@ -127,4 +127,13 @@ describe('guards', () => {
       peers: [{ repl: Repl.off, pdsk: Disk.unknown }, { repl: Repl.off, pdsk: Disk.unknown }] }, 'T16');
     expect(verdict.reason).toMatchObject({ text: '1 of 3 nodes visible, need 2 for quorum' });
   });
+
+  it('T16 refuses a Primary only what costs quorum itself', () => {
+    const view = (pdsk: Disk, changed: Parts): Parts => ({ resource: { options: quorum, role: Role.primary }, connections: [{}, alone],
+      peers: [{ pdsk }, { repl: Repl.off, pdsk: Disk.unknown }], ...changed });
+    const costs = { connections: [{ cstate: Cstate.disconnecting }, alone], peers: [{ repl: Repl.off, pdsk: Disk.unknown }, { repl: Repl.off, pdsk: Disk.unknown }] };
+    expect(judge(view(Disk.upToDate, {}), view(Disk.upToDate, { ...costs, device: { haveQuorum: false } }), 'T16').reason).toMatchObject({ row: 'T16' });
+    // Lost before, and noticed with a change that has nothing to do with it.
+    expect(judge(view(Disk.upToDate, costs), view(Disk.upToDate, { ...costs, device: { haveQuorum: false } }), 'T16').rc).toBe(Ss.success);
+  });
 });
