@@ -28,7 +28,8 @@ import { isDoubted, met, turnAway } from './witnesses.ts';
 
 /** Volume -1: only the role of the peer. */
 export function resourceState({ resource, nodeId }: Connection, word: number): void {
-  const never: Decider = { handshake: () => ({ how: 'drop' }), attach: () => ({ how: 'drop' }), diskless: () => 'ok', older: () => false };
+  const never: Decider = { handshake: () => ({ how: 'drop' }), attach: () => ({ how: 'drop' }), diskless: () => 'ok', older: () => false,
+    turnedAway: () => false };
   for (const action of receiveState(resource.view, nodeId, -1, word, never)) {
     if (action.do === 'event') resource.dispatch(action.event);
   }
@@ -93,7 +94,7 @@ function ask({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice, 
   receiveState(resource.view, nodeId, vnr, word, { handshake: note('handshake'), attach: note('attach'), diskless: () => {
     question = { kind: 'diskless' };
     return 'ok';
-  }, older: () => false });
+  }, older: () => false, turnedAway: () => false });
   return question;
 }
 
@@ -103,10 +104,9 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
   const answer = (): Decision => decision ?? { how: 'retry' };
   let trust: DisklessTrust | null = null;
   const actions = receiveState(resource.view, nodeId, vnr, word, { handshake: answer, attach: answer, diskless: () => {
-    if (isDoubted(pd)) return turnAway(pd);
     trust = disklessTrust(deviceContext(pd.device), peerContext(pd));
     return trust.trust;
-  }, older: () => isKnownOlder(pd) });
+  }, older: () => isKnownOlder(pd), turnedAway: () => isDoubted(pd) && turnAway(pd) });
   if (trust !== null) meetAsDiskless(pd, trust);
   if (pd.connection.cstate() === Cstate.connecting) met(pd);
   for (const action of actions) if (!act(pd, action)) break;

@@ -52,11 +52,11 @@ export function met(pd: PeerDevice): void {
 }
 
 /** The next generation tells it from the witness; until then it waits. */
-export function turnAway(pd: PeerDevice): 'retry' {
+export function turnAway(pd: PeerDevice): true {
   const { device, device: { resource: { view }, vnr } } = pd;
   pd.log.info('Peer was down meanwhile, and may lack what was answered');
   pd.lacksAnswered = true;
   const d = deviceIndex(view, vnr);
   if (view.devices[d]!.newCurUuid && dataAccessible(view, d)) newCurrentUuid(device, 'request');
-  return 'retry';
+  return true;
 }

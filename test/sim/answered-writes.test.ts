@@ -84,7 +84,7 @@ hazard('R-223', 'the same with redundancy: it is synced from the witness, and th
     for (let i = 0; i < 8; i++) await s.r('A', 1);
   });
 
-hazard('R-224', 'where all were down nobody knows better', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
+hazard('R-222', 'where all were down nobody knows better', 'A(d,P) B C', { resource: { onNoData: 1 } }, async (s) => {
   await s.w('A', 1);
   await s.idle();
   s.sever('A-C', 'A-B');

@@ -247,3 +247,24 @@ hazard('R-210', 'an attach that waits for the end of what is written goes on whe
     await s.con('A-B', 'A-C');
     await s.ended(frozen);
   });
+
+for (const fencingPolicy of [1, 2]) {
+  hazard('R-224', `the next engine of a diskless Primary meets a peer that waits for this Primary alone (fencing ${fencingPolicy})`, 'A(d,P) B C',
+    { ...slow, net: { fencingPolicy }, resource: { onNoData: SUSPEND } }, async (s) => {
+      for (const name of ['A', 'B', 'C']) s.helperSays(name, 'fence-peer', 1);
+      await s.w('A', 1);
+      await s.idle();
+      await s.drop('A-C');
+      await s.down('C');
+      s.replaceDisk('C');
+      await s.up('C');
+      await s.reach('B>C:SyncSource');
+      s.sever('A-B');
+      s.killEngine('A');
+      await s.noticed('B-A');
+      await s.reach('B:Consistent');
+      s.heal('A-B');
+      await s.reach('A>B:UpToDate', 'A:flowing');
+      await s.r('A', 1);
+    });
+}
