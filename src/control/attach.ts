@@ -243,8 +243,10 @@ function takeSuperBlock(device: Device, disk: Disk): void {
   disk.meta.setFlag(MDF.alClean, false);
   if (row.outgrown) disk.meta.setFlag(MDF.wasUpToDate, false);
   disk.meta.markDirty();
-  // What was told last was of another disk.
-  for (const pd of peerDevicesOf(device)) pd.sent = null;
+  for (const pd of peerDevicesOf(device)) {
+    pd.sent = null; // What was told last was of another disk.
+    if (!primary) pd.older = 0n; // What was shown here without a disk, and they were behind, is given up.
+  }
   for (const { nodeId } of peerDevicesOf(device).map(peerContext)) {
     const connected = (sb.peers[nodeId].flags & MDF_PEER.connected) !== 0;
     if (!primary && has(MDF.primaryInd) && !connected) disk.degraded.add(nodeId);

@@ -76,12 +76,22 @@ export class Device implements BlockHandler {
     this.block.setCapacity(sectors);
   }
 
-  /** New application I/O waits; \`quiet\` is called when no write is in flight any more. */
+  /** New application I/O waits; \`quiet\` is called when no write is in flight any more, or what is waits for the end of a suspension. */
   suspendIo(quiet: () => void): void {
     this.blocked++;
     this.#quiet.push(quiet);
     pushFacts(this.resource);
-    if (this.io.apBio(1) === 0 || this.resource.view.resource.suspended) this.writesDrained();
+    if (this.#isQuiet) this.writesDrained();
+  }
+
+  get #isQuiet(): boolean { return this.io.apBio(1) === 0 || this.resource.view.resource.suspended; }
+
+  /** After each change of the view: I/O may have been suspended. */
+  mayBeQuiet(): void {
+    if (this.#quiet.length === 0 || !this.#isQuiet) return;
+    this.resource.engine.host.clock.soon({ name: 'I/O is suspended', queued: false, run: () => {
+      if (this.#isQuiet) this.writesDrained();
+    } });
   }
 
   resumeIo(): void {

@@ -11,7 +11,7 @@ import { bit } from '../state/view.ts';
 import type { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Device } from './device.ts';
 import type { PeerDevice } from './peer-device.ts';
-import { adoptNewCurrent } from './receive-uuids.ts';
+import { newGeneration } from './receive-uuids.ts';
 import { checkResyncSource } from './resync-source.ts';
 import { applyUuids, deviceContext, peerContext, peerMovesTo, setExposedLocally } from './uuids.ts';
 
@@ -24,8 +24,6 @@ export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurren
   const { peerRole } = resource.connectionRow(nodeId);
   // It counts on what this disk has, and makes its newer generation of it once we are connected.
   const kept = peerRole === Role.unknown && context.disk >= Disk.consistent && (weak & bit(context.nodeId)) === 0n;
-  // A Primary that does not count on this disk has found newer data, or writes went by while it was not there.
-  const isPassedOver = peerRole === Role.primary && (weak & bit(context.nodeId)) !== 0n;
   pd.uuids ??= freshPeerUuids();
   peerMovesTo(pd, kept ? context.uuids.currentUuid : uuid);
   if (device.disk) applyUuids(device, markNodeExists(context.uuids, nodeId));
@@ -37,7 +35,7 @@ export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurren
   }
   // What a Primary makes is new: this is a late word about one that it lost, before it became Primary itself.
   else if (peerRole === Role.primary && device.disk && isKnown(context, uuid)) return;
-  else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved, isPassedOver);
+  else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved);
 }
 
 function inHandshake(pd: PeerDevice, moved: boolean): void {
@@ -48,14 +46,13 @@ function inHandshake(pd: PeerDevice, moved: boolean): void {
     ...(outdates && { connectState: { ...connectState, disk: Disk.outdated } }) } });
 }
 
-function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, moved: boolean, isPassedOver: boolean): void {
+function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, moved: boolean): void {
   const { device, connection: { nodeId } } = pd;
   const { resource, vnr } = device;
   const { disk } = resource.deviceRow(vnr);
   const { role } = resource.view.resource;
   if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && disk === Disk.upToDate) {
-    if (peerRole === Role.primary && !isPassedOver) adoptNewCurrent(pd, uuid, weak);
-    else if (isPassedOver) passedOver(pd);
+    if (peerRole === Role.primary) newGeneration(pd, uuid, weak);
     else if (moved) outdate(pd);
   } else if (disk === Disk.inconsistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) === 0n) {
     sourcesMoveTo(device, uuid, weak);
@@ -73,12 +70,6 @@ function sourcesMoveTo(device: Device, uuid: bigint, weak: bigint): void {
   for (const { nodeId, repl } of deviceContext(device).peers) {
     if (isSyncTarget(repl) && (weak & bit(nodeId)) === 0n) peerMovesTo(device.resource.peerDevice(device.vnr, nodeId), uuid, weak);
   }
-}
-
-/** It gets no writes of that Primary, so this is a fact, and what the two judge next is to be judged by it. */
-function passedOver({ device: { resource, vnr } }: PeerDevice): void {
-  const changes: Change[] = [{ set: 'disk', vnr, disk: Disk.outdated }];
-  resource.dispatch({ kind: 'change', request: 0, tag: 'passed-over', flags: Cs.hard | Cs.verbose, changes });
 }
 
 /** During somebody's two-phase commit that has to wait for its end. */

@@ -11,6 +11,7 @@ import { nodeIds, uuidEq, uuidJustCreated } from '../state/uuid-types.ts';
 import { asUnused } from '../state/uuid-unused.ts';
 import { UNALLOC_NODE_ID_SHIFT } from '../wire/packets/uuids110.ts';
 import type { PUuids110 } from '../wire/packets/uuids110.ts';
+import { bit } from '../state/view.ts';
 import { run } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { changeSlots } from './bitmap-mod.ts';
@@ -55,11 +56,12 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
     late = true;
   }
   keep(pd, message, late);
-  const { peerRole } = resource.connectionRow(connection.nodeId);
+  const { peerRole, cstate } = resource.connectionRow(connection.nodeId);
+  if (cstate < Cstate.connected && (message.flags & UuidFlag.reconnect) === 0) connection.io.restarted();
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);
   if ((message.flags & UuidFlag.skipInitialSync) !== 0) acceptSkippedSync(pd);
   if (hasData(pd)) {
-    if ((message.flags & UuidFlag.newDatagen) !== 0) adoptNewCurrent(pd, message.currentUuid, message.nodeMask);
+    if ((message.flags & UuidFlag.newDatagen) !== 0) newGeneration(pd, message.currentUuid, message.nodeMask);
     detectFinished(pd);
     device.disk?.meta.sync({ done: () => {} });
   }
@@ -111,8 +113,20 @@ function keep(pd: PeerDevice, message: UuidsMessage, late: boolean): void {
     uuidFlags: peerUuids.flags, uuidNodeMask: peerUuids.nodeMask } });
 }
 
+/**
+ * Who is passed over gets no writes of that Primary: maybe it was Outdated there, and its word that it is good is on its way.
+ * It is Outdated, then, and this is a fact, for what the two judge next is to be judged by it.
+ */
+export function newGeneration(pd: PeerDevice, uuid: bigint, weakNodes: bigint): void {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  const passedOver = resource.connectionRow(nodeId).peerRole === Role.primary && (weakNodes & bit(resource.nodeId)) !== 0n;
+  if (!passedOver || deviceRowOf(pd).disk <= Disk.outdated) return adoptNewCurrent(pd, uuid, weakNodes);
+  const changes: Change[] = [{ set: 'disk', vnr, disk: Disk.outdated }];
+  resource.dispatch({ kind: 'change', request: 0, tag: 'passed-over', flags: Cs.hard | Cs.verbose, changes });
+}
+
 /** received_new_current: on disk before others hear of it, and before a write of this generation is taken. */
-export function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint): void {
+function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint): void {
   const { device, connection } = pd;
   const { resource, vnr, disk } = device;
   const dagtag = BigInt(connection.io.writes.lastDagtag);

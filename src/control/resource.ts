@@ -85,7 +85,10 @@ export class Resource {
     if (view !== this.#view) {
       this.#view = view;
       pushFacts(this);
-      for (const device of this.devices.values()) device.uuidsMayBeFree();
+      for (const device of this.devices.values()) {
+        device.uuidsMayBeFree();
+        device.mayBeQuiet();
+      }
       this.#drain.look();
     }
     if (outermost) this.#performPending();

@@ -267,7 +267,9 @@ function resyncSides(device: Device, e: CommitSize): readonly ResizeSide[] {
       diskfulPrimaries: e.diskfulPrimaryNodes, nodeId: resource.nodeId, peerNodeId: nodeId, initiator: e.parents === 0n,
       peerIsParent: (e.parents & bit) !== 0n, peerReachedAtPrepare: (e.children & bit) !== 0n,
     });
-    return side === null ? [] : [{ pd, side }];
+    const { disk } = resource.deviceRow(vnr);
+    const worse = side === 'source' ? disk < row.pdsk : row.pdsk < disk;
+    return side === null || worse ? [] : [{ pd, side }];
   });
 }
 

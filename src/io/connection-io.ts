@@ -240,6 +240,17 @@ export class ConnectionIo {
     }
   }
 
+  /**
+   * While I/O was frozen the node has been restarted: what it acknowledged may have been in its memory only, and is marked. The
+   * handshake has to see that. Its own activity log may not tell: with one peer it has none.
+   */
+  restarted(): void {
+    const { requests } = this.resource;
+    if (this.failed || !requests.hasUndurable(this.nodeId)) return;
+    this.overwritten = true;
+    this.fail('NetworkFailure', 'It may have lost what no barrier ack covers; connecting again');
+  }
+
   sendPeerAck(mask: number, dagtag: number): void {
     this.writes.send(Cmd.PEER_ACK, null, dagtag, mask >>> 0, 0, 0);
   }

@@ -158,6 +158,17 @@ export class Requests {
     return false;
   }
 
+  /** Has the node acknowledged writes, answered since, that no barrier ack covers? */
+  hasUndurable(node: number): boolean {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
+      if ((p.local[slot] & Rq.MASTER_DONE) !== 0 && (words[slot] & (Net.OK | Net.DONE)) === Net.OK) return true;
+    }
+    return false;
+  }
+
   /** May a write up to this dagtag still be on its way to the node? Of protocol A only the barrier ack tells. */
   awaitsReceipt(node: number, dagtag: number): boolean {
     const p = this.pool;

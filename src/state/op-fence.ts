@@ -10,7 +10,7 @@ import { signalRole } from './op-role.ts';
 import { Cs, Cstate, Disk, Fencing, Repl, Role } from './states.ts';
 import { transact } from './transaction.ts';
 import type { Step } from './transaction.ts';
-import { connectionIndex, findConnection, replaceDevice } from './view.ts';
+import { connectionIndex, findConnection } from './view.ts';
 
 /** What the exit codes of fence-peer say. */
 type Verdict = { readonly pdsk: Disk } | { readonly own: Disk } | 'nothing' | 'broken';
@@ -90,7 +90,10 @@ function apply(step: Step, operation: FenceOperation, exit: number): boolean {
   return highestPdsk(step.view, c) <= Disk.outdated;
 }
 
-/** check_may_resume_io_after_fencing. made: the new generation was tried already. */
+/**
+ * check_may_resume_io_after_fencing. made: the new generation was tried already. Of one that is due all the same when the peer is
+ * back it is judged as I/O goes on (S43), by all that are there: it may be Outdated, and another one away.
+ */
 export function checkFencing(step: Step, nodeId: number, made: boolean): void {
   const connection = findConnection(step.view, nodeId);
   if (connection === undefined || !connection.suspFen) return;
@@ -105,6 +108,5 @@ export function checkFencing(step: Step, nodeId: number, made: boolean): void {
     step.work.push({ kind: 'raise', event: { kind: 'checkFencing', nodeId, made: true } });
     return;
   }
-  if (!made) for (const { vnr } of due) step.view = replaceDevice(step.view, vnr, { newCurUuid: false });
   transact(step, { flags: Cs.verbose, tag: 'fencing' }, (draft) => draft.setConnection(c, { suspFen: false }));
 }

@@ -7,7 +7,7 @@ import { LEVEL, logLine } from './log-lines.ts';
 import type { ResizeOperation } from './operation-types.ts';
 import { addOperation, endOperation, putOperation, takeId, waitingFor } from './op-common.ts';
 import type { Signal } from './op-common.ts';
-import { ownSize } from './participant.ts';
+import { isBehind, ownSize } from './participant.ts';
 import { Ss, ssText } from './ss.ts';
 import type { Step } from './transaction.ts';
 import {
@@ -38,6 +38,8 @@ function ask(step: Step, operation: ResizeOperation): void {
     const waits = operation.waiting?.kind === 'waiting' && operation.waiting.for === 'other two-phase commit';
     return putOperation(step, waits ? operation : { ...operation, waiting: waitingFor('other two-phase commit') });
   }
+  // What is new would be synced from here, and with it the generation of a disk that is behind.
+  if (isBehind(step.view, operation.vnr)) return endOperation(step, operation, Ss.noUpToDateDisk, null);
   const { nodeId, options } = step.view.resource;
   const reach = connectedMask(step.view);
   const packet: TwopcPrepareResize = {

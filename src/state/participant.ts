@@ -7,13 +7,14 @@ import { abortConnect, initConnectState } from './handshake.ts';
 import { LEVEL, logLine } from './log-lines.ts';
 import { Ss, ssText } from './ss.ts';
 import { Mask, connOf } from './state-word.ts';
-import { Cs, Cstate, Disk, Role } from './states.ts';
+import { Cs, Cstate, Disk, Repl, Role } from './states.ts';
 import { transact } from './transaction.ts';
 import type { Step } from './transaction.ts';
 import {
   TWOPC_TIMER, abortAll, clearTwopc, connectPeer, newTwopc, refusedCommit, repliesReady, replyValue, sendEnd, sendPrepare, setTwopc,
 } from './twopc-common.ts';
 import type { Twopc, TwopcEnd, TwopcPacket, TwopcPrepare, TwopcPrepareResize, TwopcReply, WaitingPrepare } from './twopc-types.ts';
+import type { View } from './types.ts';
 import { bit, complement, connectedMask, findConnection, findDevice, hasNode, patched } from './view.ts';
 
 export const waitTimer = (from: number): string => `twopc from ${from}`;
@@ -168,8 +169,13 @@ export function ownSize({ view, live }: Step, packet: Prepare): Pick<Twopc, 'dis
   if (packet.kind !== 'prepareResize') return { diskfulPrimaryNodes: 0n, maxPossibleSize: Infinity };
   const { role, nodeId } = view.resource;
   const attached = findDevice(view, packet.vnr)?.md !== null && findDevice(view, packet.vnr) !== undefined;
-  return { diskfulPrimaryNodes: role === Role.primary && attached ? bit(nodeId) : 0n, maxPossibleSize: live.localMaxSize(packet.vnr) };
+  const counts = role === Role.primary && attached && !isBehind(view, packet.vnr);
+  return { diskfulPrimaryNodes: counts ? bit(nodeId) : 0n, maxPossibleSize: live.localMaxSize(packet.vnr) };
 }
+
+/** Somebody here has a good disk, but this node has not. */
+export const isBehind = (view: View, vnr: number): boolean => findDevice(view, vnr)?.disk !== Disk.upToDate
+  && view.peerDevices.some((pd) => pd.vnr === vnr && pd.repl >= Repl.established && pd.pdsk === Disk.upToDate);
 
 /** The own check; a read-only opener may be a short probe, so it is waited for. */
 export function checkOwn(step: Step, from: number): void {

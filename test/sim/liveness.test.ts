@@ -202,3 +202,19 @@ hazard('R-150', 'a Primary that waits for a source without good data shows what 
     }
     await s.reach('A:UpToDate');
   });
+
+hazard('R-210', 'an attach that waits for the end of what is written goes on when that is frozen', 'A(P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('A', 1);
+    await s.detach('A');
+    await s.w('A', 1);
+    s.sever('A-B', 'A-C');
+    const frozen = s.wStar('A', 2);
+    let answered = false;
+    const attaching = s.attach('A').finally(() => { answered = true; });
+    await s.reach('A:frozen');
+    await s.until('the attach ends', () => answered);
+    await attaching;
+    await s.con('A-B', 'A-C');
+    await s.ended(frozen);
+  });

@@ -86,6 +86,23 @@ hazard('R-63', 'a write that only a sync target has is not called good', 'A(P) B
   await s.r('A', 200);
 });
 
+hazard('R-187', 'protocol A: who has given up what it had shown without a disk counts nobody as older for it', 'A(P) B C', { protocol: 'A' }, async (s) => {
+  await s.detach('A');
+  await s.isolate('C');
+  const made = s.hold('A>B', 'P_CURRENT_UUID');
+  s.wStar('A', 1, { doomed: true });
+  await s.caught(made);
+  await s.lose(made, 'A-B');
+  s.heal('A-C', 'B-C');
+  await s.reach('A>C:Connected', 'C>B:Established', 'C:UpToDate');
+  expect(s.pdsk('A>C')).toBe('Outdated');
+  await s.demote('A');
+  await s.attach('A');
+  await s.reach('A:UpToDate', 'A>C:UpToDate');
+  s.heal('A-B');
+  await s.reach('A>B:UpToDate', 'B>C:UpToDate');
+});
+
 hazard('R-64', 'a Primary without good data of its own takes no older ones from a peer that attaches', 'A(P) B C', { ...slow, resource: { onNoData: 1 } }, async (s) => {
   await s.detach('C');
   await s.detach('A');
@@ -300,3 +317,16 @@ for (const protocol of ['B', 'C'] as const) {
       await s.r('C', 1);
     });
 }
+
+hazard('R-211', 'an Outdated disk does not become the source of new storage for one that is good', 'A(d,P) B C', { disk: { diskSize: 8192 } }, async (s) => {
+  await s.w('A', 1);
+  await s.cut('A-B');
+  await s.w('A', 1);
+  await s.reach('B:Outdated', 'A>C:UpToDate');
+  expect(await s.resize('B', { resizeSize: LARGER })).toBeLessThan(0);
+  await s.stays(1_000, 'C:UpToDate', 'A:flowing');
+  await s.r('A', 1);
+  expect(await s.resize('C', { resizeSize: LARGER })).toBe(101);
+  await s.con('A-B');
+  await s.r('A', 1);
+});

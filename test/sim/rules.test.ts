@@ -894,3 +894,21 @@ hazard('R-184', 'a write that waited for the activity log when its Primary was l
   await s.until('B has it', () => s.joined('B-C') && s.onDisk('B', COLD) === writing.tag);
   await s.up('A');
 });
+
+hazard('R-188', 'a frozen Primary knows that a peer which lost power may lack what no barrier ack covers', 'A(P) B C(d)',
+  { slots: 1, net: { fencingPolicy: 2 } }, async (s) => {
+    s.helperSays('A', 'fence-peer', 1);
+    await s.reboot('B');
+    await s.reach('B:UpToDate', 'A>B:UpToDate');
+    s.stall('B', LowerOp.flush);
+    await s.ended(...Array.from({ length: 20 }, (_, block) => s.wStar('A', block, { fua: false })));
+    s.crash('B');
+    await s.noticed('A-B');
+    s.sever('A-B');
+    await s.up('B');
+    await s.reach('B>C:Connected', 'B:Outdated', 'A:frozen');
+    s.heal('A-B');
+    await s.reach('B:UpToDate');
+    await s.idle();
+    s.expectSame('A', 'B');
+  });

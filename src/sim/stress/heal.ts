@@ -4,13 +4,19 @@ import { resourceOpts } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
 import { Cstate, Disk, Quorum, Repl, Role } from '../../state/states.ts';
 import type { SimMember } from '../cluster.ts';
-import { bitsOf, diskStateOf, generationOf, replOf, roleOf, viewOf } from './look.ts';
+import { bitsOf, diskStateOf, generationOf, replOf, roleOf, viewOf, writtenGeneration } from './look.ts';
 import type { Stress } from './stress.ts';
 
 const EVERY_MS = 2_000;
 const STUCK_MS = 30_000;
 /** Refusals before somebody looks into the log. */
 const IN_THE_WAY = 5;
+
+const isBad = (m: SimMember): boolean => diskStateOf(m) === Disk.inconsistent || diskStateOf(m) === Disk.outdated;
+/** A Primary without a disk, in a generation that no disk has: it was under way to peers that were lost (protocol A). */
+const isAhead = (m: SimMember, disks: readonly SimMember[]): boolean =>
+  roleOf(m) === Role.primary && diskStateOf(m) < Disk.inconsistent && disks.every((o) => viewOf(o) !== null)
+  && !disks.some((o) => generationOf(o) === writtenGeneration(m));
 
 export class Healer {
   readonly #s: Stress;
@@ -32,8 +38,8 @@ export class Healer {
   }
 
   /**
-   * All are here, and all are Outdated: each knows that there were newer data elsewhere, nobody that there are none any more.
-   * Genuine DRBD waits for a person as well, who looks at the generations.
+   * All are here, and all are Outdated, or had an Outdated source: each knows that there were newer data elsewhere, nobody that
+   * there are none any more. Genuine DRBD waits for a person as well, who looks at the generations.
    */
   async #force(): Promise<void> {
     const s = this.#s;
@@ -41,11 +47,12 @@ export class Healer {
     const disks = members.filter((m) => !s.cluster.isDiskless(m.id));
     const quiet = members.every((m) => viewOf(m)?.twopc === null && members.every((o) => o === m || replOf(m, o) === Repl.established));
     const newest = s.ledger.newestOf(new Set(disks.map(generationOf)));
-    const m = disks.find((o) => generationOf(o) === newest);
-    const outdated = quiet && m !== undefined && disks.every((o) => diskStateOf(o) === Disk.outdated);
-    // A Primary that is target of an Outdated one waits for what that one never gets from it.
-    if (!outdated && !this.#nobodyGood(disks)) return;
+    const m = disks.find((o) => generationOf(o) === newest && diskStateOf(o) === Disk.outdated);
+    const lasts = this.#lasts(disks.every(isBad));
+    const outdated = quiet && m !== undefined && (disks.every((o) => diskStateOf(o) === Disk.outdated) || lasts);
     const app = s.ledger.holder;
+    // A Primary that is target of an Outdated one waits for what that one never gets from it.
+    if (!outdated && !lasts && !(app && isAhead(app.member, disks))) return;
     if (app && app.pending === 0) return s.manager.rest(app);
     // Frozen without data: it cannot be stopped.
     if (app && app.stuckMs > STUCK_MS && !s.busy.has(app.member)) return this.#fence(app.member);
@@ -60,10 +67,9 @@ export class Healer {
     if (s.plan.blind) await redundancy(Quorum.majority);
   }
 
-  /** All have a disk that is Outdated or worse, for a while now. */
-  #nobodyGood(disks: readonly SimMember[]): boolean {
+  /** No disk is good, for a while now. */
+  #lasts(none: boolean): boolean {
     const { nowMs } = this.#s.cluster.world;
-    const none = disks.every((o) => diskStateOf(o) === Disk.inconsistent || diskStateOf(o) === Disk.outdated);
     this.#noneSince = none ? this.#noneSince ?? nowMs : null;
     return this.#noneSince !== null && nowMs - this.#noneSince > STUCK_MS;
   }

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Effect } from '../../../src/state/effects.ts';
 import { Ss } from '../../../src/state/ss.ts';
-import { Role } from '../../../src/state/states.ts';
+import { Disk, Role } from '../../../src/state/states.ts';
 import { step } from '../../../src/state/step.ts';
 import type { TwopcPrepareResize, TwopcReply } from '../../../src/state/twopc-types.ts';
 import type { Live, View } from '../../../src/state/types.ts';
@@ -35,6 +35,13 @@ describe('who asks', () => {
     expect(of(effects, 'sendTwopc').map((e) => [e.nodeId, e.packet.kind])).toEqual([[1, 'commit'], [2, 'commit']]);
     expect(of(effects, 'done')).toEqual([{ kind: 'done', request: 9, rc: Ss.success, reason: null }]);
     expect([end.twopc, end.operations]).toEqual([null, []]);
+  });
+
+  it('who is behind a connected disk does not ask', () => {
+    const behind = viewOf({ device: { disk: Disk.outdated }, connections: [{}, {}], peers: [{ pdsk: Disk.upToDate }, { pdsk: Disk.outdated }] });
+    const { effects } = step(behind, start, live);
+    expect(of(effects, 'sendTwopc')).toEqual([]);
+    expect(of(effects, 'done')).toEqual([{ kind: 'done', request: 9, rc: Ss.noUpToDateDisk, reason: null }]);
   });
 
   it('the same size: off again', () => {
@@ -73,8 +80,9 @@ describe('who is asked', () => {
   const end = { tid: 5, vnr: 0, initiator: 2, target: -1, nodesToReach: 0n, primaryNodes: 0n, reachableNodes: 0n, hasReachable: false,
     priIncapable: false, diskfulPrimaryNodes: 4n, newSizeSectors: 1500 } as const;
 
-  it.each([[Role.secondary, 0n], [Role.primary, 1n]])('role %i answers with what it can take', (role, diskful) => {
-    const view = three();
+  it.each([[Role.secondary, Disk.upToDate, 0n], [Role.primary, Disk.upToDate, 1n], [Role.primary, Disk.outdated, 0n],
+  ])('role %i, disk %i: what it can take, and whether its data count', (role, disk, diskful) => {
+    const view = viewOf({ device: { disk }, connections: [{}, {}], peers: [{}, {}] });
     const { effects } = step({ ...view, resource: { ...view.resource, role } }, { kind: 'twopc', from: 2, packet: prepare }, live);
     const { packet } = of(effects, 'sendTwopcReply')[0]!;
     expect([packet.kind, packet.maxPossibleSize, packet.diskfulPrimaryNodes]).toEqual(['yes', 3000, diskful]);
