@@ -39,6 +39,8 @@ export class PeerDevice {
   overtaken = 0n;
   /** The generation by which its data were found older than those of others; 0: they were not. */
   older = 0n;
+  /** As it was lost it may have lacked a write that was answered. */
+  lacksAnswered = false;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;
   /** That have begun. */

@@ -156,6 +156,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 243, nodes: 5, minutes: 0.3, drawn: true, lost: 'a resync wrote over what a Primary had sent, and the peer ack called that equal' },
   { seed: 1895, nodes: 3, minutes: 0.5, drawn: true, lost: 'protocol B: a detach dropped a write that was acknowledged as received' },
   { seed: 191, nodes: 5, minutes: 0.3, drawn: true, lost: 'one end compared by a base that the other was not told: WFBitMapS for ever' },
+  { seed: 11, nodes: 3, minutes: 1, drawn: true, lost: 'protocol A: a peer that lacked answered writes came back as equal, for quorum was lost with it' },
+  { seed: 1396, nodes: 3, minutes: 0.5, drawn: true, lost: 'as seed 11' },
   { seed: 2105, nodes: 3, minutes: 0.5, drawn: true, lost: 'a demoted node counted good peers as older than what it had shown without a disk' },
   { seed: 2467, nodes: 3, minutes: 0.5, drawn: true, lost: 'the only other disk lost power while the Primary was frozen, and came back as Outdated' },
   { seed: 688, nodes: 3, minutes: 0.5, drawn: true, lost: 'a peer that was back, but Outdated, took a generation back that was due: it counted as having what it missed' },
