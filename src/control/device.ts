@@ -13,6 +13,7 @@ import { inHandshake } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import type { Determined } from '../state/size-agreement.ts';
 import type { AlStripes } from './sizes.ts';
+import type { Witnesses } from './witnesses.ts';
 import { pushFacts } from './facts.ts';
 
 /** A volume of a resource: /dev/drbdN above, a disk below or none. */
@@ -39,6 +40,8 @@ export class Device implements BlockHandler {
   readonly replaced: bigint[] = [];
   /** What the journal has of them. */
   journaled: Replaced | null = null;
+  /** Since an earlier engine died: who must have been up to be believed. */
+  witnesses: Witnesses | null = null;
   /** Outcome of the last cluster-wide resize, and the activity log's layout that this node wants with the next. */
   resized: Determined = 'unchanged';
   wantedStripes: AlStripes | null = null;
