@@ -79,7 +79,7 @@ export class Device implements BlockHandler {
     this.block.setCapacity(sectors);
   }
 
-  /** New application I/O waits; \`quiet\` is called when no write is in flight any more, or what is waits for the end of a suspension. */
+  /** New application I/O waits; `quiet` is called when no write is in flight any more, or I/O is suspended. */
   suspendIo(quiet: () => void): void {
     this.blocked++;
     this.#quiet.push(quiet);

@@ -45,6 +45,8 @@ export class PeerDevice {
   lostConnects = 0;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;
+  /** That have begun. */
+  resyncs = 0;
   /** A resync of new storage from this peer waits for its helper; null once the peer's disk has left. */
   newStorage: object | null = null;
   /** The target has ended before this source has begun. @spec state.md 5.3 row 6 */

@@ -6,7 +6,7 @@
 import type { Change } from '../state/events.ts';
 import { Cs, Disk, Repl, Role, isSyncTarget } from '../state/states.ts';
 import { isKnown, markNodeExists, movedOn } from '../state/uuid-generation.ts';
-import { freshPeerUuids, historyLength, uuidEq, uuidPrimaryBit } from '../state/uuid-types.ts';
+import { freshPeerUuids, uuidEq } from '../state/uuid-types.ts';
 import { bit } from '../state/view.ts';
 import type { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Device } from './device.ts';
@@ -69,12 +69,8 @@ function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, m
  * though the word of the source may come later.
  */
 function sourcesMoveTo(device: Device, uuid: bigint, weak: bigint): void {
-  for (const { nodeId, repl, uuids: { currentUuid, historyUuids } } of deviceContext(device).peers) {
-    if (!isSyncTarget(repl) || (weak & bit(nodeId)) !== 0n || uuidEq(currentUuid, uuid)) continue;
-    const source = device.resource.peerDevice(device.vnr, nodeId);
-    const history = [currentUuid & ~uuidPrimaryBit, ...historyUuids].slice(0, historyLength);
-    if (source.uuids) source.uuids = { ...source.uuids, historyUuids: history };
-    peerMovesTo(source, uuid);
+  for (const { nodeId, repl } of deviceContext(device).peers) {
+    if (isSyncTarget(repl) && (weak & bit(nodeId)) === 0n) peerMovesTo(device.resource.peerDevice(device.vnr, nodeId), uuid, weak);
   }
 }
 

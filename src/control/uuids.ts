@@ -10,7 +10,7 @@ import { othersLackQuorum } from '../state/quorum.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
-import { exposedUuid, weakNodes } from '../state/uuid-ops.ts';
+import { exposedUuid, movedTo, nodeBit, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import { asUsed, backTo, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
@@ -206,19 +206,15 @@ function createForPeers(device: Device): void {
     if (isOlder && !send.reconcilesBits(pd.connection)) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
     if (isOlder || peerContext(pd).pdsk <= Disk.failed) continue;
-    if (pd.uuids) {
-      if (peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
-      pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
-    }
-    const facts = { peerCurrentUuid: made.uuid };
-    device.resource.dispatch({ kind: 'peerDeviceFacts', vnr: device.vnr, nodeId: pd.connection.nodeId, facts });
+    if (pd.uuids && peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
+    peerMovesTo(pd, made.uuid, made.weak);
   }
 }
 
-/** What is known of that peer's data is this generation now. */
-export function peerMovesTo(pd: PeerDevice, uuid: bigint): void {
+/** What is known of that peer's data is this generation now; `weak`: who is not in it. */
+export function peerMovesTo(pd: PeerDevice, uuid: bigint, weak = 0n): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: uuid };
+  if (pd.uuids) pd.uuids = movedTo(pd.uuids, uuid, weak & ~nodeBit(nodeId));
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: uuid } });
 }
 
