@@ -43,6 +43,8 @@ export class PeerDevice {
   negAcked = false;
   /** A resync of new storage from this peer waits for its helper; null once the peer's disk has left. */
   newStorage: object | null = null;
+  /** How often the replication state has changed: what was asked for in an earlier one is of no use any more, even in the same again. */
+  replChanges = 0;
   /** The target has ended before this source has begun. @spec state.md 5.3 row 6 */
   peerFinishedEarly = false;
 

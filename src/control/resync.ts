@@ -47,12 +47,13 @@ export function startResync(pd: PeerDevice, side: Side, peer: 'waits' | 'is hear
   else askHelper(pd, side, peer, whileAsked(pd));
 }
 
-/** False once the connection, the disk or the state is another one than when the resync was asked for. */
+/** False once the connection, the disk or the state is another one than when the resync was asked for, or has been meanwhile. */
 function whileAsked(pd: PeerDevice): () => boolean {
   const { device, device: { disk, vnr }, connection } = pd;
   const { link } = connection.conn;
-  const { repl } = rowOf(pd);
-  return () => connection.conn.link === link && connection.peerDevices.get(vnr) === pd && device.disk === disk && rowOf(pd).repl === repl;
+  const { replChanges } = pd;
+  return () => connection.conn.link === link && connection.peerDevices.get(vnr) === pd && device.disk === disk
+    && pd.replChanges === replChanges;
 }
 
 /**
