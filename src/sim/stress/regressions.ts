@@ -164,4 +164,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 488, nodes: 3, minutes: 0.5, drawn: true, lost: 'an attach waited for the end of writes that were frozen meanwhile, and each command behind it' },
   { seed: 982, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resize made an Outdated disk the source of the only good one' },
   { seed: 3289, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync that waited for its turn began alone, after another one that was through already' },
+  { seed: 77, nodes: 3, minutes: 1, drawn: true, lost: 'new-current-uuid waited behind another command until nobody was connected' },
 ];
