@@ -89,7 +89,6 @@ function pushPeerDevice(resource: Resource, connection: Connection, peerDevice: 
   const row = findPeerDevice(resource.view, vnr, connection.nodeId);
   if (!row) return;
   const { conf, io: { facts } } = peerDevice;
-  if (facts.repl !== row.repl) peerDevice.replChanges++;
   facts.repl = row.repl;
   facts.pdisk = row.pdsk;
   facts.bitmapIndex = peerDevice.device.disk?.bitmapIndex(connection.nodeId) ?? -1;

@@ -39,12 +39,14 @@ export class PeerDevice {
   overtaken = 0n;
   /** The generation by which its data were found older than those of others; 0: they were not. */
   older = 0n;
+  /** As it was lost it may have lacked a write that was answered. */
+  lacksAnswered = false;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;
+  /** That have begun. */
+  resyncs = 0;
   /** A resync of new storage from this peer waits for its helper; null once the peer's disk has left. */
   newStorage: object | null = null;
-  /** How often the replication state has changed: what was asked for in an earlier one is of no use any more, even in the same again. */
-  replChanges = 0;
   /** The target has ended before this source has begun. @spec state.md 5.3 row 6 */
   peerFinishedEarly = false;
 

@@ -48,13 +48,14 @@ const hasData = (pd: PeerDevice): boolean => pd.device.disk !== null && deviceRo
 export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { device, connection } = pd;
   const { resource } = device;
-  let message = messageOf(p);
+  const message = messageOf(p);
+  let late = false;
   if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) overtake(pd, 0n);
   else if (isLate(pd)) {
     if (deviceRowOf(pd).disk < Disk.negotiating) return toldToReplace(pd);
-    message = { ...message, currentUuid: peerContext(pd).uuids.currentUuid };
+    late = true;
   }
-  keep(pd, message);
+  keep(pd, message, late);
   const { peerRole, cstate } = resource.connectionRow(connection.nodeId);
   if (cstate < Cstate.connected && (message.flags & UuidFlag.reconnect) === 0) connection.io.restarted();
   if (peerRole === Role.primary && (message.flags & UuidFlag.stable) !== 0) checkResyncSource(device, message.nodeMask);
@@ -97,10 +98,10 @@ function toldToReplace(pd: PeerDevice): void {
 }
 
 /** Items 1 to 3. */
-function keep(pd: PeerDevice, message: UuidsMessage): void {
+function keep(pd: PeerDevice, message: UuidsMessage, late: boolean): void {
   const { device, connection: { nodeId } } = pd;
   const { resource, vnr } = device;
-  const { peerUuids, uuids, zeroIn } = receiveUuids(deviceContext(device), peerContext(pd), message);
+  const { peerUuids, uuids, zeroIn } = receiveUuids(deviceContext(device), peerContext(pd), message, late);
   pd.uuids = peerUuids;
   pd.io.inSync.peerHasBits = message.dirtyBits > 0;
   if (device.disk && uuids !== deviceContext(device).uuids) applyUuids(device, uuids);
@@ -131,7 +132,7 @@ function adoptNewCurrent(pd: PeerDevice, uuid: bigint, weakNodes: bigint): void 
   const dagtag = BigInt(connection.io.writes.lastDagtag);
   const received = receivedNewCurrent(deviceContext(device), uuid, weakNodes, dagtag, random64(device));
   pd.log.info(received.log.text);
-  for (const nodeId of received.peersMoved) peerMovesTo(resource.peerDevice(vnr, nodeId), uuid);
+  for (const nodeId of received.peersMoved) peerMovesTo(resource.peerDevice(vnr, nodeId), uuid, weakNodes);
   if (!uuidEq(received.uuids.currentUuid, uuid) || !disk) return;
   applyUuids(device, asUnused(received.uuids, resource.nodeId, uuidsOf(device).currentUuid));
   setExposedLocally(device, received.uuids.currentUuid);

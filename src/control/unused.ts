@@ -4,7 +4,7 @@
  * block knows that it is used. Until then it can be withdrawn, say because others have gone on without it.
  */
 import { Disk, Repl, Role } from '../state/states.ts';
-import { asUsed, backTo, withdrawn } from '../state/uuid-unused.ts';
+import { asUsed, backTo, formerUuid, withdrawn } from '../state/uuid-unused.ts';
 import { uuidEq, uuidText } from '../state/uuid-types.ts';
 import type { DeviceUuids } from '../state/uuid-types.ts';
 import type { Device } from './device.ts';
@@ -88,15 +88,14 @@ export function withdrawUnused(device: Device, done: () => void): void {
 }
 
 /**
- * An engine died while a generation was on its way to the disk of its Primary, and the disk has it now. Without the engine others
- * may have gone on from the one before, which is the last that was shown.
+ * An engine died while a generation was on its way to the disk of its Primary, and the disk has it now. Nobody was told, so others
+ * may have gone on from the one before, which is the last that was shown; and who counted as having it has no base.
  */
 export function withdrawUnshown(device: Device): void {
-  const { resource, vnr } = device;
-  const { disk, exposedUuid: shown } = resource.deviceRow(vnr);
+  const { resource: { nodeId, view }, vnr } = device;
   const uuids = uuidsOf(device);
-  const { currentUuid, historyUuids, peers } = uuids;
-  if (resource.view.resource.role !== Role.primary || disk !== Disk.upToDate || shown === 0n || uuidEq(currentUuid, shown)) return;
-  if (![historyUuids[0]!, ...peers.map((slot) => slot.bitmapUuid)].some((uuid) => uuidEq(uuid, shown))) return;
-  withdraw(device, 'its engine died', backTo(shown, uuids, resource.nodeId), () => {});
+  const former = formerUuid(uuids, nodeId);
+  const { exposedUuid: shown } = device.resource.deviceRow(vnr);
+  if (view.resource.role !== Role.primary || former === 0n || !uuidEq(former, shown)) return;
+  withdraw(device, 'its engine died', backTo(shown, uuids, nodeId), () => {});
 }

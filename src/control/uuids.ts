@@ -4,11 +4,12 @@ import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
 import { Cs, Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
-import { dataAccessible, mayMakeGeneration, readsAtPeers, suspFen } from '../state/facts.ts';
+import { dataAccessible, mayMakeGeneration, peerNegotiates, readsAtPeers, suspFen } from '../state/facts.ts';
+import { othersLackQuorum } from '../state/quorum.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
-import { exposedUuid, weakNodes } from '../state/uuid-ops.ts';
+import { exposedUuid, movedTo, nodeBit, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import { asUsed, backTo, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
@@ -124,7 +125,8 @@ function create(device: Device, reason: Reason, done: () => void): void {
   const row = resource.deviceRow(vnr);
   const forced = reason === 'forced';
   const mayBeShot = suspFen(resource.view) && !device.thawing;
-  if (!forced && (mayBeShot || !mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr)))) {
+  const may = mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr)) || answeredNeedOne(device);
+  if (!forced && (mayBeShot || !may)) {
     resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
     done();
     return;
@@ -134,6 +136,18 @@ function create(device: Device, reason: Reason, done: () => void): void {
     createForPeers(device);
     done();
   }
+}
+
+/**
+ * Without good data of its own: who was lost, and lacks what was answered, must not come back as equal to who has it. Without quorum
+ * that is no fork as long as nobody else can have quorum either.
+ */
+function answeredNeedOne(device: Device): boolean {
+  const { view } = device.resource;
+  const d = deviceIndex(view, device.vnr);
+  const { disk, haveQuorum } = view.devices[d]!;
+  return disk !== Disk.upToDate && dataAccessible(view, d) && !peerNegotiates(view, d) && (haveQuorum || othersLackQuorum(view, d))
+    && peerDevicesOf(device).some((pd) => pd.lacksAnswered && peerContext(pd).repl < Repl.established);
 }
 
 /** It counts as having the generation that is made. */
@@ -190,19 +204,15 @@ function createForPeers(device: Device): void {
     if (isOlder && !send.reconcilesBits(pd.connection)) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
     if (isOlder || peerContext(pd).pdsk <= Disk.failed) continue;
-    if (pd.uuids) {
-      if (peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
-      pd.uuids = { ...pd.uuids, currentUuid: made.uuid };
-    }
-    const facts = { peerCurrentUuid: made.uuid };
-    device.resource.dispatch({ kind: 'peerDeviceFacts', vnr: device.vnr, nodeId: pd.connection.nodeId, facts });
+    if (pd.uuids && peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
+    peerMovesTo(pd, made.uuid, made.weak);
   }
 }
 
-/** What is known of that peer's data is this generation now. */
-export function peerMovesTo(pd: PeerDevice, uuid: bigint): void {
+/** What is known of that peer's data is this generation now; `weak`: who is not in it. */
+export function peerMovesTo(pd: PeerDevice, uuid: bigint, weak = 0n): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  if (pd.uuids) pd.uuids = { ...pd.uuids, currentUuid: uuid };
+  if (pd.uuids) pd.uuids = movedTo(pd.uuids, uuid, weak & ~nodeBit(nodeId));
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { peerCurrentUuid: uuid } });
 }
 
@@ -340,10 +350,12 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
   // Where others have the data it misses what they get now.
   if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) overtake(pd, 0n);
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
+  pd.lacksAnswered = resource.io.requests.mayLackAnswered(connection.nodeId, device.io.index);
   const row = resource.deviceRow(vnr);
   // One that a waiting request has asked for already has not been made yet.
-  const needed = (row.newCurUuid || device.makingUuid) && !resource.view.resource.suspended && !row.primaryLostQuorum
-    && resource.io.requests.tlHead >= 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));
+  const needed = (row.newCurUuid || device.makingUuid) && resource.io.requests.tlHead >= 0
+    && (!resource.view.resource.suspended && !row.primaryLostQuorum && dataAccessible(resource.view, deviceIndex(resource.view, vnr))
+      || answeredNeedOne(device));
   const write = (): void => {
     sizes.reconsiderLimits(device);
     const { disk } = device;

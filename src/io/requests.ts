@@ -158,6 +158,18 @@ export class Requests {
     return false;
   }
 
+  /** May the node lack a write of this device that was answered? Only its barrier ack says that power cannot take it from there. */
+  mayLackAnswered(node: number, device: number): boolean {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
+      const answered = (p.local[slot] & Rq.MASTER_DONE) !== 0 && p.device[slot] === device;
+      if (answered && (words[slot] & NET_MASK) !== 0 && (words[slot] & (Net.OK | Net.DONE)) !== (Net.OK | Net.DONE)) return true;
+    }
+    return false;
+  }
+
   /** Has the node acknowledged writes, answered since, that no barrier ack covers? */
   hasUndurable(node: number): boolean {
     const p = this.pool;

@@ -28,9 +28,8 @@ function isSuccessor(peer: PeerContext, exposed: bigint): boolean {
     || historyUuids.some((uuid) => uuidEq(uuid, exposed));
 }
 
-/** Is a peer in this generation, or was it? Its list may be older than what it was told: then it goes on from what it had. */
-export const knows = (peer: PeerContext, uuid: bigint): boolean => uuidEq(peer.uuids.currentUuid, uuid) || isSuccessor(peer, uuid)
-  || peer.overtaken !== 0n && uuidEq(peer.overtaken, uuid);
+/** Is a peer in this generation, or was it? */
+export const knows = (peer: PeerContext, uuid: bigint): boolean => uuidEq(peer.uuids.currentUuid, uuid) || isSuccessor(peer, uuid);
 
 /**
  * It was told our generation and has not confirmed it: what it has is still the one before. No write of ours is there that it

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** P_UUIDS110 as a value: what is sent, and what receiving one changes. @spec uuid.md 1.4, 1.8, hazards.md 15.4 */
 import { Disk, Repl, Role, UuidFlag, isSyncTarget } from './states.ts';
-import { authoritativeNodes, isListed, isStable, localUuidFlags, nodeBit, resolvedUuid } from './uuid-ops.ts';
+import { authoritativeNodes, isListed, isStable, localUuidFlags, movedTo, nodeBit, resolvedUuid, weakNodes } from './uuid-ops.ts';
 import type { LocalFlagsInput } from './uuid-ops.ts';
 import { markNodeExists } from './uuid-generation.ts';
 import { historyLength, nodeIds, uuidEq, uuidUnknown } from './uuid-types.ts';
@@ -79,23 +79,24 @@ export interface ReceivedUuids {
   readonly zeroIn: readonly number[];
 }
 
-/** Items 1 and 2 of uuid.md 1.8. Nothing received goes into the own history (hazards.md 15.4). */
-export function receiveUuids(device: DeviceContext, peer: PeerContext, message: UuidsMessage): ReceivedUuids {
+/** Items 1 and 2 of uuid.md 1.8. Nothing received goes into the own history (hazards.md 15.4). `late`: the peer has moved on since. */
+export function receiveUuids(device: DeviceContext, peer: PeerContext, message: UuidsMessage, late = false): ReceivedUuids {
   const bitmapUuids = Array.from({ length: nodeIds }, () => uuidUnknown);
   for (const { nodeId, uuid } of message.bitmapUuids) bitmapUuids[nodeId] = uuid;
   // A late packet must not undo what a diskless Primary has just told.
-  const late = device.role === Role.primary && device.disk === Disk.diskless
+  const undoes = device.role === Role.primary && device.disk === Disk.diskless
     && uuidEq(peer.uuids.currentUuid, device.exposedUuid)
     && peer.sent !== null && uuidEq(peer.sent.currentUuid, device.exposedUuid);
   const history = message.historyUuids.slice(0, historyLength);
-  const peerUuids: PeerUuids = {
-    currentUuid: late ? peer.uuids.currentUuid : message.currentUuid,
+  const told: PeerUuids = {
+    currentUuid: message.currentUuid,
     bitmapUuids,
     historyUuids: [...history, ...Array.from({ length: historyLength - history.length }, () => 0n)],
     dirtyBits: message.dirtyBits,
     flags: message.flags,
     nodeMask: message.nodeMask,
   };
+  const peerUuids = late || undoes ? movedTo(told, peer.uuids.currentUuid, weakNodes(device)) : told;
   let { uuids } = device;
   if (device.disk >= Disk.inconsistent) {
     for (const { nodeId } of message.bitmapUuids) {

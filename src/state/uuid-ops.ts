@@ -6,7 +6,7 @@
 import { assert } from '../assert.ts';
 import { Disk, PeerFlag, Repl, Role, UuidFlag } from './states.ts';
 import { historyLength, nodeIds, uuidEq, uuidJustCreated, uuidPrimaryBit } from './uuid-types.ts';
-import type { DeviceContext, DeviceUuids, PeerContext, UuidSlot } from './uuid-types.ts';
+import type { DeviceContext, DeviceUuids, PeerContext, PeerUuids, UuidSlot } from './uuid-types.ts';
 import type { NodeMask } from './types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -178,6 +178,16 @@ export function localUuidFlags(device: DeviceContext, peerNodeId: number, input:
     | (input.unused ? UuidFlag.unused : 0)
     | (isStable(device) ? UuidFlag.stable : 0)
     | (syncSourceOther(device, peerNodeId) === undefined ? 0 : UuidFlag.syncTarget);
+}
+
+/** A peer takes over a new generation, as receivedNewCurrent does here; its own list comes later. */
+export function movedTo(uuids: PeerUuids, uuid: bigint, weak: NodeMask): PeerUuids {
+  const { currentUuid: old, bitmapUuids, historyUuids } = uuids;
+  if (old === 0n || old === uuidJustCreated || uuidEq(old, uuid)) return { ...uuids, currentUuid: uuid };
+  return {
+    ...uuids, currentUuid: uuid, bitmapUuids: bitmapUuids.map((base, n) => (base === 0n && inMask(weak, n) ? old : base)),
+    historyUuids: [old & ~uuidPrimaryBit, ...historyUuids].slice(0, historyLength),
+  };
 }
 
 /** drbd_uuid_set_exposed: the new value, or null when nothing changes. */

@@ -50,9 +50,8 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
   draft.current = withRole(theirs.currentUuid, device.role);
   theirs.historyUuids.forEach((uuid) => draft.pushHistory(uuid));
   theirs.bitmapUuids.forEach((uuid) => { if (uuid !== uuidUnknown) draft.pushHistory(uuid); });
-  // A Primary that told its source a new generation may be through before the source answers: it has the former as base by then.
+  // A Primary that told its source a new generation may be through before the source answers.
   const told = source.overtaken;
-  draft.pushHistory(told);
   const within = uuidEq(rsStartUuid, told === 0n ? theirs.currentUuid : told);
   // A sync target shows the generation of its source already: if it never gets there it needs its base.
   const same = device.peers.filter((peer) => peer.pdsk >= Disk.inconsistent && peer.pdsk !== Disk.unknown
@@ -67,7 +66,7 @@ export function resyncFinished(device: DeviceContext, source: PeerContext, rsSta
   for (let n = 0; n < nodeIds; n++) {
     if (n === device.nodeId || !draft.hasBitmap(n)) continue;
     const old = draft.slots[n].bitmapUuid;
-    const theirBase = theirs.bitmapUuids[n] === 0n ? told : theirs.bitmapUuids[n];
+    const theirBase = theirs.bitmapUuids[n];
     const behind = theirBase !== 0n && theirBase !== uuidUnknown && (same & nodeBit(n)) === 0n;
     // Within one generation our own base and bits go on to hold.
     const next = !behind ? 0n : !within ? rsStartUuid : old === 0n ? told : old;

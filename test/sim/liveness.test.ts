@@ -7,6 +7,8 @@ import { hazard } from './hazards/hazard.ts';
 
 const MAJORITY = 1024;
 const SUSPEND = 1;
+/** A slow resync of all blocks. */
+const LONG_MS = 200_000;
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
 hazard('R-50', 'a node that is invalidated is Inconsistent for third nodes as well', 'A(P) B C', slow, async (s) => {
@@ -203,6 +205,33 @@ hazard('R-150', 'a Primary that waits for a source without good data shows what 
     await s.reach('A:UpToDate');
   });
 
+hazard('R-228', 'a diskless Secondary beside a diskless Primary shows a peer that got what that Primary shows', 'A(d,P) B C(d) D', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  await s.drop('C-D', 'B-D', 'A-B', 'A-C');
+  await s.w('A', 2);
+  await s.idle();
+  s.heal('A-C');
+  await s.pass(5_000);
+  s.heal('A-B', 'B-D');
+  await s.reach('A>B:UpToDate', 'C>B:UpToDate');
+});
+
+hazard('R-229', 'an Outdated source that had to pause is good again beside its target, which has become so by another one', 'A B C', { ...slow, end: 'as told' },
+  async (s) => {
+    await s.drop('A-B', 'B-C', 'A-C');
+    await s.ok(s.setup('B').plain(Cmd.OUTDATE, {}, s.minor('B')));
+    await s.down('C');
+    s.replaceDisk('C');
+    await s.up('C');
+    s.heal('A-C');
+    await s.reach('C>A:SyncTarget');
+    s.heal('B-C');
+    await s.reach('C>B:PausedSyncT');
+    await s.until('C is good', () => s.is('C:UpToDate'), LONG_MS);
+    await s.until('B is good', () => s.is('B:UpToDate'), LONG_MS);
+  });
+
 hazard('R-210', 'an attach that waits for the end of what is written goes on when that is frozen', 'A(P) B C',
   { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
     await s.w('A', 1);
@@ -238,3 +267,23 @@ hazard('R-212', 'a resync that waits for its turn is forgotten when another one 
   await resizing;
   await s.pass(1_000);
 });
+for (const fencingPolicy of [1, 2]) {
+  hazard('R-224', `the next engine of a diskless Primary meets a peer that waits for this Primary alone (fencing ${fencingPolicy})`, 'A(d,P) B C',
+    { ...slow, net: { fencingPolicy }, resource: { onNoData: SUSPEND } }, async (s) => {
+      for (const name of ['A', 'B', 'C']) s.helperSays(name, 'fence-peer', 1);
+      await s.w('A', 1);
+      await s.idle();
+      await s.drop('A-C');
+      await s.down('C');
+      s.replaceDisk('C');
+      await s.up('C');
+      await s.reach('B>C:SyncSource');
+      s.sever('A-B');
+      s.killEngine('A');
+      await s.noticed('B-A');
+      await s.reach('B:Consistent');
+      s.heal('A-B');
+      await s.reach('A>B:UpToDate', 'A:flowing');
+      await s.r('A', 1);
+    });
+}

@@ -185,3 +185,36 @@ hazard('R-200', 'a target that tells its source a generation gives up nothing fo
   await s.reach('A:UpToDate');
   await s.up('C');
 });
+
+hazard('R-201', 'nor when another node tells both, and the source does not hear of it', 'A B C(P)', { slots: 4 }, async (s) => {
+  await s.w('C', 1);
+  await s.idle();
+  s.crash('A');
+  await s.up('A', { connect: false });
+  s.stall('A');
+  s.sever('A-C');
+  const bitmap = s.hold('B>A', 'P_COMPRESSED_BITMAP');
+  await s.joining('A-B');
+  await s.reach('A>B:WFBitMapT');
+  await s.con('A-C');
+  const before = s.uuid('A');
+  expect(s.uuid('B')).toBe(before);
+  const told = s.hold('C>B', 'P_UUIDS110');
+  s.wStar('C', 2);
+  await s.caught(told);
+  await s.pass(1_000);
+  expect([s.uuid('B'), s.peer('A>B').peerCurrentUuid & ~1n]).toEqual([before, s.uuid('C')]);
+  bitmap.release();
+  await s.until('the resync has started', () => s.repl('A>B') !== 'WFBitMapT');
+  s.crash('B');
+  s.crash('C');
+  told.release();
+  s.flow('A');
+  await s.noticed('A-B');
+  await s.noticed('A-C');
+  expect(s.uuid('A')).toBe(before);
+  await s.up('B');
+  await s.con('A-B');
+  await s.reach('A:UpToDate');
+  await s.up('C');
+});

@@ -35,7 +35,7 @@ const HEALED_MS = 600_000;
  * Genuine DRBD refuses as well, and says why: the Primary has the older data, or too few good disks for the peers to be synced,
  * or for its own: attached, but not good yet, that is a vote more for the redundancy.
  */
-const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum|No quorum \(-25\) \[attach\]/;
+const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum|No quorum \(-25\) \[attach\]|The source would be a crashed Primary that is Inconsistent itself/;
 const GENERATION_MADE = /(?<!received )new current UUID: ([0-9A-F]{16})/;
 const PEER_DATA_LOST = /pdsk\( UpToDate -> /;
 const FALSE_REFUSAL = /Split-Brain detected|Unrelated data/;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import { Cstate, Disk, PeerFlag, Repl, Role, UuidFlag } from '../../../src/state/states.ts';
-import { UuidDraft, dagtagNewer, exposedUuid, isStable, resolvedUuid, rotate, weakNodes } from '../../../src/state/uuid-ops.ts';
+import { UuidDraft, dagtagNewer, exposedUuid, isStable, movedTo, nodeBit, resolvedUuid, rotate, weakNodes } from '../../../src/state/uuid-ops.ts';
 import {
   attachDagtag, clearBitmapUuid, clearPeerSlot, movedOn, newCurrentUuid, newCurrentUuidCommand, receivedNewCurrent, sendNewCurrentUuid,
   setPrimaryBit, skipInitialSync,
@@ -288,6 +288,20 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
     expect(ended({ 2: B }).historyUuids).not.toContain(A);
   });
 
+  it('nothing is given up for a generation that the source has only been told', () => {
+    const own = (uuids: PeerContext['uuids']) => dataGivenUp(context(device(B)), peer(1, { ...established, uuids }));
+    expect(own(movedTo(peerUuids(B), D, 0n))).toBeNull();
+    expect(own(movedTo(peerUuids(A), D, 0n))?.currentUuid).toBe(D | 1n);
+  });
+
+  it.each([B, B | 1n])('a peer that moves is known as it will tell: %i', (label) => {
+    const had = peerUuids(label, { 0: 0n, 2: A, 3: 0n });
+    const list = movedTo(had, D, nodeBit(0) | nodeBit(2));
+    expect([list.currentUuid, list.bitmapUuids.slice(0, 4), list.historyUuids[0], list.historyUuids.length])
+      .toEqual([D, [label, uuidUnknown, A, 0n], B, 32]);
+    expect(movedTo(list, D | 1n, nodeBit(3))).toEqual({ ...list, currentUuid: D | 1n });
+  });
+
   it('within one generation the base of third nodes stays', () => {
     const source = peer(1, { ...established, uuids: peerUuids(D, { 0: A, 2: A }) });
     const own = context(device(D, { 1: slot(0, A), 2: slot(1, A) }), { peers: [source, peer(2)] });
@@ -296,7 +310,8 @@ describe('resync (uuid.md 1.11, 1.12, 7.9)', () => {
 
   it('a generation that the source was told and has not answered for: who is away has the former one', () => {
     const ended = (label: bigint, base = 0n) => {
-      const source = peer(1, { ...established, uuids: peerUuids(D, { 0: 0n, 2: base, 3: 0n }), overtaken: B });
+      const uuids = movedTo(peerUuids(B, { 0: 0n, 2: base, 3: 0n }), D, nodeBit(0) | nodeBit(2));
+      const source = peer(1, { ...established, uuids, overtaken: B });
       const same = peer(3, { ...established, uuids: peerUuids(D) });
       const own = context(device(label, { 1: slot(0), 2: slot(1, base), 3: slot(2) }), { peers: [source, peer(2), same] });
       return resyncFinished(own, source, label).uuids;
