@@ -267,6 +267,7 @@ hazard('R-212', 'a resync that waits for its turn is forgotten when another one 
   await resizing;
   await s.pass(1_000);
 });
+
 for (const fencingPolicy of [1, 2]) {
   hazard('R-224', `the next engine of a diskless Primary meets a peer that waits for this Primary alone (fencing ${fencingPolicy})`, 'A(d,P) B C',
     { ...slow, net: { fencingPolicy }, resource: { onNoData: SUSPEND } }, async (s) => {
