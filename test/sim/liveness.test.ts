@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What kept a healed cluster from becoming UpToDate: the stories of drawn runs. */
 import { expect } from 'vitest';
-import { invalidateParms } from '../../src/genl/command-attrs.ts';
+import { invalidateParms, invalPeerParams } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { hazard } from './hazards/hazard.ts';
 
@@ -247,6 +247,26 @@ hazard('R-210', 'an attach that waits for the end of what is written goes on whe
     await s.con('A-B', 'A-C');
     await s.ended(frozen);
   });
+
+hazard('R-212', 'a resync that waits for its turn is forgotten when another one has been there meanwhile', 'A(P) B', { disk: { diskSize: 8192 } }, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  await s.pass(2_000);
+  const hold = { each: () => 'hold' as const };
+  Object.assign(s.backing('A').faults, hold);
+  Object.assign(s.backing('B').faults, hold);
+  const resizing = s.resize('B', { resizeSize: 9216 });
+  await s.until('both know the new size', () => ['A', 'B'].every((name) => s.logged(name, 'New u_size') === 1));
+  const peer = { resourceName: 'r0', peerNodeId: s.player('B').id, volume: 0 };
+  const syncing = s.setup('A').with(Cmd.INVAL_PEER, peer, invalPeerParams, { pResetBitmap: false });
+  await s.pass(100);
+  s.flow('A');
+  await s.pass(1_000);
+  s.flow('B');
+  await s.ok(syncing);
+  await resizing;
+  await s.pass(1_000);
+});
 
 for (const fencingPolicy of [1, 2]) {
   hazard('R-224', `the next engine of a diskless Primary meets a peer that waits for this Primary alone (fencing ${fencingPolicy})`, 'A(d,P) B C',
