@@ -232,11 +232,23 @@ export class ConnectionIo {
     }
     if (released && !this.facts.connected) requests.walk(RqEvent.CANCEL_SUSPENDED_IO, this.nodeId, -1);
     else if (this.comes) {
+      this.markMissingHere();
       for (const { facts, device } of this.peers) {
         if (facts.repl !== Repl.wfBitMapS) requests.walk(RqEvent.FORGOTTEN, this.nodeId, device.index);
         requests.walk(facts.repl === Repl.wfBitMapS ? RqEvent.CANCEL_SUSPENDED_IO : RqEvent.RESEND, this.nodeId, device.index);
       }
       this.sender.restart();
+    }
+  }
+
+  /** Writes from before this node attached its disk, which is to be synced: what is sent again now goes to the peers alone. */
+  private markMissingHere(): void {
+    const { requests, devices } = this.resource;
+    const { pool } = requests;
+    for (let slot = requests.writeHead; slot >= 0; slot = pool.writeNext[slot]) {
+      if ((pool.local[slot] & (Rq.LOCAL_PENDING | Rq.LOCAL_COMPLETED)) !== 0 || pool.size[slot] === 0) continue;
+      const { facts, bits } = devices[pool.device[slot]];
+      if (facts.disk < Disk.upToDate) bits.setAll(pool.sector[slot], pool.size[slot]);
     }
   }
 

@@ -7,6 +7,8 @@ import { hazard } from './hazards/hazard.ts';
 
 const MAJORITY = 1024;
 const SUSPEND = 1;
+/** In the second extent, which nobody has used: no activity log names it. */
+const COLD = 1100;
 const redundant = { quorum: MAJORITY, quorumMinRedundancy: MAJORITY, onNoQuorum: SUSPEND };
 
 /** Who has all goes as well, and the one that lacks something comes back; then all of them. */
@@ -178,4 +180,27 @@ hazard('R-222', 'nor where fencing was under way, and no generation could be mad
   await s.con('A-B');
   await s.reach('A:flowing');
   for (let i = 0; i < 8; i++) await s.r('A', 1);
+});
+
+hazard('R-230', 'what a Primary wrote before it attached its disk, and sends again, is missing there', 'A(P) B C', { resource: { onNoData: SUSPEND } }, async (s) => {
+  s.fail('A');
+  s.wStar('A', 1);
+  await s.reach('A:Diskless');
+  s.flow('A');
+  await s.pass(1_000);
+  await s.drop('A-C');
+  const held = s.hold('A>B', 'P_DATA');
+  const frozen = s.wStar('A', COLD, { fua: false });
+  await s.caught(held);
+  const attaching = s.attach('A').catch(() => {});
+  s.sever('A-B');
+  await s.noticed('A-B');
+  held.release();
+  await attaching;
+  await s.pass(2_000);
+  s.heal('A-B');
+  await s.ended(frozen);
+  await s.reach('A:UpToDate');
+  await s.pass(100);
+  await s.r('A', COLD);
 });
