@@ -15,7 +15,7 @@ import type { Agreed } from '../wire/versions.ts';
 import type { NetConf } from './config.ts';
 import { ConnStream } from './conn-stream.ts';
 import { NOT_AGREED } from './handshake.ts';
-import { PacketHandlers, TAKEN } from './handlers.ts';
+import { PacketHandlers, TAKEN, type Verdict } from './handlers.ts';
 import { Keepalive } from './keepalive.ts';
 import type { ConnLink } from './link.ts';
 import { Receiver } from './receiver.ts';
@@ -67,6 +67,7 @@ export class Incarnation implements ConnLink {
   #endTimer: Timer | null = null;
   #ending: { readonly loss: Loss; readonly text: string } = { loss: 'networkFailure', text: '' };
   #dead = false;
+  pingedMs = 0;
 
   constructor(clock: Clock, conf: NetConf, streams: TransportStreams, events: IncarnationEvents) {
     this.#clock = clock;
@@ -207,9 +208,15 @@ export class Incarnation implements ConnLink {
     };
   }
 
+  #pinged(): Verdict {
+    this.pingedMs = this.#clock.nowMs();
+    this.send(PPingAck, -1, {});
+    return TAKEN;
+  }
+
   #pings(): PacketHandlers {
     return new PacketHandlers()
-      .on(PPing, () => { this.send(PPingAck, -1, {}); return TAKEN; })
+      .on(PPing, () => this.#pinged())
       .on(PPingAck, () => { this.#keepalive.acked(); return TAKEN; });
   }
 

@@ -13,6 +13,7 @@ import { inHandshake } from '../state/facts.ts';
 import { deviceIndex } from '../state/view.ts';
 import type { Determined } from '../state/size-agreement.ts';
 import type { AlStripes } from './sizes.ts';
+import type { Witnesses } from './witnesses.ts';
 import { pushFacts } from './facts.ts';
 
 /** A volume of a resource: /dev/drbdN above, a disk below or none. */
@@ -39,6 +40,8 @@ export class Device implements BlockHandler {
   readonly replaced: bigint[] = [];
   /** What the journal has of them. */
   journaled: Replaced | null = null;
+  /** Since all peers were lost at once: who has all that was answered. */
+  witnesses: Witnesses | null = null;
   /** Outcome of the last cluster-wide resize, and the activity log's layout that this node wants with the next. */
   resized: Determined = 'unchanged';
   wantedStripes: AlStripes | null = null;
@@ -76,7 +79,7 @@ export class Device implements BlockHandler {
     this.block.setCapacity(sectors);
   }
 
-  /** New application I/O waits; \`quiet\` is called when no write is in flight any more, or what is waits for the end of a suspension. */
+  /** New application I/O waits; `quiet` is called when no write is in flight any more, or I/O is suspended. */
   suspendIo(quiet: () => void): void {
     this.blocked++;
     this.#quiet.push(quiet);

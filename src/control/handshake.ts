@@ -29,6 +29,7 @@ import type { Resource } from './resource.ts';
 import { reconcilesBits } from './send.ts';
 import { withdrawUnused } from './unused.ts';
 import { applyUuids, deviceContext, localFlags } from './uuids.ts';
+import { isDoubted } from './witnesses.ts';
 
 const PROTOCOLS = ['A', 'A', 'B', 'C'] as const;
 
@@ -92,7 +93,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     role: view.resource.role, peerRole: peer.role,
     sentDisk: pd.sentDisk === Disk.negotiating ? fromMd : pd.sentDisk,
     shownDisk: pd.sentDisk !== Disk.negotiating ? pd.sentDisk : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
-    disk: deviceRow.disk, exposedUuid: deviceRow.exposedUuid, peerDisk: peer.disk, reconcileBits: reconcilesBits(connection),
+    disk: deviceRow.disk, exposedUuid: deviceRow.exposedUuid, doubted: isDoubted(pd), peerDisk: peer.disk, reconcileBits: reconcilesBits(connection),
     ownBits: device.disk?.bitsFor(connection.nodeId) ?? 0,
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),

@@ -73,11 +73,12 @@ function newerUuid(pd: PeerDevice): bigint | null {
   const { device, connection: { nodeId }, uuids, toldDisk } = pd;
   const { resource, vnr } = device;
   if (!isConfigured(pd) || uuids === null || toldDisk !== Disk.upToDate) return null;
-  const { repl, pdsk } = resource.peerDeviceRow(vnr, nodeId);
+  const { repl, pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
   if (repl < Repl.established || pdsk !== Disk.consistent) return null;
   if (resource.deviceRow(vnr).disk !== Disk.diskless || resource.view.resource.role === Role.primary) return null;
-  // What a Primary shows is what counts: we hear of it.
-  if (resource.view.connections.some((c) => c.peerRole === Role.primary && c.nodeId !== nodeId)) return null;
+  // What a Primary shows is what counts.
+  const showsOther = (primary: number): boolean => !uuidEq(resource.peerDeviceRow(vnr, primary).peerCurrentUuid, peerCurrentUuid);
+  if (resource.view.connections.some((c) => c.peerRole === Role.primary && c.nodeId !== nodeId && showsOther(c.nodeId))) return null;
   const { trust, exposedUuid } = disklessTrust(deviceContext(device), peerContext(pd));
   return trust === 'ok' ? exposedUuid : null;
 }

@@ -10,10 +10,11 @@ import { freshPeerUuids, uuidEq } from '../state/uuid-types.ts';
 import { bit } from '../state/view.ts';
 import type { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Device } from './device.ts';
+import { meetNewerData } from './meet-diskless.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { newGeneration } from './receive-uuids.ts';
 import { checkResyncSource } from './resync-source.ts';
-import { applyUuids, deviceContext, peerContext, peerMovesTo, setExposedLocally } from './uuids.ts';
+import { applyUuids, deviceContext, peerContext, peerDevicesOf, peerMovesTo, setExposedLocally } from './uuids.ts';
 
 export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurrentUuid): void {
   const { device, connection: { nodeId } } = pd;
@@ -36,6 +37,7 @@ export function currentUuidReceived(pd: PeerDevice, { uuid, weakNodes }: PCurren
   // What a Primary makes is new: this is a late word about one that it lost, before it became Primary itself.
   else if (peerRole === Role.primary && device.disk && isKnown(context, uuid)) return;
   else if (uuid !== context.uuids.currentUuid || !device.disk) connected(pd, uuid, weak, peerRole, moved);
+  if (peerRole === Role.primary && !device.disk) for (const other of peerDevicesOf(device)) meetNewerData(other);
 }
 
 function inHandshake(pd: PeerDevice, moved: boolean): void {

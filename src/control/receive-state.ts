@@ -24,10 +24,12 @@ import { finished, startResync } from './resync.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
 import { deviceContext, newCurrentUuid, peerContext } from './uuids.ts';
+import { isDoubted, met, turnAway } from './witnesses.ts';
 
 /** Volume -1: only the role of the peer. */
 export function resourceState({ resource, nodeId }: Connection, word: number): void {
-  const never: Decider = { handshake: () => ({ how: 'drop' }), attach: () => ({ how: 'drop' }), diskless: () => 'ok', older: () => false };
+  const never: Decider = { handshake: () => ({ how: 'drop' }), attach: () => ({ how: 'drop' }), diskless: () => 'ok', older: () => false,
+    turnedAway: () => false };
   for (const action of receiveState(resource.view, nodeId, -1, word, never)) {
     if (action.do === 'event') resource.dispatch(action.event);
   }
@@ -92,7 +94,7 @@ function ask({ device: { resource, vnr }, connection: { nodeId } }: PeerDevice, 
   receiveState(resource.view, nodeId, vnr, word, { handshake: note('handshake'), attach: note('attach'), diskless: () => {
     question = { kind: 'diskless' };
     return 'ok';
-  }, older: () => false });
+  }, older: () => false, turnedAway: () => false });
   return question;
 }
 
@@ -104,8 +106,9 @@ function conclude(pd: PeerDevice, word: number, decision: Decision | null): void
   const actions = receiveState(resource.view, nodeId, vnr, word, { handshake: answer, attach: answer, diskless: () => {
     trust = disklessTrust(deviceContext(pd.device), peerContext(pd));
     return trust.trust;
-  }, older: () => isKnownOlder(pd) });
+  }, older: () => isKnownOlder(pd), turnedAway: () => isDoubted(pd) && turnAway(pd) });
   if (trust !== null) meetAsDiskless(pd, trust);
+  if (pd.connection.cstate() === Cstate.connecting) met(pd);
   for (const action of actions) if (!act(pd, action)) break;
   pd.missedEnd = 'none';
   meetNewerData(pd);

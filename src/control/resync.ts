@@ -47,12 +47,13 @@ export function startResync(pd: PeerDevice, side: Side, peer: 'waits' | 'is hear
   else askHelper(pd, side, peer, whileAsked(pd));
 }
 
-/** False once the connection, the disk or the state is another one than when the resync was asked for. */
+/** False once the connection, the disk or the state is another one than when the resync was asked for, or some resync has begun. */
 function whileAsked(pd: PeerDevice): () => boolean {
-  const { device, device: { disk, vnr }, connection } = pd;
+  const { device, device: { disk, vnr }, connection, resyncs } = pd;
   const { link } = connection.conn;
   const { repl } = rowOf(pd);
-  return () => connection.conn.link === link && connection.peerDevices.get(vnr) === pd && device.disk === disk && rowOf(pd).repl === repl;
+  return () => connection.conn.link === link && connection.peerDevices.get(vnr) === pd && device.disk === disk
+    && rowOf(pd).repl === repl && pd.resyncs === resyncs;
 }
 
 /**
@@ -170,6 +171,7 @@ export function run(pd: PeerDevice, target: boolean): void {
   const name = repl === Repl.pausedSyncS ? 'PausedSyncS' : repl === Repl.pausedSyncT ? 'PausedSyncT'
     : target ? 'SyncTarget' : 'SyncSource';
   const bits = pd.io.bitsOutOfSync;
+  pd.resyncs++;
   pd.log.info(`Began resync as ${name} (will sync ${bits * 4} KB [${bits} bits set]).`);
   if (!target || pd.uuids === null) return;
   // Users of this node see nothing of a source without good data of its own. Genuine DRBD does not ask.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** UUIDs of a volume: the values for src/state/uuid-*.ts, and what their results mean for disk, view and peers. */
+import { Lack } from '../io/requests.ts';
 import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
 import { Cs, Cstate, Disk, MdFlag, PeerFlag, Repl, Role } from '../state/states.ts';
-import { dataAccessible, mayMakeGeneration, readsAtPeers, suspFen } from '../state/facts.ts';
+import { dataAccessible, mayMakeGeneration, peerNegotiates, readsAtPeers, suspFen } from '../state/facts.ts';
+import { othersLackQuorum } from '../state/quorum.ts';
 import { deviceIndex } from '../state/view.ts';
 import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
@@ -21,6 +23,7 @@ import { overtake } from './replaced.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
 import { withdraw } from './unused.ts';
+import { awaitAfterLoss } from './witnesses.ts';
 
 /** More of them at once are not remembered: a peer that is further behind has to ask others. */
 const REPLACED_MAX = 16;
@@ -124,7 +127,8 @@ function create(device: Device, reason: Reason, done: () => void): void {
   const row = resource.deviceRow(vnr);
   const forced = reason === 'forced';
   const mayBeShot = suspFen(resource.view) && !device.thawing;
-  if (!forced && (mayBeShot || !mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr)))) {
+  const may = mayMakeGeneration(resource.view, deviceIndex(resource.view, vnr)) || answeredNeedOne(device);
+  if (!forced && (mayBeShot || !may)) {
     resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
     done();
     return;
@@ -134,6 +138,18 @@ function create(device: Device, reason: Reason, done: () => void): void {
     createForPeers(device);
     done();
   }
+}
+
+/**
+ * Without good data of its own: who was lost, and lacks what was answered, must not come back as equal to who has it. Without quorum
+ * that is no fork as long as nobody else can have quorum either.
+ */
+function answeredNeedOne(device: Device): boolean {
+  const { view } = device.resource;
+  const d = deviceIndex(view, device.vnr);
+  const { disk, haveQuorum } = view.devices[d]!;
+  return disk !== Disk.upToDate && dataAccessible(view, d) && !peerNegotiates(view, d) && (haveQuorum || othersLackQuorum(view, d))
+    && peerDevicesOf(device).some((pd) => pd.lack !== Lack.nothing && peerContext(pd).repl < Repl.established);
 }
 
 /** It counts as having the generation that is made. */
@@ -325,6 +341,15 @@ function tookOverUnseen({ device, connection: { nodeId } }: PeerDevice): boolean
     && resource.peerDeviceRow(vnr, nodeId).pdsk === Disk.inconsistent;
 }
 
+/** A connect that failed tells nothing new. */
+function countLack(pd: PeerDevice): void {
+  const { device: { resource, io }, connection: { nodeId } } = pd;
+  const { connects } = resource.connectionRow(nodeId);
+  if (pd.lostConnects === connects) return;
+  pd.lostConnects = connects;
+  pd.lack = resource.io.requests.lackOfAnswered(nodeId, io.index);
+}
+
 function lostVolume(pd: PeerDevice, done: () => void): void {
   const { device, connection } = pd;
   const { resource, vnr } = device;
@@ -336,10 +361,13 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
   // Where others have the data it misses what they get now.
   if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) overtake(pd, 0n);
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
+  countLack(pd);
+  awaitAfterLoss(device);
   const row = resource.deviceRow(vnr);
   // One that a waiting request has asked for already has not been made yet.
-  const needed = (row.newCurUuid || device.makingUuid) && !resource.view.resource.suspended && !row.primaryLostQuorum
-    && resource.io.requests.tlHead >= 0 && dataAccessible(resource.view, deviceIndex(resource.view, vnr));
+  const needed = (row.newCurUuid || device.makingUuid) && resource.io.requests.tlHead >= 0
+    && (!resource.view.resource.suspended && !row.primaryLostQuorum && dataAccessible(resource.view, deviceIndex(resource.view, vnr))
+      || answeredNeedOne(device));
   const write = (): void => {
     sizes.reconsiderLimits(device);
     const { disk } = device;

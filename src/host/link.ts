@@ -14,6 +14,8 @@ export interface PeerLink {
   readonly peerIntegrityAlg: string;
   /** We are the end with RESOLVE_CONFLICTS (wire.md 1.4). */
   readonly resolveConflicts: boolean;
+  /** When the last P_PING came, in ms of the clock: what the peer sent after it, it has decided later than that. 0: none yet. */
+  readonly pingedMs: number;
   /**
    * On: everything else on the data stream waits, while data.reserve() still works: bitmap packets follow each other.
    * May only be put on when data.reserve() works; false: not now, try again when writable.

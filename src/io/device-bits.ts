@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { DeviceIo } from './device-io.ts';
+import { EXTENT_SECTORS } from './env.ts';
 import type { PeerDeviceIo } from './peer-device-io.ts';
 
 const SLOTS_MAX = 32;
+/** Of them, each for many extents: who looks there may take a bit for newer than it is. */
+const STAMPS = 4096;
 
 /** Bits of a device's slots by what writes did. All are no-ops while the own disk is below Inconsistent. @spec io.md 9.2 */
 export class DeviceBits {
   private readonly device: DeviceIo;
   /** Peer device of each slot, null: nobody's ("day 0"). */
   private readonly peerOf: (PeerDeviceIo | null)[] = new Array<PeerDeviceIo | null>(SLOTS_MAX).fill(null);
+
+  /** When a bit was last set in an extent of a slot, or of another one with the same place here. */
+  private readonly setMs = new Float64Array(STAMPS).fill(-1);
 
   constructor(device: DeviceIo) {
     this.device = device;
@@ -64,6 +70,13 @@ export class DeviceBits {
     return peer.facts.bitmapIndex < 0 || !this.device.diskUsable ? 0 : this.clearSlot(peer.facts.bitmapIndex, sector, size);
   }
 
+  /** May a bit have been set there for a peer at this time or later? */
+  setSince(peer: PeerDeviceIo, sector: number, size: number, ms: number): boolean {
+    const last = extentOf(sector + size / 512 - 1);
+    for (let extent = extentOf(sector); extent <= last; extent++) if (this.setMs[stampOf(peer.facts.bitmapIndex, extent)] >= ms) return true;
+    return false;
+  }
+
   /** Bits set there now for a peer. */
   count(peer: PeerDeviceIo, sector: number, size: number): number {
     const { disk } = this.device;
@@ -85,6 +98,9 @@ export class DeviceBits {
   }
 
   private setSlot(slot: number, sector: number, size: number): number {
+    const now = this.device.resource.env.clock.nowMs();
+    const last = extentOf(sector + size / 512 - 1);
+    for (let extent = extentOf(sector); extent <= last; extent++) this.setMs[stampOf(slot, extent)] = now;
     const changed = this.device.disk!.bitmap.setOutOfSync(slot, sector, size);
     const peer = this.peerOf[slot];
     if (changed > 0 && peer !== null) {
@@ -101,3 +117,6 @@ export class DeviceBits {
     return changed;
   }
 }
+
+const extentOf = (sector: number): number => Math.floor(sector / EXTENT_SECTORS);
+const stampOf = (slot: number, extent: number): number => (extent * SLOTS_MAX + slot) % STAMPS;

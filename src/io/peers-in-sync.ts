@@ -5,6 +5,7 @@
  */
 import type { Job, Timer } from '../host/clock.ts';
 import type { PeerLink } from '../host/link.ts';
+import { Feature } from '../wire/features.ts';
 import { Disk, isSyncSource, isSyncTarget, Repl } from '../state/states.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Cmd } from './packet-out.ts';
@@ -63,7 +64,8 @@ function busy({ device, connection }: PeerDeviceIo, sector: number, sectors: num
 
 /**
  * The packet was received: the nodes in `mask` have what the sender has there. Unless bits here say that we have not: what we
- * got from others we have marked on our side alone. Then our bits for the other nodes tell it for them as well.
+ * got from others we have marked on our side alone. Then our bits for the other nodes tell it for them as well. Nor where the
+ * packet may have been passed by a write that another node missed.
  */
 export function peersInSync(sender: PeerDeviceIo, sector: number, size: number, mask: number): void {
   const { device } = sender;
@@ -72,6 +74,7 @@ export function peersInSync(sender: PeerDeviceIo, sector: number, size: number, 
   for (const { nodeId, peers } of device.resource.connectionList) {
     if ((mask & (1 << nodeId)) === 0) continue;
     const peer = peers[device.index];
+    if (passed(sender, peer, sector, size)) continue;
     const bits = device.bits.clear(peer, sector, size);
     if (bits > 0 && peer.bitsOutOfSync === 0) device.resource.env.noBitsLeft(device.vnr, nodeId);
     cleared += bits;
@@ -79,6 +82,16 @@ export function peersInSync(sender: PeerDeviceIo, sector: number, size: number, 
   const told = mask | 1 << sender.connection.nodeId;
   const knowsMore = sender.inSync.fromUs && (sameNodes(sender, sector, size) & ~told) !== 0;
   if (cleared > 0 || sender.facts.repl === Repl.syncSource || knowsMore) sender.inSync.tell(sector, sector + size / 512);
+}
+
+/**
+ * The sender has pinged us before it looked. What this node has missed since then it may not have missed yet there; and whose
+ * connection is younger than that may have told us what it has lost. A genuine sender looks without a ping.
+ */
+function passed({ connection: { link } }: PeerDeviceIo, peer: PeerDeviceIo, sector: number, size: number): boolean {
+  if (link === null || (link.features & Feature.reconcileBits) === 0) return false;
+  return (peer.connection.link !== null && peer.connection.upSinceMs >= link.pingedMs)
+    || peer.device.bits.setSince(peer, sector, size, link.pingedMs);
 }
 
 /** Ranges in pairs, and who has answered since they were done; null: not yet known. */

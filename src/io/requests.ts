@@ -7,6 +7,10 @@ import { matchRow, Net, NET_MASK, Rq, RqEvent } from './mod.ts';
 import { NODES_MAX, RequestPool, SlotQueue } from './request-pool.ts';
 import type { ResourceIo } from './resource-io.ts';
 
+/** unflushed: it has acknowledged all, but some of it may be in its memory only. */
+export const Lack = { nothing: 0, unflushed: 1, unreceived: 2 } as const;
+export type Lack = (typeof Lack)[keyof typeof Lack];
+
 const EIO = 5;
 const localRefs = (word: number): number =>
   ((word & (Rq.LOCAL_PENDING | Rq.LOCAL_ABORTED)) === Rq.LOCAL_PENDING ? 1 : 0) +
@@ -168,6 +172,23 @@ export class Requests {
       if ((p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.SENT) !== 0) return true;
     }
     return false;
+  }
+
+  /** What may a lost node lack of the writes of this device that were answered? */
+  lackOfAnswered(node: number, device: number): Lack {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    let lack: Lack = Lack.nothing;
+    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
+      const word = words[slot];
+      const durable = (word & (Net.OK | Net.DONE)) === (Net.OK | Net.DONE);
+      if ((p.local[slot] & Rq.MASTER_DONE) === 0 || p.device[slot] !== device || (word & NET_MASK) === 0 || durable) continue;
+      const acked = (word & Net.OK) !== 0 && (word & (Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK)) !== 0;
+      if (!acked) return Lack.unreceived;
+      lack = Lack.unflushed;
+    }
+    return lack;
   }
 
   /** Has the node acknowledged writes, answered since, that no barrier ack covers? */

@@ -90,10 +90,13 @@ const negotiatingCount = (at: Cell, upTo: number): number => {
 /** What was lost before, and not noticed yet, is noticed with this change, and no reason against it. */
 const costsQuorum = (at: Cell): boolean => at.oldDevice.haveQuorum && calcQuorum(at.draft.old, at.draft.old, at.d).haveQuorum;
 
+/** The peer was told of no data, and would take these for compared; connected, the attach is negotiated with it. */
+const endsAttaching = (at: Cell): boolean => at.oldDevice.disk === Disk.attaching && at.device.disk >= Disk.negotiating;
+
 export const softDeviceGuards: readonly Guard[] = [
   { row: 'T9', code: Ss.inTransientState,
     refuses: (at) => inHandshake(at.draft.old, at.d)
-      && ((at.oldDevice.disk < Disk.attaching && at.device.disk === Disk.attaching)
+      && ((at.oldDevice.disk < Disk.attaching && at.device.disk === Disk.attaching) || endsAttaching(at)
         || (at.oldDevice.disk > Disk.detaching && at.device.disk === Disk.detaching)) },
   { row: 'T10', code: Ss.deviceInUse,
     refuses: (at) => at.draft.old.resource.role === Role.primary && at.draft.resource.role === Role.secondary

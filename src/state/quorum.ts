@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Counting votes. @spec state.md 8.4 */
-import { Disk, PeerFlag, Quorum, Repl } from './states.ts';
+import { Disk, PeerFlag, Quorum, Repl, Role } from './states.ts';
 import type { PeerDeviceRow } from './types.ts';
 import { NODES_MAX, connectionIndex, hasNode } from './view.ts';
 import type { Rows } from './view.ts';
@@ -117,6 +117,19 @@ export function calcQuorum(now: Rows, next: Rows, d: number): QuorumVerdict {
   const tiebreaker = !have && voters !== 0 && voters % 2 === 0 && here === quorumAt - 1
     && votes.diskless >= disklessMajorityAt && (now.devices[d]!.haveQuorum || votes.quoratePeers > 0);
   return { haveQuorum: have || tiebreaker, tiebreaker, votes, voters, quorumAt, minRedundancyAt };
+}
+
+/** Are those that are away too few for quorum, also where it is only the redundancy that is missing here? */
+export function othersLackQuorum(rows: Rows, d: number): boolean {
+  const { options: { quorum }, role } = rows.resource;
+  if (quorum === Quorum.off || role !== Role.primary || rows.connections.some((c) => !c.options.allowRemoteRead)) return false;
+  const { disk, intentionalDiskless } = rows.devices[d]!;
+  const { votes } = calcQuorum(rows, rows, d);
+  // A disk that was lost is the vote of nobody else.
+  const lost = disk <= Disk.attaching && !intentionalDiskless ? 1 : 0;
+  const away = votes.outdated + votes.quorumless + votes.unknown - (disk === Disk.diskless ? lost : 0);
+  const here = votes.upToDate + votes.present + lost;
+  return away < threshold(quorum, away + here) && (away < here || (away === here && votes.diskless > votes.missingDiskless));
 }
 
 /** Why there is none, in the words of genuine DRBD. @spec state.md 4.2 T16 */

@@ -10,7 +10,7 @@ import type { StateWord } from './state-word.ts';
 import { Cs, Cstate, Disk, Negotiation, Repl, Role, UuidFlag, diskNames, isSyncSource, isSyncTarget } from './states.ts';
 import { connectPeer } from './twopc-common.ts';
 import type { DeviceRow, PeerDeviceRow, View } from './types.ts';
-import { connectionIndex, deviceIndex } from './view.ts';
+import { connectionIndex, deviceIndex, sameUuid } from './view.ts';
 
 /** Outcome of the UUID handshake (uuid-handshake.ts). */
 export type Decision =
@@ -28,6 +28,8 @@ export interface Decider {
   diskless(): 'ok' | 'outdated' | 'retry' | 'disconnect';
   /** Are its data known to be older than those of another one? */
   older(): boolean;
+  /** Without good data here: may it have lost writes that were answered? Then it is turned away for now. */
+  turnedAway(): boolean;
 }
 
 export type StateAction =
@@ -153,7 +155,7 @@ function decideState(at: At, decide: Decider): readonly StateAction[] {
   const out: Out = [];
   if (sameDataDisklessPrimary(at)) out.push({ do: 'adoptSize' }); // 13
   if (plan.repl === Repl.established && at.realDisk === Disk.consistent && isSuspended(view) && pd.repl < Repl.established
-    && device.newCurUuid) { // 14
+    && device.newCurUuid && !hasWhatIsShown(at)) { // 14
     return [...out, { do: 'abortConnect' }];
   }
   out.push(facts(at, { peerQuorate: peer.quorum })); // 15
@@ -194,11 +196,19 @@ function refused({ pd, device, peer }: At, plan: Plan, how: 'disconnect' | 'retr
 function trust({ pd, device, peer }: At, plan: Plan, decide: Decider): void {
   if (pd.repl > Repl.off && plan.pdsk === Disk.upToDate && decide.older()) plan.pdsk = Disk.outdated;
   if (device.disk >= Disk.negotiating || pd.repl > Repl.off || !pd.uuidsReceived) return;
+  if (peer.disk >= Disk.consistent && decide.turnedAway()) {
+    plan.how = 'retry';
+    return;
+  }
   if (peer.disk !== Disk.upToDate && !(pd.follows && peer.disk === Disk.consistent)) return;
   const verdict = decide.diskless();
   if (verdict === 'outdated' && plan.pdsk > Disk.outdated) plan.pdsk = Disk.outdated;
   if (verdict === 'retry' || verdict === 'disconnect') plan.how = verdict;
 }
+
+/** Nobody but this Primary without a disk could have gone on from it: what the peer waits for is our connection. */
+const hasWhatIsShown = ({ view, device, pd }: At): boolean => view.resource.role === Role.primary && device.disk <= Disk.attaching
+  && device.exposedUuid !== 0n && sameUuid(device.exposedUuid, pd.peerCurrentUuid);
 
 /** Without a disk, quorum is what an UpToDate peer has (8.4). */
 const disklessHearsOfQuorum = ({ device, pd, peer }: At): boolean =>

@@ -25,6 +25,8 @@ export interface HandshakeView extends CompareView {
   readonly disk: Disk;
   /** What users of the device have seen; 0: nothing yet. */
   readonly exposedUuid: bigint;
+  /** The peer may lack writes of its generation that were answered. */
+  readonly doubted: boolean;
   /** The peer's disk as received (Negotiating already replaced by Inconsistent or Consistent). */
   readonly peerDisk: Disk;
   /** Both ends decide about bits of equal generations alike. */
@@ -481,7 +483,7 @@ function wouldShowOther(w: Work): boolean {
   const { v } = w;
   const shows = w.kind === 'target' || (w.kind === 'no-sync' && v.peerDisk > Disk.inconsistent);
   return shows && v.role === Role.primary && v.disk < Disk.consistent && v.exposedUuid !== 0n
-    && !uuidEq(v.exposedUuid, v.peer.currentUuid);
+    && (v.doubted || !uuidEq(v.exposedUuid, v.peer.currentUuid));
 }
 
 /** Step 13. @spec uuid.md 3.6 */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What kept a healed cluster from becoming UpToDate: the stories of drawn runs. */
 import { expect } from 'vitest';
-import { invalidateParms } from '../../src/genl/command-attrs.ts';
+import { invalidateParms, invalPeerParams } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { hazard } from './hazards/hazard.ts';
 
 const MAJORITY = 1024;
 const SUSPEND = 1;
+/** A slow resync of all blocks. */
+const LONG_MS = 200_000;
 const slow = { peerDevice: { cPlanAhead: 0, resyncRate: 80, cMaxRate: 80 } };
 
 hazard('R-50', 'a node that is invalidated is Inconsistent for third nodes as well', 'A(P) B C', slow, async (s) => {
@@ -203,6 +205,33 @@ hazard('R-150', 'a Primary that waits for a source without good data shows what 
     await s.reach('A:UpToDate');
   });
 
+hazard('R-228', 'a diskless Secondary beside a diskless Primary shows a peer that got what that Primary shows', 'A(d,P) B C(d) D', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  await s.drop('C-D', 'B-D', 'A-B', 'A-C');
+  await s.w('A', 2);
+  await s.idle();
+  s.heal('A-C');
+  await s.pass(5_000);
+  s.heal('A-B', 'B-D');
+  await s.reach('A>B:UpToDate', 'C>B:UpToDate');
+});
+
+hazard('R-229', 'an Outdated source that had to pause is good again beside its target, which has become so by another one', 'A B C', { ...slow, end: 'as told' },
+  async (s) => {
+    await s.drop('A-B', 'B-C', 'A-C');
+    await s.ok(s.setup('B').plain(Cmd.OUTDATE, {}, s.minor('B')));
+    await s.down('C');
+    s.replaceDisk('C');
+    await s.up('C');
+    s.heal('A-C');
+    await s.reach('C>A:SyncTarget');
+    s.heal('B-C');
+    await s.reach('C>B:PausedSyncT');
+    await s.until('C is good', () => s.is('C:UpToDate'), LONG_MS);
+    await s.until('B is good', () => s.is('B:UpToDate'), LONG_MS);
+  });
+
 hazard('R-210', 'an attach that waits for the end of what is written goes on when that is frozen', 'A(P) B C',
   { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
     await s.w('A', 1);
@@ -218,3 +247,44 @@ hazard('R-210', 'an attach that waits for the end of what is written goes on whe
     await s.con('A-B', 'A-C');
     await s.ended(frozen);
   });
+
+hazard('R-212', 'a resync that waits for its turn is forgotten when another one has been there meanwhile', 'A(P) B', { disk: { diskSize: 8192 } }, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  await s.pass(2_000);
+  const hold = { each: () => 'hold' as const };
+  Object.assign(s.backing('A').faults, hold);
+  Object.assign(s.backing('B').faults, hold);
+  const resizing = s.resize('B', { resizeSize: 9216 });
+  await s.until('both know the new size', () => ['A', 'B'].every((name) => s.logged(name, 'New u_size') === 1));
+  const peer = { resourceName: 'r0', peerNodeId: s.player('B').id, volume: 0 };
+  const syncing = s.setup('A').with(Cmd.INVAL_PEER, peer, invalPeerParams, { pResetBitmap: false });
+  await s.pass(100);
+  s.flow('A');
+  await s.pass(1_000);
+  s.flow('B');
+  await s.ok(syncing);
+  await resizing;
+  await s.pass(1_000);
+});
+
+for (const fencingPolicy of [1, 2]) {
+  hazard('R-224', `the next engine of a diskless Primary meets a peer that waits for this Primary alone (fencing ${fencingPolicy})`, 'A(d,P) B C',
+    { ...slow, net: { fencingPolicy }, resource: { onNoData: SUSPEND } }, async (s) => {
+      for (const name of ['A', 'B', 'C']) s.helperSays(name, 'fence-peer', 1);
+      await s.w('A', 1);
+      await s.idle();
+      await s.drop('A-C');
+      await s.down('C');
+      s.replaceDisk('C');
+      await s.up('C');
+      await s.reach('B>C:SyncSource');
+      s.sever('A-B');
+      s.killEngine('A');
+      await s.noticed('B-A');
+      await s.reach('B:Consistent');
+      s.heal('A-B');
+      await s.reach('A>B:UpToDate', 'A:flowing');
+      await s.r('A', 1);
+    });
+}

@@ -330,3 +330,24 @@ hazard('R-211', 'an Outdated disk does not become the source of new storage for 
   await s.con('A-B');
   await s.r('A', 1);
 });
+
+hazard('R-193', 'who attaches while it connects, and has shown no data there yet, is compared all the same', 'A(P) B', {}, async (s) => {
+  await s.w('A', 1);
+  s.crash('B');
+  await s.noticed('A-B');
+  await s.w('A', 1);
+  s.sever('A-B');
+  await s.up('B', { attach: false });
+  s.backing('B').faults.each = () => (s.is('B:Attaching') ? 'hold' : null);
+  const attached = s.attach('B');
+  await s.reach('B:Attaching');
+  const commit = s.hold('A>B', 'P_TWOPC_COMMIT');
+  s.heal('A-B');
+  await s.caught(commit);
+  s.flow('B');
+  await s.pass(100);
+  commit.release();
+  await attached;
+  await s.reach('A>B:UpToDate', 'B:UpToDate');
+  s.expectSame('A', 'B');
+});

@@ -8,6 +8,7 @@ import type { View } from '../../state/types.ts';
 import { deviceIndex, findConnection } from '../../state/view.ts';
 import type { Device } from '../device.ts';
 import type { Resource } from '../resource.ts';
+import { awaitAfterDeath } from '../witnesses.ts';
 import type { Steps } from './steps.ts';
 import { untilHolds } from './waits.ts';
 
@@ -69,11 +70,16 @@ export function frozen({ view }: Resource, facts: readonly Sticky[]): Change[] {
  * A Primary's engine died: bits that only it knew are replaced by the extents of the activity log, as after a crash of the
  * node; and contact to each peer that had all data was lost, so that what is written next is another generation.
  */
-export function crashed({ resource, vnr }: Device, facts: readonly Sticky[]): void {
+export function crashed(device: Device, facts: readonly Sticky[]): void {
+  const { resource, vnr } = device;
   const { disk, md } = resource.deviceRow(vnr);
+  const d = deviceIndex(resource.view, vnr);
+  if (disk !== Disk.upToDate) {
+    const good = peerDisks(facts).filter((peer) => disksOf(peer, resource.view, d).includes(Disk.upToDate));
+    awaitAfterDeath(device, good.map(({ nodeId }) => nodeId));
+  }
   if (!md) {
     // One of several is missed by what the others get before it is back.
-    const d = deviceIndex(resource.view, vnr);
     const due = facts.some((fact) => fact.kind === 'disk' && fact.vnr === vnr && fact.newCurUuid)
       || peerDisks(facts).filter((peer) => disksOf(peer, resource.view, d).some(hasData)).length > 1;
     if (due) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });

@@ -20,9 +20,9 @@ const RESOURCE = { resourceName: 'r0' };
 const minor = (s: Stress, m: SimMember): number => s.cluster.minor(m.id, 0);
 const peerDevice = (peer: SimMember) => ({ ...RESOURCE, peerNodeId: peer.id, volume: 0 });
 const connection = (peer: SimMember) => ({ ...RESOURCE, peerNodeId: peer.id });
-/** Connected, and not about to be lost before a command has its turn: an attach that is under way may take long. */
+/** Connected, and not about to be lost before a command has its turn: an attach or another command that is under way may take long. */
 const isFirm = (s: Stress, m: SimMember, peer: SimMember): boolean => replOf(m, peer) !== Repl.off && replOf(peer, m) !== Repl.off
-  && !s.isCut(m, peer) && m.node.slowness === 1 && diskStateOf(m) !== Disk.attaching;
+  && !s.isCut(m, peer) && m.node.slowness === 1 && diskStateOf(m) !== Disk.attaching && m.node.admin.waiting.size === 0;
 const pause = (s: Stress): Promise<void> => s.actors.sleep(s.random.between(1, 6_000));
 
 export const commands = {

@@ -156,6 +156,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 243, nodes: 5, minutes: 0.3, drawn: true, lost: 'a resync wrote over what a Primary had sent, and the peer ack called that equal' },
   { seed: 1895, nodes: 3, minutes: 0.5, drawn: true, lost: 'protocol B: a detach dropped a write that was acknowledged as received' },
   { seed: 191, nodes: 5, minutes: 0.3, drawn: true, lost: 'one end compared by a base that the other was not told: WFBitMapS for ever' },
+  { seed: 11, nodes: 3, minutes: 1, drawn: true, lost: 'protocol A: a peer that lacked answered writes came back as equal, for quorum was lost with it' },
+  { seed: 1396, nodes: 3, minutes: 0.5, drawn: true, lost: 'as seed 11' },
   { seed: 2105, nodes: 3, minutes: 0.5, drawn: true, lost: 'a demoted node counted good peers as older than what it had shown without a disk' },
   { seed: 2467, nodes: 3, minutes: 0.5, drawn: true, lost: 'the only other disk lost power while the Primary was frozen, and came back as Outdated' },
   { seed: 688, nodes: 3, minutes: 0.5, drawn: true, lost: 'a peer that was back, but Outdated, took a generation back that was due: it counted as having what it missed' },
@@ -164,4 +166,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 488, nodes: 3, minutes: 0.5, drawn: true, lost: 'an attach waited for the end of writes that were frozen meanwhile, and each command behind it' },
   { seed: 982, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resize made an Outdated disk the source of the only good one' },
   { seed: 3651, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target ended before its source had got what was frozen for it' },
+  { seed: 77, nodes: 3, minutes: 1, drawn: true, lost: 'new-current-uuid waited behind another command until nobody was connected' },
+  { seed: 198, nodes: 4, minutes: 0.3, drawn: true, lost: 'an attach ended alone while the node was connecting: nobody compared the two' },
+  { seed: 3289, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync of new storage began when it was over already, on one end' },
 ];

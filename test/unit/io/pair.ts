@@ -136,7 +136,7 @@ export class Side implements IoEnv {
     data.bindVolume(0, this.device.arena);
     this.connection.linkUp({
       version: options.version ?? 124, features: options.features ?? FEATURES, data, control,
-      integrityAlg: options.integrity ?? '', peerIntegrityAlg: options.integrity ?? '', resolveConflicts: this.id === 0,
+      integrityAlg: options.integrity ?? '', peerIntegrityAlg: options.integrity ?? '', resolveConflicts: this.id === 0, pingedMs: 0,
       exclusive: () => true,
     });
     data.start(framing, handler('data'));

@@ -260,7 +260,7 @@ function silentPrimary({ b }: Pair): ConnectionIo {
   const stream = { reserve: () => -1, pause: () => {} } as unknown as Stream;
   b.turn(() => {
     primary.linkUp({ version: 124, features: 0x7f, data: stream, control: stream, integrityAlg: '', peerIntegrityAlg: '',
-      resolveConflicts: false, exclusive: () => true });
+      resolveConflicts: false, pingedMs: 0, exclusive: () => true });
     primary.peers[0].facts.pdisk = Disk.upToDate;
     primary.peers[0].facts.repl = Repl.established;
     b.set(() => { primary.facts.connected = true; });

@@ -193,7 +193,7 @@ export class Node {
       if (pdsk === Disk.inconsistent) return { repl: Repl.wfBitMapS };
       return { repl: (device.currentUuid | 1n) > (pd().peerCurrentUuid | 1n) ? Repl.wfBitMapS : Repl.wfBitMapT };
     };
-    return { handshake: compare, attach: compare, diskless: () => 'ok', older: () => false };
+    return { handshake: compare, attach: compare, diskless: () => 'ok', older: () => false, turnedAway: () => false };
   }
 }
 

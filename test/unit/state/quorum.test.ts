@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** @spec state.md 8.4 */
 import { describe, expect, it } from 'vitest';
-import { calcQuorum, threshold } from '../../../src/state/quorum.ts';
+import { calcQuorum, othersLackQuorum, threshold } from '../../../src/state/quorum.ts';
 import { Cstate, Disk, Quorum, Repl, Role } from '../../../src/state/states.ts';
 import type { PeerDeviceRow } from '../../../src/state/types.ts';
 import { defaultResourceOptions } from '../../../src/state/view.ts';
@@ -13,11 +13,17 @@ const up = {};
 const diskless = { pdsk: Disk.diskless, wantBitmap: false } as const;
 const options = (quorum: number, redundancy = 0) => ({ ...defaultResourceOptions, quorum, quorumMinimumRedundancy: redundancy });
 
-function have(peers: readonly Partial<PeerDeviceRow>[], o: { quorum?: number; redundancy?: number; had?: boolean; members?: bigint; ownDisk?: Disk; diskless?: boolean } = {}): boolean {
+interface Setting { quorum?: number; redundancy?: number; had?: boolean; members?: bigint; ownDisk?: Disk; diskless?: boolean; role?: Role }
+
+function viewFor(peers: readonly Partial<PeerDeviceRow>[], o: Setting) {
   const connections = peers.map((p) => p.repl === Repl.off ? { cstate: Cstate.connecting, peerRole: Role.unknown } : {});
-  const view = viewOf({ resource: { options: options(o.quorum ?? Quorum.majority, o.redundancy), members: o.members ?? 0b1111n },
+  return viewOf({ resource: { options: options(o.quorum ?? Quorum.majority, o.redundancy), members: o.members ?? 0b1111n, role: o.role ?? Role.secondary },
     device: { haveQuorum: o.had ?? true, disk: o.ownDisk ?? Disk.upToDate, intentionalDiskless: o.diskless ?? false, ...(o.diskless ? { md: null } : {}) },
     connections, peers });
+}
+
+function have(peers: readonly Partial<PeerDeviceRow>[], o: Setting = {}): boolean {
+  const view = viewFor(peers, o);
   return calcQuorum(view, view, 0).haveQuorum;
 }
 
@@ -55,5 +61,18 @@ describe('quorum', () => {
   it('H-235: a diskless node has the quorum of an UpToDate peer', () => {
     expect(have([{ peerQuorate: true }, down], { ownDisk: Disk.diskless, diskless: true, had: false })).toBe(true);
     expect(have([{ peerQuorate: false }, down], { ownDisk: Disk.diskless, diskless: true, had: false })).toBe(false);
+  });
+  it('others lack quorum as well, though the redundancy is missing here', () => {
+    const lack = (peers: readonly Partial<PeerDeviceRow>[], o: Setting = {}): boolean =>
+      othersLackQuorum(viewFor(peers, { role: Role.primary, redundancy: 2, ownDisk: Disk.diskless, ...o }), 0);
+    expect(lack([up, down])).toBe(true);
+    expect(lack([up, down], { diskless: true })).toBe(true);
+    expect(lack([up, down, diskless], { diskless: true })).toBe(true);
+    expect(lack([up, down, { ...down, wantBitmap: false }], { diskless: true })).toBe(false);
+    expect(lack([up, down, down])).toBe(false);
+    expect(lack([up, up, down, down])).toBe(true);
+    expect(lack([up, down], { quorum: 1 })).toBe(false);
+    expect(lack([up, down], { role: Role.secondary })).toBe(false);
+    expect(lack([up, down], { quorum: Quorum.off })).toBe(false);
   });
 });

@@ -21,7 +21,7 @@ const answers = (decision: Decision = { repl: Repl.established }, trust: 'ok' | 
   const questions: string[] = [];
   const ask = (what: string) => (pdsk: Disk): Decision => { questions.push(`${what} ${pdsk}`); return decision; };
   return { questions, decider: { handshake: ask('handshake'), attach: ask('attach'),
-    diskless: () => { questions.push('diskless'); return trust; }, older: () => false } };
+    diskless: () => { questions.push('diskless'); return trust; }, older: () => false, turnedAway: () => false } };
 };
 
 const receive = (view: View, parts: Partial<StateWord>, asked = answers()): readonly StateAction[] =>
