@@ -23,7 +23,7 @@ import { overtake } from './replaced.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
 import { withdraw } from './unused.ts';
-import { awaitAfterLoss } from './witnesses.ts';
+import { awaitAfterLoss, witnessFor } from './witnesses.ts';
 
 /** More of them at once are not remembered: a peer that is further behind has to ask others. */
 const REPLACED_MAX = 16;
@@ -435,6 +435,7 @@ export function localFlags(pd: PeerDevice): Parameters<typeof import('../state/u
   return {
     discardMyData: connectionRow.discardMyData, crashedPrimary: row.crashedPrimary, reconnect: connectionRow.reconnect,
     unused: send.reconcilesBits(connection) && withdrawn(deviceContext(device)) !== null,
+    witness: send.reconcilesBits(connection) ? witnessFor(pd) : -1,
     inconsistent: row.md !== null && (row.md.flags & MdFlag.consistent) === 0, primaryLostQuorum: row.primaryLostQuorum,
   };
 }

@@ -6,7 +6,7 @@
  */
 import { dataAccessible } from '../state/facts.ts';
 import { Lack } from '../io/requests.ts';
-import { Disk, Repl, Role, UuidFlag } from '../state/states.ts';
+import { Disk, Repl, Role, UuidFlag, WITNESS_SHIFT } from '../state/states.ts';
 import type { NodeMask } from '../state/types.ts';
 import { uuidEq } from '../state/uuid-types.ts';
 import { bit, deviceIndex } from '../state/view.ts';
@@ -52,9 +52,30 @@ function inDoubt({ resource, vnr, witnesses }: Device): Witnesses | null {
   return isCurrent && resource.view.resource.role === Role.primary ? witnesses : null;
 }
 
-function mayLack({ lack, uuids }: PeerDevice, { unknown }: Witnesses): boolean {
+function mayLack(pd: PeerDevice, doubt: Witnesses): boolean {
+  const { lack, uuids } = pd;
   const wasDown = uuids === null || (uuids.flags & UuidFlag.reconnect) === 0;
-  return lack === Lack.unreceived || (wasDown && (unknown || lack === Lack.unflushed));
+  return (lack === Lack.unreceived || (wasDown && (doubt.unknown || lack === Lack.unflushed))) && !isVouched(pd, doubt);
+}
+
+/** It says that it is in sync with somebody who may be a witness, or is here as one. */
+function isVouched({ device: { resource, vnr }, uuids }: PeerDevice, doubt: Witnesses): boolean {
+  if (uuids === null || (uuids.flags & UuidFlag.vouched) === 0) return false;
+  const witness = uuids.flags >> WITNESS_SHIFT & 31;
+  return (doubt.awaited & bit(witness)) !== 0n
+    || resource.view.peerDevices.some((row) => row.vnr === vnr && row.nodeId === witness && row.repl >= Repl.established && row.pdsk === Disk.upToDate);
+}
+
+/** Who has what this node has, and was up as the two lost each other, so that this one was synced from it, not it from this one. */
+export function witnessFor(asks: PeerDevice): number {
+  const { device, device: { resource, vnr, disk } } = asks;
+  if (disk === null || resource.deviceRow(vnr).disk < Disk.consistent) return -1;
+  const witness = peerDevicesOf(device).find((pd) => {
+    const { repl, pdsk } = peerContext(pd);
+    return pd !== asks && repl === Repl.established && pdsk >= Disk.consistent && disk.bitsFor(pd.connection.nodeId) === 0 && pd.uuids !== null
+      && (pd.uuids.flags & UuidFlag.reconnect) !== 0 && uuidEq(pd.uuids.currentUuid, disk.meta.superBlock.currentUuid);
+  });
+  return witness?.connection.nodeId ?? -1;
 }
 
 const shows = ({ uuids }: PeerDevice, { generation }: Witnesses): boolean => uuids !== null && uuidEq(uuids.currentUuid, generation);

@@ -733,7 +733,7 @@ hazard('R-65', 'what a peer had before I/O was frozen does not count as there: i
     await s.up('C');
     await s.con('B-C');
     await s.until('C is synced from B', () => s.bits('B>C') === 0 && s.onDisk('C', 1) !== writing.tag);
-    await s.con('A-B');
+    await s.con('A-C', 'A-B');
     await s.ended(writing);
   });
 
