@@ -170,4 +170,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 198, nodes: 4, minutes: 0.3, drawn: true, lost: 'an attach ended alone while the node was connecting: nobody compared the two' },
   { seed: 3289, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync of new storage began when it was over already, on one end' },
   { seed: 4801, nodes: 3, minutes: 0.5, drawn: true, lost: 'the bits for a source that takes over were written, and not flushed, before its first block' },
+  { seed: 34, nodes: 5, minutes: 0.3, drawn: true, lost: 'a frozen write that a Primary without a disk had sent counted as being on its new disk' },
 ];
