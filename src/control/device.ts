@@ -40,7 +40,7 @@ export class Device implements BlockHandler {
   readonly replaced: bigint[] = [];
   /** What the journal has of them. */
   journaled: Replaced | null = null;
-  /** Since an earlier engine died: who must have been up to be believed. */
+  /** Since all peers were lost at once: who has all that was answered. */
   witnesses: Witnesses | null = null;
   /** Outcome of the last cluster-wide resize, and the activity log's layout that this node wants with the next. */
   resized: Determined = 'unchanged';

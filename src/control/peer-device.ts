@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import type { PeerDeviceConf } from '../genl/config-attrs.ts';
+import { Lack } from '../io/requests.ts';
 import type { PeerDeviceIo } from '../io/peer-device-io.ts';
 import { Disk } from '../state/states.ts';
 import type { PeerUuids, SentUuids } from '../state/uuid-types.ts';
@@ -39,8 +40,9 @@ export class PeerDevice {
   overtaken = 0n;
   /** The generation by which its data were found older than those of others; 0: they were not. */
   older = 0n;
-  /** As it was lost it may have lacked a write that was answered. */
-  lacksAnswered = false;
+  /** What it may lack of answered writes since it was lost, and which of its connections that was. */
+  lack: Lack = Lack.nothing;
+  lostConnects = 0;
   /** A write failed at the peer, whose disk still counts as UpToDate. */
   negAcked = false;
   /** That have begun. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** UUIDs of a volume: the values for src/state/uuid-*.ts, and what their results mean for disk, view and peers. */
+import { Lack } from '../io/requests.ts';
 import type { LogLevel } from '../host/log.ts';
 import { LogLevel as Level } from '../host/log.ts';
 import { freeBitmapSlot as freeIndex } from '../meta/attach-checks.ts';
@@ -22,6 +23,7 @@ import { overtake } from './replaced.ts';
 import * as send from './send.ts';
 import * as sizes from './sizes.ts';
 import { withdraw } from './unused.ts';
+import { awaitAfterLoss, witnessFor } from './witnesses.ts';
 
 /** More of them at once are not remembered: a peer that is further behind has to ask others. */
 const REPLACED_MAX = 16;
@@ -147,7 +149,7 @@ function answeredNeedOne(device: Device): boolean {
   const d = deviceIndex(view, device.vnr);
   const { disk, haveQuorum } = view.devices[d]!;
   return disk !== Disk.upToDate && dataAccessible(view, d) && !peerNegotiates(view, d) && (haveQuorum || othersLackQuorum(view, d))
-    && peerDevicesOf(device).some((pd) => pd.lacksAnswered && peerContext(pd).repl < Repl.established);
+    && peerDevicesOf(device).some((pd) => pd.lack !== Lack.nothing && peerContext(pd).repl < Repl.established);
 }
 
 /** It counts as having the generation that is made. */
@@ -339,6 +341,15 @@ function tookOverUnseen({ device, connection: { nodeId } }: PeerDevice): boolean
     && resource.peerDeviceRow(vnr, nodeId).pdsk === Disk.inconsistent;
 }
 
+/** A connect that failed tells nothing new. */
+function countLack(pd: PeerDevice): void {
+  const { device: { resource, io }, connection: { nodeId } } = pd;
+  const { connects } = resource.connectionRow(nodeId);
+  if (pd.lostConnects === connects) return;
+  pd.lostConnects = connects;
+  pd.lack = resource.io.requests.lackOfAnswered(nodeId, io.index);
+}
+
 function lostVolume(pd: PeerDevice, done: () => void): void {
   const { device, connection } = pd;
   const { resource, vnr } = device;
@@ -350,7 +361,8 @@ function lostVolume(pd: PeerDevice, done: () => void): void {
   // Where others have the data it misses what they get now.
   if (dataAccessible(resource.view, deviceIndex(resource.view, vnr))) overtake(pd, 0n);
   if (tookOverUnseen(pd)) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { newCurUuid: true } });
-  pd.lacksAnswered = resource.io.requests.mayLackAnswered(connection.nodeId, device.io.index);
+  countLack(pd);
+  awaitAfterLoss(device);
   const row = resource.deviceRow(vnr);
   // One that a waiting request has asked for already has not been made yet.
   const needed = (row.newCurUuid || device.makingUuid) && resource.io.requests.tlHead >= 0
@@ -423,6 +435,7 @@ export function localFlags(pd: PeerDevice): Parameters<typeof import('../state/u
   return {
     discardMyData: connectionRow.discardMyData, crashedPrimary: row.crashedPrimary, reconnect: connectionRow.reconnect,
     unused: send.reconcilesBits(connection) && withdrawn(deviceContext(device)) !== null,
+    witness: send.reconcilesBits(connection) ? witnessFor(pd) : -1,
     inconsistent: row.md !== null && (row.md.flags & MdFlag.consistent) === 0, primaryLostQuorum: row.primaryLostQuorum,
   };
 }

@@ -7,6 +7,10 @@ import { matchRow, Net, NET_MASK, Rq, RqEvent } from './mod.ts';
 import { NODES_MAX, RequestPool, SlotQueue } from './request-pool.ts';
 import type { ResourceIo } from './resource-io.ts';
 
+/** unflushed: it has acknowledged all, but some of it may be in its memory only. */
+export const Lack = { nothing: 0, unflushed: 1, unreceived: 2 } as const;
+export type Lack = (typeof Lack)[keyof typeof Lack];
+
 const EIO = 5;
 const localRefs = (word: number): number =>
   ((word & (Rq.LOCAL_PENDING | Rq.LOCAL_ABORTED)) === Rq.LOCAL_PENDING ? 1 : 0) +
@@ -147,6 +151,18 @@ export class Requests {
     return false;
   }
 
+  /** Up to this dagtag nothing is for the node any more; what is frozen is sent to it when it comes. */
+  settledDagtag(node: number): number {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
+      const again = (p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.OK) !== 0;
+      if ((words[slot] & NET_MASK) !== 0 && (again || (words[slot] & Net.DONE) === 0)) return p.dagtag[slot] - p.size[slot] / 512;
+    }
+    return this.dagtag;
+  }
+
   /** Has the node been sent a write that nobody was answered for? */
   hasUnanswered(node: number): boolean {
     const p = this.pool;
@@ -158,16 +174,21 @@ export class Requests {
     return false;
   }
 
-  /** May the node lack a write of this device that was answered? Only its barrier ack says that power cannot take it from there. */
-  mayLackAnswered(node: number, device: number): boolean {
+  /** What may a lost node lack of the writes of this device that were answered? */
+  lackOfAnswered(node: number, device: number): Lack {
     const p = this.pool;
     const words = p.net[node];
     assert(words !== null, 'node without words');
+    let lack: Lack = Lack.nothing;
     for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
-      const answered = (p.local[slot] & Rq.MASTER_DONE) !== 0 && p.device[slot] === device;
-      if (answered && (words[slot] & NET_MASK) !== 0 && (words[slot] & (Net.OK | Net.DONE)) !== (Net.OK | Net.DONE)) return true;
+      const word = words[slot];
+      const durable = (word & (Net.OK | Net.DONE)) === (Net.OK | Net.DONE);
+      if ((p.local[slot] & Rq.MASTER_DONE) === 0 || p.device[slot] !== device || (word & NET_MASK) === 0 || durable) continue;
+      const acked = (word & Net.OK) !== 0 && (word & (Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK)) !== 0;
+      if (!acked) return Lack.unreceived;
+      lack = Lack.unflushed;
     }
-    return false;
+    return lack;
   }
 
   /** Has the node acknowledged writes, answered since, that no barrier ack covers? */

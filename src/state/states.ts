@@ -60,7 +60,10 @@ export const UuidFlag = {
   hasUnalloc: 4096,
   /** Between two drbdd only: nothing was written in the current generation. */
   unused: 0x10_0000,
+  /** Likewise: it is in sync with a node that was up as the two lost each other. Bits 22 to 26 say with which. */
+  vouched: 0x20_0000,
 } as const;
+export const WITNESS_SHIFT = 22;
 
 /** Flags of the super block, as on disk. @spec metadata.md 4 */
 export const MdFlag = {

@@ -5,7 +5,7 @@
  */
 import { assert } from '../assert.ts';
 import { LogLevel } from '../host/log.ts';
-import { UuidFlag } from './states.ts';
+import { UuidFlag, WITNESS_SHIFT } from './states.ts';
 import type { Strategy } from './uuid-strategy.ts';
 import { uuidEq, uuidJustCreated, uuidPrimaryBit, uuidUnknown } from './uuid-types.ts';
 import type { DeviceUuids, LogLine, PeerUuids, SentUuids } from './uuid-types.ts';
@@ -179,7 +179,7 @@ function handshakeChanges(v: CompareView): LogLine[] {
   if (v.own.peers[v.peerNodeId].bitmapUuid !== sent.bitmapUuid) {
     log.push(warn('My bitmap UUID changed during handshake.'));
   }
-  if (((v.localFlags ^ sent.flags) & ~(UuidFlag.inconsistent | UuidFlag.unused)) !== 0) {
+  if (((v.localFlags ^ sent.flags) & ~(UuidFlag.inconsistent | UuidFlag.unused | UuidFlag.vouched | 31 << WITNESS_SHIFT)) !== 0) {
     const hex = (flags: number): string => flags.toString(16).toUpperCase();
     log.push(warn(`My uuid_flags changed from 0x${hex(sent.flags)} to 0x${hex(v.localFlags)} during handshake.`));
   }

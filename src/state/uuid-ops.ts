@@ -4,7 +4,7 @@
  * `done()` gives the new value. @spec uuid.md 1.2, 1.3, hazards.md 15.4
  */
 import { assert } from '../assert.ts';
-import { Disk, PeerFlag, Repl, Role, UuidFlag } from './states.ts';
+import { Disk, PeerFlag, Repl, Role, UuidFlag, WITNESS_SHIFT } from './states.ts';
 import { historyLength, nodeIds, uuidEq, uuidJustCreated, uuidPrimaryBit } from './uuid-types.ts';
 import type { DeviceContext, DeviceUuids, PeerContext, PeerUuids, UuidSlot } from './uuid-types.ts';
 import type { NodeMask } from './types.ts';
@@ -167,6 +167,8 @@ export interface LocalFlagsInput {
   readonly primaryLostQuorum: boolean;
   /** The current generation may be withdrawn, and the peer knows what that is. */
   readonly unused: boolean;
+  /** Node that is in sync with this one and was up as the two lost each other; -1: none that the peer would know of. */
+  readonly witness: number;
 }
 
 export function localUuidFlags(device: DeviceContext, peerNodeId: number, input: LocalFlagsInput): number {
@@ -176,6 +178,7 @@ export function localUuidFlags(device: DeviceContext, peerNodeId: number, input:
     | (input.reconnect ? UuidFlag.reconnect : 0)
     | (input.primaryLostQuorum ? UuidFlag.primaryLostQuorum : 0)
     | (input.unused ? UuidFlag.unused : 0)
+    | (input.witness < 0 ? 0 : UuidFlag.vouched | input.witness << WITNESS_SHIFT)
     | (isStable(device) ? UuidFlag.stable : 0)
     | (syncSourceOther(device, peerNodeId) === undefined ? 0 : UuidFlag.syncTarget);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Writes that were answered before a peer had them: who lacks them is not good for the users who have seen them. */
 import { expect } from 'vitest';
+import { LowerOp } from '../../src/host/lower.ts';
 import type { Story } from '../../src/sim/story/story.ts';
 import { hazard } from './hazards/hazard.ts';
 
@@ -139,3 +140,42 @@ for (const protocol of ['A', 'C'] as const) {
     for (let i = 0; i < 8; i++) await s.r('A', 1);
   });
 }
+
+for (const protocol of ['A', 'C'] as const) {
+  hazard('R-222', `protocol ${protocol}: nor does the same engine, where it was isolated meanwhile`, 'A(d,P) B C', { protocol, resource: { onNoData: 1 } }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    if (protocol === 'C') s.stall('B', LowerOp.flush);
+    else s.sever('A>B');
+    const { tag } = await s.w('A', 1, { fua: false });
+    await s.until('C has it', () => s.onDisk('C', 1) === tag);
+    await s.pass(100);
+    s.sever('A-B', 'A-C', 'B-C');
+    if (protocol === 'C') s.crash('B');
+    await s.noticed('A-B');
+    await s.noticed('A-C');
+    if (protocol === 'C') await s.up('B');
+    s.heal('A-B');
+    await s.pass(20_000);
+    if (!s.frozen('A')) for (let i = 0; i < 8; i++) await s.r('A', 1);
+    s.heal('A-C', 'B-C');
+    await s.reach('A:flowing');
+    for (let i = 0; i < 8; i++) await s.r('A', 1);
+  });
+}
+
+hazard('R-222', 'nor where fencing was under way, and no generation could be made', 'A(d,P) B C', { resource: { onNoData: 1 }, net: { fencingPolicy: 2 } }, async (s) => {
+  s.helperSays('A', 'fence-peer', 1);
+  await s.w('A', 1);
+  await s.idle();
+  await s.drop('B-C');
+  s.stall('B', LowerOp.flush);
+  await s.w('A', 1, { fua: false });
+  s.crash('B');
+  s.sever('A-B');
+  await s.noticed('A-B');
+  await s.up('B');
+  await s.con('A-B');
+  await s.reach('A:flowing');
+  for (let i = 0; i < 8; i++) await s.r('A', 1);
+});

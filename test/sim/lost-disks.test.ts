@@ -341,7 +341,7 @@ hazard('R-193', 'who attaches while it connects, and has shown no data there yet
   s.backing('B').faults.each = () => (s.is('B:Attaching') ? 'hold' : null);
   const attached = s.attach('B');
   await s.reach('B:Attaching');
-  const commit = s.hold('A>B', 'P_TWOPC_COMMIT');
+  const commit = s.hold('A-B', 'P_TWOPC_COMMIT');
   s.heal('A-B');
   await s.caught(commit);
   s.flow('B');

@@ -8,7 +8,7 @@ import type { View } from '../../state/types.ts';
 import { deviceIndex, findConnection } from '../../state/view.ts';
 import type { Device } from '../device.ts';
 import type { Resource } from '../resource.ts';
-import { awaitWitnesses } from '../witnesses.ts';
+import { awaitAfterDeath } from '../witnesses.ts';
 import type { Steps } from './steps.ts';
 import { untilHolds } from './waits.ts';
 
@@ -76,7 +76,7 @@ export function crashed(device: Device, facts: readonly Sticky[]): void {
   const d = deviceIndex(resource.view, vnr);
   if (disk !== Disk.upToDate) {
     const good = peerDisks(facts).filter((peer) => disksOf(peer, resource.view, d).includes(Disk.upToDate));
-    awaitWitnesses(device, good.map(({ nodeId }) => nodeId));
+    awaitAfterDeath(device, good.map(({ nodeId }) => nodeId));
   }
   if (!md) {
     // One of several is missed by what the others get before it is back.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A patient administrator after the storm: repairs what does not come back by itself, again and again. */
+import { resizeParms } from '../../genl/command-attrs.ts';
 import { resourceOpts } from '../../genl/config-attrs.ts';
 import { Cmd } from '../../genl/ops.ts';
 import { Cstate, Disk, Quorum, Repl, Role } from '../../state/states.ts';
@@ -13,10 +14,9 @@ const STUCK_MS = 30_000;
 const IN_THE_WAY = 5;
 
 const isBad = (m: SimMember): boolean => diskStateOf(m) === Disk.inconsistent || diskStateOf(m) === Disk.outdated;
-/** A Primary without a disk, in a generation that no disk has: it was under way to peers that were lost (protocol A). */
+/** A Primary shows a generation that no disk has: it was under way to peers that were lost. */
 const isAhead = (m: SimMember, disks: readonly SimMember[]): boolean =>
-  roleOf(m) === Role.primary && diskStateOf(m) < Disk.inconsistent && disks.every((o) => viewOf(o) !== null)
-  && !disks.some((o) => generationOf(o) === writtenGeneration(m));
+  roleOf(m) === Role.primary && disks.every((o) => viewOf(o) !== null) && !disks.some((o) => generationOf(o) === writtenGeneration(m));
 
 export class Healer {
   readonly #s: Stress;
@@ -72,6 +72,17 @@ export class Healer {
     const { nowMs } = this.#s.cluster.world;
     this.#noneSince = none ? this.#noneSince ?? nowMs : null;
     return this.#noneSince !== null && nowMs - this.#noneSince > STUCK_MS;
+  }
+
+  /** It has got a size that was agreed, and the others were lost before it was in their meta-data. Genuine DRBD refuses as well. */
+  async #enlargeOthers(m: SimMember): Promise<void> {
+    const s = this.#s;
+    s.tooSmall.delete(m);
+    const good = s.cluster.members.find((o) => o !== m && diskStateOf(o) === Disk.upToDate);
+    if (!good) return;
+    const resizeSize = m.node.devices.get(s.cluster.minor(m.id, 0))!.capacity;
+    s.note(`the others are too small for n${m.id}: resize n${good.id} to ${resizeSize}`, false);
+    await good.setup.with(Cmd.RESIZE, {}, resizeParms, { resizeSize, resizeForce: true }, s.cluster.minor(good.id, 0));
   }
 
   /** What a verify has found is synced when somebody connects again, as with genuine DRBD. */
@@ -133,6 +144,7 @@ export class Healer {
       s.note(`n${m.id} is in the way of a connection as Primary`, false);
       return s.manager.rest(app);
     }
+    if ((s.tooSmall.get(m) ?? 0) > IN_THE_WAY) return this.#enlargeOthers(m);
     if (roleOf(m) === Role.primary && view.devices[0]?.openCount === 0) await setup.secondary('r0');
     if (view.resource.suspUser) await setup.plain(Cmd.RESUME_IO, {}, s.cluster.minor(m.id, 0));
     for (const c of view.connections) {

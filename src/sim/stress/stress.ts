@@ -36,6 +36,7 @@ const HEALED_MS = 600_000;
  * or for its own: attached, but not good yet, that is a vote more for the redundancy.
  */
 const PRIMARY_IN_THE_WAY = /I shall become SyncTarget, but I am primary!|Failure to connect: No quorum|No quorum \(-25\) \[attach\]|The source would be a crashed Primary that is Inconsistent itself/;
+const TOO_SMALL = /The peer's disk size is too small!/;
 const GENERATION_MADE = /(?<!received )new current UUID: ([0-9A-F]{16})/;
 const PEER_DATA_LOST = /pdsk\( UpToDate -> /;
 const FALSE_REFUSAL = /Split-Brain detected|Unrelated data/;
@@ -65,6 +66,8 @@ export class Stress {
   readonly busy = new Set<SimMember>();
   /** How often a connection was refused because it is Primary, since the healing began. */
   readonly inTheWay = new Map<SimMember, number>();
+  /** How often others were too small for a node. */
+  readonly tooSmall = new Map<SimMember, number>();
   badDisk = false;
   healing = false;
   /** Faults and commands that took place. */
@@ -110,6 +113,7 @@ export class Stress {
         if (PEER_DATA_LOST.test(text) && m === this.ledger.holder?.member && this.plan.wireProtocol === 1
           && !isGood(m) && goodPeers(cluster, m).length === 0) this.ledger.outOfReach();
         if (this.healing && PRIMARY_IN_THE_WAY.test(text)) this.inTheWay.set(m, (this.inTheWay.get(m) ?? 0) + 1);
+        if (this.healing && TOO_SMALL.test(text)) this.tooSmall.set(m, (this.tooSmall.get(m) ?? 0) + 1);
       };
       await cluster.up(m.id);
     }

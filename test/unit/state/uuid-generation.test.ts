@@ -20,7 +20,7 @@ const A = 0xaaaan << 16n;
 const B = 0xbbbbn << 16n;
 const C = 0xccccn << 16n;
 const D = 0xddddn << 16n;
-const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false, unused: false };
+const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false, unused: false, witness: -1 };
 const slot = (bitmapIndex: number, bitmapUuid = 0n, bitmapDagtag = 0n) => ({ bitmapIndex, bitmapUuid, bitmapDagtag });
 const established = { repl: Repl.established, pdsk: Disk.upToDate, peerRole: Role.secondary } as const;
 
