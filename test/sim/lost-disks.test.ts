@@ -351,3 +351,15 @@ hazard('R-193', 'who attaches while it connects, and has shown no data there yet
   await s.reach('A>B:UpToDate', 'B:UpToDate');
   s.expectSame('A', 'B');
 });
+
+hazard('R-213', 'a disk that fails a flush has not got what it called written', 'A(P) B', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.backing('B').faults.each = (op) => (op === LowerOp.flush ? 'fail' : null);
+  await s.w('A', 1, { fua: false });
+  await s.reach('B:Diskless', 'A>B:Diskless');
+  s.flow('B');
+  await s.attach('B');
+  await s.reach('B:UpToDate');
+  await s.w('A', 2);
+});
