@@ -99,7 +99,7 @@ export class ConnectionIo {
     this.link = link;
     this.failed = this.congested = this.overwritable = this.overwritten = false;
     this.apInFlight = this.rsInFlight = 0;
-    this.lastPeerAckDagtag = this.resource.requests.dagtag;
+    this.lastPeerAckDagtag = this.resource.requests.settledDagtag(this.nodeId);
     this.upSinceMs = this.resource.env.clock.nowMs();
     this.notices.clear();
     this.sender.reset();

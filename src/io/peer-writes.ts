@@ -20,6 +20,8 @@ import { isSourceFor } from './routing.ts';
 
 /** Discards and write-zeroes of a peer at once: they need no memory that would limit them, and each may be many operations. */
 const DISCARDS_MAX = 64;
+/** Of a disk that knows no flushes. */
+const EOPNOTSUPP = 95;
 /** Why the receiver stands still. */
 const Hold = { none: 0, barrier: 1, outOfSync: 2, room: 3, discards: 4 } as const;
 
@@ -242,16 +244,23 @@ export class PeerWrites {
     } else p.flags[slot] |= PeerFlag.WAITS_AL;
   }
 
+  /**
+   * A disk that failed it may have lost what it had called written: it is no better than one that failed a write. The epoch is
+   * never acknowledged, so the sender marks what is in it when it loses us.
+   */
   flushDone(device: DeviceIo, errno: number): void {
+    const { resource } = this.connection;
     this.flushesLeft--;
-    if (errno !== 0) {
-      const { resource } = this.connection;
-      resource.env.log(LogLevel.err, `local disk FLUSH FAILED with status ${errno}`);
+    if (errno !== 0) resource.env.log(LogLevel.err, `local disk FLUSH FAILED with status ${errno}`);
+    if (errno === EOPNOTSUPP) {
       device.flushFailed = true;
       resource.chooseOrdering(Ordering.drain);
+    } else if (errno !== 0) {
+      if (device.diskUsable) resource.env.ioError(device.vnr, ErrorKind.write);
+      this.connection.fail('NetworkFailure', 'an epoch can not be made stable; connecting again');
     }
     if (this.flushesLeft > 0) return;
-    this.checkHold();
+    if (this.connection.up) this.checkHold();
     this.checkDrained();
   }
 

@@ -151,6 +151,18 @@ export class Requests {
     return false;
   }
 
+  /** Up to this dagtag nothing is for the node any more; what is frozen is sent to it when it comes. */
+  settledDagtag(node: number): number {
+    const p = this.pool;
+    const words = p.net[node];
+    assert(words !== null, 'node without words');
+    for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
+      const again = (p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.OK) !== 0;
+      if ((words[slot] & NET_MASK) !== 0 && (again || (words[slot] & Net.DONE) === 0)) return p.dagtag[slot] - p.size[slot] / 512;
+    }
+    return this.dagtag;
+  }
+
   /** Has the node been sent a write that nobody was answered for? */
   hasUnanswered(node: number): boolean {
     const p = this.pool;

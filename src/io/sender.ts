@@ -154,6 +154,7 @@ export class Sender {
       resource.env.sendState(peer.device.vnr, nodeId);
     }
     if (!this.sendData(link, peer, slot)) return false;
+    if (!this.isHere(slot)) peer.device.bits.set(peer, pool.sector[slot], pool.size[slot]);
     this.epochWrites++;
     this.batch++;
     this.dagtag = pool.dagtag[slot];
@@ -191,13 +192,18 @@ export class Sender {
     return true;
   }
 
+  /** Not what was frozen while the own disk was away, and goes out when another one is there: nobody else knows. */
+  private isHere(slot: number): boolean {
+    return (this.connection.resource.requests.pool.local[slot] & (Rq.LOCAL_PENDING | Rq.LOCAL_OK)) !== 0;
+  }
+
   /** @spec io.md 1.8 */
   private dpFlags(link: PeerLink, peer: PeerDeviceIo, slot: number): number {
     const { pool } = this.connection.resource.requests;
     const bio = pool.flags[slot];
     const op = pool.op[slot];
     const net = (pool.net[this.connection.nodeId] as Uint16Array)[slot];
-    const inSync = peer.inSyncState ? DpFlag.maySetInSync : 0;
+    const inSync = peer.inSyncState && this.isHere(slot) ? DpFlag.maySetInSync : 0;
     let flags = inSync;
     if ((bio & BioFlag.sync) !== 0) flags |= DpFlag.rwSync;
     if ((bio & BioFlag.fua) !== 0) flags |= DpFlag.fua;

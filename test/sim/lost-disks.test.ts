@@ -341,7 +341,7 @@ hazard('R-193', 'who attaches while it connects, and has shown no data there yet
   s.backing('B').faults.each = () => (s.is('B:Attaching') ? 'hold' : null);
   const attached = s.attach('B');
   await s.reach('B:Attaching');
-  const commit = s.hold('A>B', 'P_TWOPC_COMMIT');
+  const commit = s.hold('A-B', 'P_TWOPC_COMMIT');
   s.heal('A-B');
   await s.caught(commit);
   s.flow('B');
@@ -350,4 +350,16 @@ hazard('R-193', 'who attaches while it connects, and has shown no data there yet
   await attached;
   await s.reach('A>B:UpToDate', 'B:UpToDate');
   s.expectSame('A', 'B');
+});
+
+hazard('R-213', 'a disk that fails a flush has not got what it called written', 'A(P) B', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.backing('B').faults.each = (op) => (op === LowerOp.flush ? 'fail' : null);
+  await s.w('A', 1, { fua: false });
+  await s.reach('B:Diskless', 'A>B:Diskless');
+  s.flow('B');
+  await s.attach('B');
+  await s.reach('B:UpToDate');
+  await s.w('A', 2);
 });

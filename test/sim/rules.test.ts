@@ -912,3 +912,25 @@ hazard('R-188', 'a frozen Primary knows that a peer which lost power may lack wh
     await s.idle();
     s.expectSame('A', 'B');
   });
+
+hazard('R-202', 'a target does not end before its source has got what was frozen for it', 'A(d,P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND, onNoData: 1 } }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    await s.drop('A-B', 'B-C');
+    for (let block = 1; block < 5; block++) await s.w('A', block);
+    await s.idle();
+    s.stall('B');
+    await s.joining('B-C');
+    await s.reach('B>C:SyncTarget');
+    await s.drop('B-C');
+    s.flow('B');
+    s.sever('A-C');
+    const w = s.wStar('A', 0);
+    await s.noticed('A-C');
+    await s.con('A-B');
+    await s.con('B-C');
+    await s.pass(2_000);
+    await s.con('A-C');
+    await s.ended(w);
+  });

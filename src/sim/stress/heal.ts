@@ -14,10 +14,9 @@ const STUCK_MS = 30_000;
 const IN_THE_WAY = 5;
 
 const isBad = (m: SimMember): boolean => diskStateOf(m) === Disk.inconsistent || diskStateOf(m) === Disk.outdated;
-/** A Primary without a disk, in a generation that no disk has: it was under way to peers that were lost (protocol A). */
+/** A Primary shows a generation that no disk has: it was under way to peers that were lost. */
 const isAhead = (m: SimMember, disks: readonly SimMember[]): boolean =>
-  roleOf(m) === Role.primary && diskStateOf(m) < Disk.inconsistent && disks.every((o) => viewOf(o) !== null)
-  && !disks.some((o) => generationOf(o) === writtenGeneration(m));
+  roleOf(m) === Role.primary && disks.every((o) => viewOf(o) !== null) && !disks.some((o) => generationOf(o) === writtenGeneration(m));
 
 export class Healer {
   readonly #s: Stress;

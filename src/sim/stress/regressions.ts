@@ -165,9 +165,12 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 708, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target gave up its generation for one that it had just told its source: split brain' },
   { seed: 488, nodes: 3, minutes: 0.5, drawn: true, lost: 'an attach waited for the end of writes that were frozen meanwhile, and each command behind it' },
   { seed: 982, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resize made an Outdated disk the source of the only good one' },
+  { seed: 3651, nodes: 3, minutes: 0.5, drawn: true, lost: 'a target ended before its source had got what was frozen for it' },
   { seed: 77, nodes: 3, minutes: 1, drawn: true, lost: 'new-current-uuid waited behind another command until nobody was connected' },
   { seed: 198, nodes: 4, minutes: 0.3, drawn: true, lost: 'an attach ended alone while the node was connecting: nobody compared the two' },
   { seed: 3289, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync of new storage began when it was over already, on one end' },
+  { seed: 2048, nodes: 2, minutes: 1, drawn: true, lost: 'an epoch was acknowledged though the flush of the disk had failed' },
   { seed: 4801, nodes: 3, minutes: 0.5, drawn: true, lost: 'the bits for a source that takes over were written, and not flushed, before its first block' },
   { seed: 33, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a Primary wrote before it attached its disk was not marked as missing there' },
+  { seed: 34, nodes: 5, minutes: 0.3, drawn: true, lost: 'a frozen write that a Primary without a disk had sent counted as being on its new disk' },
 ];
