@@ -161,6 +161,18 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
     } });
   }
 
+  /** Changed pages, on stable storage. */
+  storeBits(done: () => void): void {
+    this.hold();
+    this.writeBitmap(() => {
+      this.meta.markDirty();
+      this.meta.sync({ done: () => {
+        this.unhold();
+        done();
+      } });
+    });
+  }
+
   /** Changed pages; several callers share what is under way only if it began after their call. */
   writeBitmap(done: () => void): void {
     this.#bitmapWaiters.push(done);

@@ -106,14 +106,8 @@ export function keepBits(pd: PeerDevice, done: () => void): void {
   disk.hold();
   new BitmapTask(disk.bitmap, resource.engine.host.clock).start({ kind: 'join', slots: others.map((n) => disk.bitmapIndex(n)), from }, () => {
     scanAgain(device);
-    disk.writeBitmap(() => {
-      // With a flush behind the bits: no state that follows need be stored.
-      disk.meta.markDirty();
-      disk.meta.sync({ done: () => {
-        disk.unhold();
-        done();
-      } });
-    });
+    disk.storeBits(done);
+    disk.unhold();
   });
 }
 

@@ -38,6 +38,8 @@ export class ResyncTarget {
   private toBehind = false;
   /** Bits are being written before the first block is asked for. */
   private keeping: object | null = null;
+  /** Some bit was set since then. */
+  private unkept = false;
   /** This resync sends digests of the own blocks. */
   private csums = false;
   private readonly job: Job;
@@ -75,15 +77,16 @@ export class ResyncTarget {
     }
     this.position = this.lastPosition = 0;
     this.doneTold = this.toBehind = false;
-    if (before === Repl.pausedSyncT) this.keepBits();
+    if (before === Repl.pausedSyncT) this.keepBits(true);
     else this.soon();
   }
 
-  /** Blocks have come from others meanwhile. */
-  private keepBits(): void {
+  /** `others`: blocks have come from them meanwhile. */
+  private keepBits(others: boolean): void {
     const { device, connection } = this.peer;
     const kept = this.keeping = {};
-    device.resource.env.keepBits(device.vnr, connection.nodeId, () => {
+    this.unkept = false;
+    device.resource.env.keepBits(device.vnr, connection.nodeId, others, () => {
       if (this.keeping !== kept) return;
       this.keeping = null;
       this.soon();
@@ -100,6 +103,7 @@ export class ResyncTarget {
 
   /** Whatever set it, behind the scan nobody would look at it again. */
   bitSet(sector: number): void {
+    this.unkept = true;
     if (sector / SECTORS_PER_BLOCK < this.position) this.rewind(sector);
   }
 
@@ -277,6 +281,7 @@ export class ResyncTarget {
     if (device.disk === null || !device.diskUsable) return;
     this.checkDone();
     if (this.doneTold) return;
+    if (this.unkept) return this.keepBits(false);
     const jumpedBack = this.position <= this.lastPosition && this.pace.outstanding && this.position > 0;
     if (link.data.queuedBytes() > QUEUED_MAX || this.unsent.length > 0 || jumpedBack) {
       this.arm(ROUND_MS);

@@ -10,7 +10,7 @@ import {
 } from './facts.ts';
 import { calcQuorum } from './quorum.ts';
 import {
-  Cs, Cstate, Disk, Fencing, Negotiation, Repl, Role, UuidFlag, isSyncTarget,
+  Cs, Cstate, Disk, Fencing, Negotiation, Repl, Role, UuidFlag, isSyncSource, isSyncTarget,
 } from './states.ts';
 import { selectSyncTarget } from './sync-target.ts';
 import { sameUuid } from './view.ts';
@@ -214,7 +214,7 @@ export const secondPass: readonly Rule<Cell>[] = [
       && at.device.disk === Disk.consistent && mayBeUpToDate(at.draft, at.draft, at.d),
     then: (at) => at.setDevice({ disk: Disk.upToDate }) },
   { row: 'S29', when: (at) => at.device.disk === Disk.consistent && at.pd.pdsk === Disk.upToDate
-      && (at.oldPd.pdsk === Disk.consistent || attachedEqual(at)) && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
+      && (at.oldPd.pdsk === Disk.consistent || attachedEqual(at) || isThroughFromHere(at)) && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
     then: (at) => raise(at, Disk.upToDate) },
   { row: 'S30', when: always, then: (at) => at.set({ uuidFlags: at.pd.uuidFlags & ~UuidFlag.gotStable }) },
   { row: 'S31a', when: (at) => becamePrimaryDiskless(at) && sameDataNoOtherSource(at),
@@ -225,6 +225,9 @@ export const secondPass: readonly Rule<Cell>[] = [
   { row: 'S32', when: (at, memory) => at.pd.pdsk === Disk.upToDate && readsAtPeers(at.draft, at.d) && distrusted(at, memory),
     then: (at) => at.set({ pdsk: Disk.consistent }) },
 ];
+
+/** Its resync from here is over, and it is good already: it has decided first. */
+const isThroughFromHere = (at: Cell): boolean => isSyncSource(at.oldPd.repl) && at.pd.repl === Repl.established;
 
 function distrusted(at: Cell, memory: Memory): boolean {
   const withDisk = at.device.disk >= Disk.negotiating;

@@ -173,4 +173,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 4801, nodes: 3, minutes: 0.5, drawn: true, lost: 'the bits for a source that takes over were written, and not flushed, before its first block' },
   { seed: 33, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a Primary wrote before it attached its disk was not marked as missing there' },
   { seed: 34, nodes: 5, minutes: 0.3, drawn: true, lost: 'a frozen write that a Primary without a disk had sent counted as being on its new disk' },
+  { seed: 6353, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits that a target was told were not on its disk before the blocks came' },
+  { seed: 6199, nodes: 3, minutes: 0.5, drawn: true, lost: 'a source stayed Consistent beside a Primary that had been its target' },
 ];

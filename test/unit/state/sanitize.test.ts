@@ -76,6 +76,8 @@ const cases: readonly Case[] = [
     to: { device: { disk: Disk.outdated }, connections: [gone(Cstate.timeout), {}], peers: [off, { uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S28', from: { device: { disk: Disk.consistent }, peers: [off] }, to: { device: { disk: Disk.consistent }, peers: [{}] }, expect: disk, is: Disk.upToDate },
   { row: 'S29', from: { device: { disk: Disk.consistent }, peers: [{ pdsk: Disk.consistent }] }, to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
+  { row: 'S29', from: { device: { disk: Disk.consistent }, peers: [{ repl: Repl.syncSource, pdsk: Disk.inconsistent }] },
+    to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S29', from: { device: { disk: Disk.consistent, currentUuid: 0x10n }, peers: [{ pdsk: Disk.negotiating, peerCurrentUuid: 0x10n }] },
     to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S30', from: {}, to: { peers: [{ uuidFlags: stable | UuidFlag.gotStable }] }, expect: (d) => pd(d).uuidFlags, is: stable },
