@@ -106,6 +106,8 @@ export function makeNewCurrentUuid(device: Device, reason: Reason, done: () => v
     device.uuidWaiters.push(done);
     return;
   }
+  // A request that could not wait has had it made.
+  if (reason === 'thaw' && !resource.deviceRow(vnr).newCurUuid) return done();
   // The flag goes before the ping: a second loss meanwhile sets it again. New I/O waits all the same.
   device.makingUuid = true;
   device.thawing = reason === 'thaw';

@@ -175,4 +175,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 34, nodes: 5, minutes: 0.3, drawn: true, lost: 'a frozen write that a Primary without a disk had sent counted as being on its new disk' },
   { seed: 6353, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits that a target was told were not on its disk before the blocks came' },
   { seed: 6199, nodes: 3, minutes: 0.5, drawn: true, lost: 'a source stayed Consistent beside a Primary that had been its target' },
+  { seed: 6015, nodes: 3, minutes: 0.5, drawn: true, lost: 'two generations were made for one failed disk, and each got to another peer' },
 ];
