@@ -335,12 +335,15 @@ export function afterConnectionLost(connection: Connection, done: () => void): v
   ended();
 }
 
-/** The peer ended its resync and has our generation, but the link broke before its disk state came: contact to data is lost. */
+/**
+ * The peer ended its resync and has our generation, but the link broke before its disk state came: contact to data is lost. Without
+ * a good disk here it was not we who synced it: it may have ended.
+ */
 function tookOverUnseen({ device, connection: { nodeId } }: PeerDevice): boolean {
   const { resource, vnr, disk } = device;
-  return disk !== null && disk.tracks(nodeId) && disk.meta.superBlock.peers[nodeId].bitmapUuid === 0n
-    && resource.view.resource.role === Role.primary && resource.deviceRow(vnr).disk === Disk.upToDate
-    && resource.peerDeviceRow(vnr, nodeId).pdsk === Disk.inconsistent;
+  if (resource.view.resource.role !== Role.primary || resource.peerDeviceRow(vnr, nodeId).pdsk !== Disk.inconsistent) return false;
+  if (resource.deviceRow(vnr).disk !== Disk.upToDate) return dataAccessible(resource.view, deviceIndex(resource.view, vnr));
+  return disk !== null && disk.tracks(nodeId) && disk.meta.superBlock.peers[nodeId].bitmapUuid === 0n;
 }
 
 /** A connect that failed tells nothing new. */

@@ -261,7 +261,8 @@ export class Requests {
     const p = this.pool;
     const device = this.resource.devices[p.device[slot]];
     const write = (p.local[slot] & Rq.WRITE) !== 0;
-    let ok = (p.local[slot] & Rq.LOCAL_OK) !== 0 || (write ? this.keptByPeer(slot) : this.nodesWith(slot, Net.OK) !== 0);
+    const isHere = (p.local[slot] & Rq.LOCAL_OK) !== 0 && !(write && device.facts.disk === Disk.inconsistent);
+    let ok = isHere || (write ? this.keptByPeer(slot) : this.nodesWith(slot, Net.OK) !== 0);
     if (write && p.size[slot] > 0 && (p.local[slot] & Rq.IN_TL) !== 0 && p.epoch[slot] === this.epoch) {
       this.closeEpoch();
     }

@@ -239,7 +239,8 @@ export class BitmapWriter implements AlBitmap {
     const { marks } = this.#bitmap.memory;
     for (let i = 0; i < run.pages; i++) {
       marks[run.page + i] &= ~PageMark.io;
-      if (errno !== 0) marks[run.page + i] |= PageMark.need;
+      // Nor have the data been flushed that cleared bits speak of.
+      if (errno !== 0) marks[run.page + i] |= changed;
     }
     const { purpose } = run;
     const owner = purpose === 'log' ? this.#log : this.#bulk;

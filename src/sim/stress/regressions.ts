@@ -176,4 +176,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 6353, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits that a target was told were not on its disk before the blocks came' },
   { seed: 6199, nodes: 3, minutes: 0.5, drawn: true, lost: 'a source stayed Consistent beside a Primary that had been its target' },
   { seed: 6015, nodes: 3, minutes: 0.5, drawn: true, lost: 'two generations were made for one failed disk, and each got to another peer' },
+  { seed: 1610, nodes: 3, minutes: 0.5, drawn: true, lost: 'a write that only an Inconsistent disk had was answered as good after a suspension' },
+  { seed: 2163, nodes: 3, minutes: 0.5, drawn: true, lost: 'a diskless Primary lost a sync target that was through, and made no generation' },
+  { seed: 1867, nodes: 3, minutes: 0.5, drawn: true, lost: 'cleared bits that could not be written were written again without a flush' },
 ];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { describe, expect, it } from 'vitest';
+import { LowerFlag } from '../../../src/host/lower.ts';
 import { wordIndex } from '../../../src/meta/bitmap-layout.ts';
 import { PageMark } from '../../../src/meta/bitmap-memory.ts';
 import { region, settle, setup } from './md-setup.ts';
@@ -87,6 +88,18 @@ describe('bitmap write-out and read-in (io.md 9.7)', () => {
     settle(s);
     expect(told).toBe(true);
     expect(bit(s, s.disk.content, 0, 1)).toBe(1);
+  });
+
+  it('a page with cleared bits that could not be written is written behind a flush again', () => {
+    const s = setup(device, handler);
+    s.bitmap.set(0, 0, 0);
+    s.writer.write('changed', { done: () => {} });
+    settle(s);
+    s.bitmap.clear(0, 0, 0);
+    s.writer.write('lazy', { done: () => {} });
+    s.disk.complete(0, 5);
+    s.writer.write('changed', { done: () => {} });
+    expect(s.disk.pending[0].flags & LowerFlag.preflush).toBe(LowerFlag.preflush);
   });
 
   it('an error is told, and the pages stay marked', () => {
