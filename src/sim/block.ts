@@ -337,6 +337,8 @@ export class SimBlockDevice implements BlockDevice {
     for (const held of this.#kernel.held) { held.delivered = false; held.offset = -1; }
     this.deliver();
     if (this.#kernel.closeWaits === null) for (const id of this.#kernel.opens.keys()) this.announceOpen(id);
+    // It came while this engine was being set up.
+    else this.announceClose(true);
   }
 
   stateArena(kind: number, sizeBytes: number) {
