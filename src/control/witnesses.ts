@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
  * A Primary without good data of its own has lost all its peers at once, itself or with its engine, or could make no generation as
- * it lost one: nothing tells them apart. One of them may lack writes that were answered: they were in its memory only, and it was down since; or of protocol A they
- * never got there. Who has all of them is a witness: with it a generation is made, and until then the others are not let in.
+ * it lost one: nothing tells them apart. One of them may lack writes that were answered: they were in its memory only, and it was
+ * down since; or of protocol A they never got there. Who has all of them is a witness: with it a generation is made, and until then
+ * the others are not let in.
  */
 import { dataAccessible } from '../state/facts.ts';
 import { Lack } from '../io/requests.ts';

@@ -10,7 +10,7 @@ import { ConflictQueue } from './conflict-queue.ts';
 import { DeviceBits } from './device-bits.ts';
 import { submitDiscard } from './discard.ts';
 import { DiskTimer } from './disk-timer.ts';
-import { type DeviceParts, deviceFacts, ErrorKind, EXTENT_SECTORS, type IoDisk } from './env.ts';
+import { type DeviceParts, deviceFacts, EOPNOTSUPP, ErrorKind, EXTENT_SECTORS, type IoDisk } from './env.ts';
 import { Intervals, IvFlag, IvType } from './intervals.ts';
 import { Rq, RqEvent } from './mod.ts';
 import { PeerFlag, PeerReq } from './peer-request-pool.ts';
@@ -20,7 +20,6 @@ import type { ResourceIo } from './resource-io.ts';
 import { sendAndSubmit } from './submit.ts';
 
 const EIO = 5;
-const EOPNOTSUPP = 95;
 /** How often a detach looks whether what was promised is on the disk. */
 const PROMISE_MS = 20;
 /** Whose operation a cookie of the disk, or a token of the activity log, names: cookie = id * 4 + owner. */

@@ -99,6 +99,8 @@ export interface PeerDeviceFacts {
   useCsums: boolean;
 }
 
+/** Of a disk that does not know the operation. */
+export const EOPNOTSUPP = 95;
 /** What one extent of an activity log covers. */
 export const EXTENT_SECTORS = 8192;
 

@@ -9,7 +9,7 @@ import { DpFlag } from '../wire/packets/data.ts';
 import type { ConnectionIo } from './connection-io.ts';
 import { type DeviceIo, Owner } from './device-io.ts';
 import { submitDiscard } from './discard.ts';
-import { ErrorKind, EXTENT_SECTORS, Ordering } from './env.ts';
+import { EOPNOTSUPP, ErrorKind, EXTENT_SECTORS, Ordering } from './env.ts';
 import { Find, IvFlag, IvType } from './intervals.ts';
 import { OutQueue } from './out-queue.ts';
 import { Cmd } from './packet-out.ts';
@@ -20,8 +20,6 @@ import { isSourceFor } from './routing.ts';
 
 /** Discards and write-zeroes of a peer at once: they need no memory that would limit them, and each may be many operations. */
 const DISCARDS_MAX = 64;
-/** Of a disk that knows no flushes. */
-const EOPNOTSUPP = 95;
 /** Why the receiver stands still. */
 const Hold = { none: 0, barrier: 1, outOfSync: 2, room: 3, discards: 4 } as const;
 

@@ -129,8 +129,7 @@ export class Requests {
   /** SEND_CANCELED for all that is still queued for the node. */
   cancelQueued(node: number): void {
     this.reapHold++;
-    const words = this.pool.net[node];
-    assert(words !== null, 'node without words');
+    const words = this.wordsOf(node);
     for (let slot = this.tlHead; slot >= 0;) {
       const next = this.pool.tlNext[slot];
       if ((words[slot] & Net.QUEUED) !== 0) this.mod(slot, RqEvent.SEND_CANCELED, node);
@@ -143,8 +142,7 @@ export class Requests {
   /** Is a write up to this dagtag still queued for the node? */
   awaitsSending(node: number, dagtag: number): boolean {
     const p = this.pool;
-    const words = p.net[node];
-    assert(words !== null, 'node without words');
+    const words = this.wordsOf(node);
     for (let slot = this.writeHead; slot >= 0 && p.dagtag[slot] <= dagtag; slot = p.writeNext[slot]) {
       if ((words[slot] & Net.QUEUED) !== 0) return true;
     }
@@ -154,8 +152,7 @@ export class Requests {
   /** Up to this dagtag nothing is for the node any more; what is frozen is sent to it when it comes. */
   settledDagtag(node: number): number {
     const p = this.pool;
-    const words = p.net[node];
-    assert(words !== null, 'node without words');
+    const words = this.wordsOf(node);
     for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
       const again = (p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.OK) !== 0;
       if ((words[slot] & NET_MASK) !== 0 && (again || (words[slot] & Net.DONE) === 0)) return p.dagtag[slot] - p.size[slot] / 512;
@@ -166,8 +163,7 @@ export class Requests {
   /** Has the node been sent a write that nobody was answered for? */
   hasUnanswered(node: number): boolean {
     const p = this.pool;
-    const words = p.net[node];
-    assert(words !== null, 'node without words');
+    const words = this.wordsOf(node);
     for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
       if ((p.local[slot] & Rq.MASTER_DONE) === 0 && (words[slot] & Net.SENT) !== 0) return true;
     }
@@ -177,8 +173,7 @@ export class Requests {
   /** What may a lost node lack of the writes of this device that were answered? */
   lackOfAnswered(node: number, device: number): Lack {
     const p = this.pool;
-    const words = p.net[node];
-    assert(words !== null, 'node without words');
+    const words = this.wordsOf(node);
     let lack: Lack = Lack.nothing;
     for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
       const word = words[slot];
@@ -194,8 +189,7 @@ export class Requests {
   /** Has the node acknowledged writes, answered since, that no barrier ack covers? */
   hasUndurable(node: number): boolean {
     const p = this.pool;
-    const words = p.net[node];
-    assert(words !== null, 'node without words');
+    const words = this.wordsOf(node);
     for (let slot = this.writeHead; slot >= 0; slot = p.writeNext[slot]) {
       if ((p.local[slot] & Rq.MASTER_DONE) !== 0 && (words[slot] & (Net.OK | Net.DONE)) === Net.OK) return true;
     }
@@ -205,14 +199,19 @@ export class Requests {
   /** May a write up to this dagtag still be on its way to the node? Of protocol A only the barrier ack tells. */
   awaitsReceipt(node: number, dagtag: number): boolean {
     const p = this.pool;
-    const words = p.net[node];
-    assert(words !== null, 'node without words');
+    const words = this.wordsOf(node);
     for (let slot = this.writeHead; slot >= 0 && p.dagtag[slot] <= dagtag; slot = p.writeNext[slot]) {
       const word = words[slot];
       const acked = (word & (Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK)) !== 0 && (word & (Net.QUEUED | Net.PENDING)) === 0;
       if ((word & NET_MASK) !== 0 && (word & Net.DONE) === 0 && !acked) return true;
     }
     return false;
+  }
+
+  private wordsOf(node: number) {
+    const words = this.pool.net[node];
+    assert(words !== null, 'node without words');
+    return words;
   }
 
   /** Walks that apply events one by one wrap themselves in these two, so that no entry goes away under them. */

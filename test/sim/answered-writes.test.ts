@@ -52,15 +52,20 @@ hazard('R-221', 'the same, where its disk fails before it notices the loss', 'A(
   await meetAgain(s);
 });
 
+/** B's power takes a write from it that was answered, as A's engine dies; C has it. */
+async function losesAnswered(s: Story): Promise<void> {
+  s.hold('A>B', 'P_BARRIER');
+  await s.w('A', 1, { fua: false });
+  await s.drop('B-C');
+  s.sever('A-C', 'A-B');
+  s.killEngine('A');
+  await s.reboot('B');
+}
+
 for (const first of ['B', 'both'] as const) {
   hazard('R-222', `the next engine of a diskless Primary does not count on a disk that was down meanwhile (it meets ${first} first)`, 'A(d,P) B C',
     { resource: { onNoData: 1 } }, async (s) => {
-      s.hold('A>B', 'P_BARRIER');
-      await s.w('A', 1, { fua: false });
-      await s.drop('B-C');
-      s.sever('A-C', 'A-B');
-      s.killEngine('A');
-      await s.reboot('B');
+      await losesAnswered(s);
       await s.reach('B:UpToDate', 'C:UpToDate');
       if (first === 'both') s.heal('A-C');
       s.heal('A-B');
@@ -107,12 +112,7 @@ hazard('R-225', 'nor does it sync its old disk from there', 'A(P) B C', { resour
   await s.reach('A:Diskless');
   s.flow('A');
   await s.pass(1_000);
-  s.hold('A>B', 'P_BARRIER');
-  await s.w('A', 1, { fua: false });
-  await s.drop('B-C');
-  s.sever('A-C', 'A-B');
-  s.killEngine('A');
-  await s.reboot('B');
+  await losesAnswered(s);
   s.heal('A-B');
   await s.pass(10_000);
   if (s.is('A>B:UpToDate')) await s.attach('A');
