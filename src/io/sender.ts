@@ -28,7 +28,7 @@ export class Sender {
   dagtag = -1;
   /** Writes sent since the last unplug hint. */
   private batch = 0;
-  /** P_DAGTAG is to be sent since a volume's peer became a receiver. */
+  /** The newest dagtag is to be told: a volume's peer became a receiver, or an older one went out last. */
   dagtagDue = false;
   /** Barriers not yet acked, and when the last one went out. */
   barriersUnacked = 0;
@@ -157,8 +157,7 @@ export class Sender {
     if (!this.isHere(slot)) peer.device.bits.set(peer, pool.sector[slot], pool.size[slot]);
     this.epochWrites++;
     this.batch++;
-    this.dagtag = pool.dagtag[slot];
-    this.dagtagDue = false;
+    this.wasTold(pool.dagtag[slot]);
     const sentMs = pool.sentMs[nodeId] as Float64Array;
     sentMs[slot] = resource.env.clock.nowMs();
     return true;
@@ -267,9 +266,14 @@ export class Sender {
 
   private sendDagtag(link: PeerLink, dagtag: number): boolean {
     if (!sendNumber(link.data, Cmd.DAGTAG, dagtag, -1)) return false;
-    this.dagtag = dagtag;
-    this.dagtagDue = false;
+    this.wasTold(dagtag);
     return true;
+  }
+
+  /** Not the newest: one that is sent again, or this peer needs nothing of what follows. The newest is due then. */
+  private wasTold(dagtag: number): void {
+    this.dagtag = dagtag;
+    this.dagtagDue = dagtag !== this.connection.resource.requests.dagtag;
   }
 
   private pushFlight(slot: number, position: number): void {

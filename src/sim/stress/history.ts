@@ -72,7 +72,7 @@ export class History {
     this.#unsettled = this.#unsettled.filter((write) => !write.settled);
   }
 
-  /** The engine died: its successor does not know of what was answered before the peers confirmed it. */
+  /** The engine died, or has lost all peers: nobody waits any more for them to confirm what was answered. */
   cutAdrift(): void {
     for (const write of this.#unsettled) {
       if (!write.acked) continue;

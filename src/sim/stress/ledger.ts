@@ -42,8 +42,8 @@ export class Ledger {
     if (old && old !== app) this.history.never(old.writes);
     if (this.#crashed) this.#comesBack(this.#crashed.others ? 'unsettled' : null);
     if (!this.#replicated && this.lastWriter !== null && this.lastWriter !== member) this.history.handedOver();
-    // Its disk never got back what its power failure took: only what was flushed had to outlive that.
-    if (this.#weak.has(member)) this.history.powerLost();
+    // Its disk never got back what its power failure took: only what had been flushed here had to outlive that.
+    if (this.#weak.has(member)) this.history.powerLost(this.lastWriter === member ? 'unflushed' : 'unsettled');
     this.holder = app;
     this.lastWriter = member;
   }
@@ -55,7 +55,8 @@ export class Ledger {
   idle(reached: boolean, shared: boolean): void {
     // Without a disk: what was under way to peers that are gone is nowhere, or marked nowhere.
     if (!reached && !this.#replicated) this.outOfReach();
-    // And with one, only here: a peer that goes on in this generation has not confirmed it.
+    // And with one, only here: a peer that goes on in this generation has not confirmed it. It has it, but for its power.
+    if (this.#replicated && !shared) this.history.cutAdrift();
     if (this.#replicated ? reached : !reached || shared) this.history.settle();
   }
 

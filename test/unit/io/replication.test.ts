@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { BioFlag, BioOp } from '../../../src/host/block.ts';
 import { Disk, Repl } from '../../../src/state/states.ts';
+import { RqEvent } from '../../../src/io/mod.ts';
 import { Cmd } from '../../../src/io/packet-out.ts';
 import { Pair } from './pair.ts';
 
@@ -76,6 +77,23 @@ describe('one write', () => {
     pair.b.connection.writes.lastDagtag = 0;
     pair.connect(Repl.established, Repl.established, Disk.outdated);
     pair.run(() => pair.b.connection.writes.lastDagtag === 8);
+  });
+
+  test('the newest dagtag is told also where an older write is sent again before', () => {
+    const pair = new Pair({ seed: 3 });
+    pair.connectInSync();
+    pair.b.node.disks.get('/dev/d')!.faults.stopped = true;
+    pair.write(0, 8);
+    pair.run(() => count(pair.b.received, Cmd.DATA) === 1);
+    pair.a.turn(() => pair.a.io.raiseDagtag(1000));
+    pair.run(() => pair.b.connection.writes.lastDagtag === 1000);
+    pair.a.turn(() => {
+      const { requests } = pair.a.io;
+      requests.mod(requests.tlHead, RqEvent.RESEND, pair.a.connection.nodeId);
+      pair.a.connection.sender.restart();
+    });
+    pair.run(() => count(pair.b.received, Cmd.DATA) === 2);
+    pair.run(() => pair.b.connection.writes.lastDagtag === 1000);
   });
 
   test('an empty flush sends nothing and completes', () => {
