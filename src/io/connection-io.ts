@@ -231,7 +231,7 @@ export class ConnectionIo {
       return;
     }
     if (released && !this.facts.connected) requests.walk(RqEvent.CANCEL_SUSPENDED_IO, this.nodeId, -1);
-    else if (this.comes) {
+    else if (this.comes && !this.overwritten) {
       this.markMissingHere();
       for (const { facts, device } of this.peers) {
         if (facts.repl !== Repl.wfBitMapS) requests.walk(RqEvent.FORGOTTEN, this.nodeId, device.index);
