@@ -110,7 +110,7 @@ export class Stress {
         if (FALSE_REFUSAL.test(text)) this.refusal ||= `n${m.id}: ${text}`;
         const made = GENERATION_MADE.exec(text);
         if (made) this.ledger.made(m, BigInt(`0x${made[1]}`) & ~1n);
-        if (PEER_DATA_LOST.test(text) && m === this.ledger.holder?.member && this.plan.wireProtocol === 1
+        if (PEER_DATA_LOST.test(text) && m === this.ledger.holder?.member && this.plan.wireProtocol !== 3
           && !isGood(m) && goodPeers(cluster, m).length === 0) this.ledger.outOfReach();
         if (this.healing && PRIMARY_IN_THE_WAY.test(text)) this.inTheWay.set(m, (this.inTheWay.get(m) ?? 0) + 1);
         if (this.healing && TOO_SMALL.test(text)) this.tooSmall.set(m, (this.tooSmall.get(m) ?? 0) + 1);
@@ -201,7 +201,8 @@ export class Stress {
       const generation = writtenGeneration(app.member);
       if (this.ledger.holder === app) {
         if (generation !== 0n) this.ledger.generation = generation;
-        const mirrored = goodPeers(cluster, app.member).length > 0;
+        // Also by its own word: a disk that has just failed acknowledged as received what it has not.
+        const mirrored = goodPeers(cluster, app.member).some((m) => diskStateOf(m) === Disk.upToDate);
         const alone = cluster.members.every((m) => m === app.member || storedGeneration(cluster, m) !== generation);
         if (app.member.engine?.resources.get('r0')?.io.requests.writes === 0) this.ledger.idle(isGood(app.member) || mirrored, mirrored || alone);
         for (const m of cluster.members) {
