@@ -241,6 +241,16 @@ export class ConnectionIo {
     }
   }
 
+  /** Frozen writes from when this peer was away, or not good: it has become so without them, from a node that has not got them either. */
+  sendMissed(): void {
+    if (!this.connected || this.failed) return;
+    const { requests } = this.resource;
+    for (const { facts, device } of this.peers) {
+      if (!device.removed && facts.pdisk === Disk.upToDate && facts.repl === Repl.established) requests.walk(RqEvent.MISSED, this.nodeId, device.index);
+    }
+    this.sender.restart();
+  }
+
   /** Writes from before this node attached its disk, which is to be synced: what is sent again now goes to the peers alone. */
   private markMissingHere(): void {
     const { requests, devices } = this.resource;

@@ -16,6 +16,7 @@ export const Net = {
 
 /** "The request concerns this peer." */
 export const NET_MASK = Net.PENDING | Net.QUEUED | Net.SENT | Net.DONE | Net.OK | Net.SIS;
+const ALL = NET_MASK | Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK | Net.EXP_BARR_ACK;
 const EXP_ACK = Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK;
 
 /** DRBD_PROT_*: what a write waits for. */
@@ -25,7 +26,7 @@ const eventNames = [
   'TO_BE_SUBMITTED', 'NEW_NET_READ', 'NEW_NET_WRITE', 'NEW_NET_OOS', 'ADDED_TO_TRANSFER_LOG', 'BARRIER_SENT',
   'HANDED_OVER_TO_NETWORK', 'OOS_HANDED_TO_NETWORK', 'SEND_FAILED', 'SEND_CANCELED',
   'RECV_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER', 'WRITE_ACKED_BY_PEER_AND_SIS', 'NEG_ACKED', 'DATA_RECEIVED',
-  'BARRIER_ACKED', 'CONNECTION_LOST', 'CONNECTION_LOST_WHILE_SUSPENDED', 'CANCEL_SUSPENDED_IO', 'FORGOTTEN', 'OVERWRITTEN', 'RESEND',
+  'BARRIER_ACKED', 'CONNECTION_LOST', 'CONNECTION_LOST_WHILE_SUSPENDED', 'CANCEL_SUSPENDED_IO', 'FORGOTTEN', 'OVERWRITTEN', 'RESEND', 'MISSED',
   'REFUSED', 'COMPLETION_RESUMED', 'COMPLETED_OK', 'WRITE_COMPLETED_WITH_ERROR', 'READ_COMPLETED_WITH_ERROR',
   'READ_AHEAD_COMPLETED_WITH_ERROR', 'DISCARD_COMPLETED_NOTSUPP', 'DISCARD_COMPLETED_WITH_ERROR', 'ABORT_DISK_IO',
 ] as const;
@@ -95,6 +96,12 @@ export const rqRows: readonly RqRow[] = [
   { event: 'RESEND', all: Net.PENDING, netClear: Net.SENT, netSet: Net.QUEUED },
   { event: 'RESEND', write: true, unanswered: true, all: Net.SENT, none: Net.DONE, netClear: Net.SENT, netSet: Net.PENDING | Net.QUEUED },
   { event: 'RESEND', write: true, all: Net.SENT, netSet: Net.DONE },
+  { event: 'MISSED', write: true, unanswered: true, protocol: Protocol.C, none: Net.OK | Net.PENDING | Net.QUEUED,
+    netClear: ALL, netSet: Net.QUEUED | Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_WRITE_ACK },
+  { event: 'MISSED', write: true, unanswered: true, protocol: Protocol.B, none: Net.OK | Net.PENDING | Net.QUEUED,
+    netClear: ALL, netSet: Net.QUEUED | Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_RECEIVE_ACK },
+  { event: 'MISSED', write: true, unanswered: true, protocol: Protocol.A, none: Net.OK | Net.PENDING | Net.QUEUED,
+    netClear: ALL, netSet: Net.QUEUED | Net.PENDING | Net.EXP_BARR_ACK },
   { event: 'REFUSED', write: true, unanswered: true, localSet: Rq.COMPLETION_SUSP },
   { event: 'COMPLETION_RESUMED', localClear: Rq.COMPLETION_SUSP },
   { event: 'COMPLETED_OK', localClear: Rq.LOCAL_PENDING, localSet: Rq.LOCAL_COMPLETED | Rq.LOCAL_OK },

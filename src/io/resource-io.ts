@@ -105,6 +105,7 @@ export class ResourceIo {
       for (const peer of connection.peers) if (peer.receiverChanged()) receiversChanged = true;
     }
     if (receiversChanged) this.requests.closeEpoch();
+    if (this.wasSuspended) for (const c of this.connectionList) c.sendMissed();
     if (this.wasSuspended) for (const c of this.connectionList) c.afterSuspension(resumed || unfreeze);
     this.wasSuspended = this.facts.suspended;
     for (const connection of this.connectionList) connection.factsChanged();

@@ -21,6 +21,7 @@ const BARRIER_DELAY_MS = 5;
 export class Sender {
   /** First entry that may be queued for this peer, -1: all was seen. */
   next = -1;
+  private restartDue = false;
   /** send.current_epoch_nr, current_epoch_writes, seen_any_write_yet, current_dagtag. */
   epoch = 0;
   epochWrites = 0;
@@ -50,19 +51,19 @@ export class Sender {
   reset(): void {
     this.next = -1;
     this.epochWrites = this.barriersUnacked = this.flightCount = this.batch = 0;
-    this.seenAnyWrite = this.dagtagDue = this.barrierDue = false;
+    this.seenAnyWrite = this.dagtagDue = this.barrierDue = this.restartDue = false;
     this.barrierTimer?.cancel();
     this.barrierTimer = null;
     this.dagtag = this.connection.resource.requests.dagtag - DAGTAG_GAP;
   }
 
   get barrierOutstanding(): boolean {
-    return this.barriersUnacked > 0 || this.epochWrites > 0 || this.next >= 0;
+    return this.barriersUnacked > 0 || this.epochWrites > 0 || this.next >= 0 || this.restartDue;
   }
 
-  /** Requests were marked queued again anywhere in the transfer log. */
+  /** Requests were marked queued again anywhere in the transfer log. What is on its way looks the same until it is out. */
   restart(): void {
-    this.next = this.connection.resource.requests.tlHead;
+    this.restartDue = true;
     this.connection.resource.wakeSenders();
   }
 
@@ -79,6 +80,11 @@ export class Sender {
     const { link, resource, nodeId } = this.connection;
     if (link === null) return;
     const { requests } = resource;
+    if (this.restartDue) {
+      if (this.flightCount > 0) return;
+      this.restartDue = false;
+      this.next = requests.tlHead;
+    }
     for (let slot = this.next; slot >= 0; slot = this.next) {
       const words = requests.pool.net[nodeId] as Uint16Array;
       if ((words[slot] & Net.QUEUED) === 0) {
@@ -128,6 +134,7 @@ export class Sender {
       requests.mod(slot, RqEvent.HANDED_OVER_TO_NETWORK, this.connection.nodeId);
     }
     requests.endWalk();
+    if (this.restartDue) this.connection.resource.wakeSenders();
   }
 
   private send(link: PeerLink, slot: number): boolean {

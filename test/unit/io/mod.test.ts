@@ -61,6 +61,11 @@ const cases: Case[] = [
   { event: 'RESEND', net: SENT | WACK | BARR, after: PENDING | QUEUED | WACK | BARR },
   { event: 'RESEND', answered: true, net: SENT | WACK | BARR, after: SENT | DONE | WACK | BARR },
   { event: 'RESEND', net: SENT | DONE | BARR, after: SENT | DONE | BARR },
+  { event: 'MISSED', protocol: Protocol.C, net: 0, after: PENDING | QUEUED | WACK | BARR },
+  { event: 'MISSED', protocol: Protocol.B, net: SENT | DONE | BARR, after: PENDING | QUEUED | RECV | BARR },
+  { event: 'MISSED', protocol: Protocol.A, net: 0, after: PENDING | QUEUED | BARR },
+  { event: 'MISSED', protocol: Protocol.C, net: SENT | OK | WACK | BARR, after: SENT | OK | WACK | BARR },
+  { event: 'MISSED', protocol: Protocol.C, answered: true, net: SENT | DONE | WACK | BARR, after: SENT | DONE | WACK | BARR },
   { event: 'RESEND', net: 0, after: 0 },
 ];
 
