@@ -22,7 +22,9 @@ export class MinRate {
   throttles(): boolean {
     const { device, facts, progress } = this.peer;
     const other = device.otherSectors;
-    const busy = other - this.seen > BUSY_SECTORS || device.apBio(1) > 0;
+    // What is frozen uses no disk: it may wait for this very resync.
+    const waiting = device.apBio(1) > 0 && !device.resource.facts.suspended;
+    const busy = other - this.seen > BUSY_SECTORS || waiting;
     this.seen = other;
     return mustThrottle(facts.cMinRate, busy, progress.recentRate(device.resource.env.clock.nowMs()));
   }

@@ -115,4 +115,28 @@ describe('c-min-rate on the source', () => {
     const gentle = duration(100);
     expect(gentle).toBeGreaterThan(free * 2);
   });
+
+  /** A frozen write waits for the target to be good. */
+  function frozenDuration(cMinRate: number): number {
+    const pair = new Pair({ seed: 32 });
+    pair.connectInSync();
+    pair.b.node.disks.get('/dev/d')!.faults.stopped = true;
+    pair.write(0, 8);
+    pair.run(() => pair.a.device.lowerPending === 0 && pair.a.connection.apInFlight > 0);
+    pair.a.turn(() => pair.a.set(() => { pair.a.io.facts.suspended = true; }));
+    pair.dropLink();
+    pair.b.node.disks.get('/dev/d')!.resume();
+    pair.run(() => pair.a.events.includes('disconnected'));
+    pair.a.turn(() => { pair.a.disk.bitmap.setAll(0); });
+    for (const side of [pair.a, pair.b]) side.peer.facts.cMinRate = side === pair.a ? cMinRate : 0;
+    pair.connectForResync();
+    const start = pair.world.nowMs;
+    expect(pair.a.device.apBio(1)).toBe(1);
+    pair.run(() => inSync(pair), 120_000);
+    return pair.world.nowMs - start;
+  }
+
+  test('what is frozen does not hold it up', () => {
+    expect(frozenDuration(100)).toBe(frozenDuration(0));
+  });
 });
