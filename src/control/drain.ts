@@ -6,7 +6,7 @@
  * take part. docs/differences.md, hazards.md Z-01, Z-07, Z-11
  */
 import type { Timer } from '../host/clock.ts';
-import { deviceStable, isSuspended } from '../state/facts.ts';
+import { deviceStable, hasShownOther, isSuspended } from '../state/facts.ts';
 import { calcQuorum } from '../state/quorum.ts';
 import { Cs, Cstate, Disk, Repl, Role, UuidFlag, isSyncSource, isSyncTarget } from '../state/states.ts';
 import { deviceIndex, findConnection, findDevice, findPeerDevice, sameUuid } from '../state/view.ts';
@@ -100,8 +100,15 @@ function isBehind(pd: PeerDevice): boolean {
   const device = findDevice(resource.view, vnr);
   const row = findPeerDevice(resource.view, vnr, nodeId);
   return disk !== null && uuids !== null
-    && (device?.disk === Disk.inconsistent || device?.disk === Disk.outdated || (device?.disk === Disk.upToDate && isOvertaken(pd)))
+    && device !== undefined && isOld(pd, device.disk)
     && row?.pdsk === Disk.upToDate && row.repl === Repl.established && connected(pd) && hasNoBetter(pd) && mayShow(pd);
+}
+
+/** Also what a Primary's users have gone on from while it was no more than Consistent. */
+function isOld(pd: PeerDevice, disk: Disk): boolean {
+  const { resource: { view }, vnr } = pd.device;
+  return disk === Disk.inconsistent || disk === Disk.outdated || (disk === Disk.upToDate && isOvertaken(pd))
+    || (disk === Disk.consistent && hasShownOther(view, deviceIndex(view, vnr)));
 }
 
 /** It was not good yet when the others got the generation that they are in now. */

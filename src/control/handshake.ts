@@ -39,11 +39,12 @@ export interface PeerSays {
   /** With Negotiating replaced by what its flags say. */
   readonly disk: Disk;
   readonly quorum: boolean;
+  readonly attaches: boolean;
 }
 
 export function peerSays(word: number, disk: Disk): PeerSays {
-  const { role, quorum } = unpackState(word);
-  return { role, disk, quorum };
+  const { role, quorum, disk: told } = unpackState(word);
+  return { role, disk, quorum, attaches: told === Disk.negotiating };
 }
 
 /** The decision of a connect, or of an attach on either end; undecidable things are already done when it is there. */
@@ -94,6 +95,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     sentDisk: pd.sentDisk === Disk.negotiating ? fromMd : pd.sentDisk,
     shownDisk: pd.sentDisk !== Disk.negotiating ? pd.sentDisk : fromMd === Disk.inconsistent ? fromMd : Disk.consistent,
     disk: deviceRow.disk, exposedUuid: deviceRow.exposedUuid, doubted: isDoubted(pd), peerDisk: peer.disk,
+    attaches: pd.sentDisk === Disk.negotiating, peerAttaches: peer.attaches,
     reconcileBits: reconcilesBits(connection),
     ownBits: device.disk?.bitsFor(connection.nodeId) ?? 0,
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,

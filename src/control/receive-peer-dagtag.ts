@@ -132,7 +132,7 @@ function compared(pd: PeerDevice): Strategy {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const { pdsk, peerQuorate } = resource.peerDeviceRow(vnr, nodeId);
   const { peerRole } = resource.connectionRow(nodeId);
-  return uuidCompare(handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate }, 'not-tried')).strategy;
+  return uuidCompare(handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate, attaches: false }, 'not-tried')).strategy;
 }
 
 /** Both have the same last writes: marks of them towards each other mean nothing. What was marked before them does. */

@@ -28,7 +28,7 @@ const viewOf = (pd: PeerDevice): HandshakeView => {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const { pdsk, peerQuorate } = resource.peerDeviceRow(vnr, nodeId);
   const { peerRole } = resource.connectionRow(nodeId);
-  return handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate }, 'not-tried');
+  return handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate, attaches: false }, 'not-tried');
 };
 
 /** drbd_resync: the outcome may be a resync, an upgrade of the own disk, or nothing. */

@@ -123,10 +123,14 @@ export function diskStateFromMd(now: Rows, next: Rows, d: number): Disk {
  * the peer that had it was lost meanwhile: nothing may be read here before a resync.
  */
 export function diskStateAttached(now: Rows, next: Rows, d: number): Disk {
-  const { exposedUuid, currentUuid } = next.devices[d]!;
   const disk = diskStateFromMd(now, next, d);
-  const behind = next.resource.role === Role.primary && exposedUuid !== 0n && !sameUuid(exposedUuid, currentUuid);
-  return behind && disk > Disk.outdated ? Disk.outdated : disk;
+  return hasShownOther(next, d) && disk > Disk.outdated ? Disk.outdated : disk;
+}
+
+/** A Primary whose users have seen another generation than its own disk is in. */
+export function hasShownOther(rows: Rows, d: number): boolean {
+  const { exposedUuid, currentUuid } = rows.devices[d]!;
+  return rows.resource.role === Role.primary && exposedUuid !== 0n && !sameUuid(exposedUuid, currentUuid);
 }
 
 /** Whose data do users see? A Primary without good data of its own reads at its peers, as one without a disk does. */

@@ -6,7 +6,7 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import {
-  dataAccessible, diskStateAttached, isSuspended, mayBeUpToDate, pdAt, readsAtPeers, regainsData, resyncSuspended, somePeer,
+  dataAccessible, diskStateAttached, hasShownOther, isSuspended, mayBeUpToDate, pdAt, readsAtPeers, regainsData, resyncSuspended, somePeer,
 } from './facts.ts';
 import { calcQuorum } from './quorum.ts';
 import {
@@ -213,6 +213,9 @@ export const secondPass: readonly Rule<Cell>[] = [
   { row: 'S28', when: (at) => at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established
       && at.device.disk === Disk.consistent && mayBeUpToDate(at.draft, at.draft, at.d),
     then: (at) => at.setDevice({ disk: Disk.upToDate }) },
+  { row: 'S28', when: (at) => at.draft.resource.role === Role.primary && at.device.disk === Disk.consistent
+      && !mayBeUpToDate(at.draft.old, at.draft.old, at.d) && mayBeUpToDate(at.draft, at.draft, at.d) && !hasShownOther(at.draft, at.d),
+    then: (at) => raise(at, Disk.upToDate) },
   { row: 'S29', when: (at) => at.device.disk === Disk.consistent && at.pd.pdsk === Disk.upToDate
       && (at.oldPd.pdsk === Disk.consistent || attachedEqual(at) || isThroughFromHere(at)) && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
     then: (at) => raise(at, Disk.upToDate) },

@@ -29,6 +29,9 @@ export interface HandshakeView extends CompareView {
   readonly doubted: boolean;
   /** The peer's disk as received (Negotiating already replaced by Inconsistent or Consistent). */
   readonly peerDisk: Disk;
+  /** Nobody has read from that disk yet. */
+  readonly attaches: boolean;
+  readonly peerAttaches: boolean;
   /** Both ends decide about bits of equal generations alike. */
   readonly reconcileBits: boolean;
   /** Bits of the peer's slot now: what is told when nothing has been told yet. */
@@ -386,8 +389,10 @@ function reconcileByBits(w: Work): void {
   const own = selfBits(v);
   const theirs = v.peer.dirtyBits;
   if (own === 0 && theirs === 0) return;
-  const primary = (role: Role, disk: Disk): number => Number(role === Role.primary && disk === Disk.upToDate);
-  const ahead = primary(v.role, v.shownDisk) - primary(v.peerRole, v.peerDisk)
+  // Its disk may be no more than Consistent: who is to be fenced may have gone on, but then in another generation.
+  const primary = (role: Role, disk: Disk, attaches: boolean): number =>
+    Number(role === Role.primary && disk >= Disk.consistent && !attaches);
+  const ahead = primary(v.role, v.shownDisk, v.attaches) - primary(v.peerRole, v.peerDisk, v.peerAttaches)
     || upAllTheWhile(v)
     || v.shownDisk - v.peerDisk
     || neighbour(selfFlags(v)) - neighbour(v.peer.flags)

@@ -185,4 +185,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 10108, nodes: 3, minutes: 0.5, drawn: true, lost: 'the checker took a write for mirrored that the disk of its only good peer had failed to write' },
   { seed: 11357, nodes: 3, minutes: 0.5, drawn: true, lost: 'a good peer that was synced meanwhile did not get what was frozen' },
   { seed: 11514, nodes: 3, minutes: 0.5, drawn: true, lost: 'frozen writes of its target slowed a resync down, for which they waited' },
+  { seed: 10052, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary stayed Consistent: who was to be fenced came without its disk, and attached it later' },
 ];

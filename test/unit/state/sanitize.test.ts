@@ -5,7 +5,8 @@ import type { Draft } from '../../../src/state/draft.ts';
 import {
   bounds, connectionRules, deviceRules, deviceTail, firstPass, resourceRules, sanitize, secondPass,
 } from '../../../src/state/sanitize.ts';
-import { Cs, Cstate, Disk, Fencing, MdFlag, Negotiation, Quorum, Repl, Role, UuidFlag, replNames } from '../../../src/state/states.ts';
+import { Cs, Cstate, Disk, Fencing, MdFlag, Negotiation, PeerFlag, Quorum, Repl, Role, UuidFlag, replNames } from '../../../src/state/states.ts';
+import type { MdFacts } from '../../../src/state/types.ts';
 import { defaultConnectionOptions, defaultResourceOptions } from '../../../src/state/view.ts';
 import { draftOf } from './build.ts';
 import { md } from './cluster.ts';
@@ -19,6 +20,10 @@ const disk = (d: Draft): Disk => d.devices[0]!.disk;
 const pd = (d: Draft) => d.peerDevices[0]!;
 const primary = { role: Role.primary } as const;
 const stable = UuidFlag.stable;
+const fencedBy = (nodeId: number): MdFacts => {
+  const facts = md(MdFlag.consistent | MdFlag.wasUpToDate, [nodeId]);
+  return { ...facts, slots: facts.slots.map((slot, n) => (n === nodeId ? { ...slot, flags: slot.flags | PeerFlag.fencing } : slot)) };
+};
 const majority = { options: { ...defaultResourceOptions, quorum: Quorum.majority } };
 const suspendNoData = { options: { ...defaultResourceOptions, onNoDataAccessible: 'suspend-io' as const } };
 
@@ -75,6 +80,12 @@ const cases: readonly Case[] = [
   { row: 'S27', from: { device: { disk: Disk.outdated }, peers: [{ repl: Repl.wfBitMapT }, { uuidFlags: stable }] },
     to: { device: { disk: Disk.outdated }, connections: [gone(Cstate.timeout), {}], peers: [off, { uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S28', from: { device: { disk: Disk.consistent }, peers: [off] }, to: { device: { disk: Disk.consistent }, peers: [{}] }, expect: disk, is: Disk.upToDate },
+  ...([[primary, 0x10n, Disk.outdated, Disk.upToDate], [primary, 0x10n, Disk.unknown, Disk.consistent],
+    [primary, 0x20n, Disk.outdated, Disk.consistent], [{}, 0x10n, Disk.outdated, Disk.consistent]] as const).map(([resource, exposedUuid, pdsk, is]): Case => {
+    const device = { disk: Disk.consistent, currentUuid: 0x10n, exposedUuid, md: fencedBy(1) };
+    const connections = [gone(Cstate.connecting)];
+    return { row: 'S28', from: { resource, device, connections, peers: [off] }, to: { resource, device, connections, peers: [{ ...off, pdsk }] }, expect: disk, is };
+  }),
   { row: 'S29', from: { device: { disk: Disk.consistent }, peers: [{ pdsk: Disk.consistent }] }, to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S29', from: { device: { disk: Disk.consistent }, peers: [{ repl: Repl.syncSource, pdsk: Disk.inconsistent }] },
     to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },

@@ -133,6 +133,10 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
       ['mirrored, with the lower node id', { peerDisk: Disk.consistent }, 1024, 9, [0, reconnect], 'target-use-bitmap'],
       ['the Primary, whoever has them', { role: Role.primary }, 0, 16, [reconnect, 0], 'source-use-bitmap'],
       ['a Primary without good data is none', { role: Role.primary, disk: Disk.outdated, shownDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
+      ['also if its disk is no more than Consistent', { role: Role.primary, sentDisk: Disk.consistent, shownDisk: Disk.consistent }, 0, 16, [0, reconnect], 'source-use-bitmap'],
+      ['mirrored', { peerRole: Role.primary, peerDisk: Disk.consistent }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
+      ['not if that disk attaches', { role: Role.primary, disk: Disk.negotiating, shownDisk: Disk.consistent, attaches: true }, 16, 0, [reconnect, reconnect], 'target-use-bitmap'],
+      ['mirrored', { peerRole: Role.primary, peerDisk: Disk.consistent, peerAttaches: true }, 0, 16, [reconnect, reconnect], 'source-use-bitmap'],
       ['what attaches counts as Consistent on both ends', { sentDisk: Disk.outdated, shownDisk: Disk.consistent, peerDisk: Disk.consistent },
         16, 0, [reconnect, 0], 'source-use-bitmap'],
       ['the better disk', { sentDisk: Disk.outdated, shownDisk: Disk.outdated }, 16, 0, [reconnect, 0], 'target-use-bitmap'],
@@ -196,13 +200,13 @@ describe('drbd_sync_handshake (uuid.md 3.2)', () => {
   it('attach: the bits of equal generations count, also before anything was told', () => {
     const attached = (rest: Partial<HandshakeView>, theirs: number) => attachHandshake(handshakeView(device(A),
       { ...peerUuids(A), flags: UuidFlag.stable, dirtyBits: theirs }, { connecting: false, ...rest })).strategy;
-    const own = { sent: null, ownBits: 16, role: Role.primary, disk: Disk.negotiating, shownDisk: Disk.consistent } as const;
+    const own = { sent: null, ownBits: 16, role: Role.primary, disk: Disk.negotiating, shownDisk: Disk.consistent, attaches: true } as const;
     expect(attached(own, 0)).toBe('target-use-bitmap');
-    expect(attached({ peerRole: Role.primary, peerDisk: Disk.consistent }, 16)).toBe('source-use-bitmap');
+    expect(attached({ peerRole: Role.primary, peerDisk: Disk.consistent, peerAttaches: true }, 16)).toBe('source-use-bitmap');
     expect(attached({ ...own, ownBits: 0 }, 0)).toBe('no-sync');
     const both = { role: Role.primary, peerRole: Role.primary } as const;
     expect(attached({ ...own, ...both, ownBits: 0 }, 16)).toBe('target-use-bitmap');
-    expect(attached({ ...both, peerDisk: Disk.consistent }, 16)).toBe('source-use-bitmap');
+    expect(attached({ ...both, peerDisk: Disk.consistent, peerAttaches: true }, 16)).toBe('source-use-bitmap');
   });
 
   it('6: split brain waits while one side is unstable', () => {
