@@ -271,14 +271,16 @@ function survivorOfCrash(w: Work): void {
   w.log(LogLevel.info, `strategy = ${strategies[w.strategy].name}, for ${selfCrashed ? 'the peer' : 'this node'} has been up since`);
 }
 
+const oneInconsistent = (mine: Disk, other: Disk): boolean => (mine === Disk.inconsistent && other > Disk.inconsistent)
+  || (other === Disk.inconsistent && mine > Disk.inconsistent);
+
 /** Step 5, disk_states_to_strategy. @spec uuid.md 3.3 */
 function diskStates(w: Work): void {
   const { v } = w;
   // Genuine ends may disagree about a disk that attaches.
   const mine = v.reconcileBits ? v.shownDisk : v.sentDisk;
   const other = v.peerDisk;
-  const eitherInconsistent = (mine === Disk.inconsistent && other > Disk.inconsistent)
-    || (other === Disk.inconsistent && mine > Disk.inconsistent);
+  const eitherInconsistent = oneInconsistent(mine, other);
   const arbitrary = arbitraryRules.has(w.rule)
     && (w.strategy === 'source-if-both-failed' || w.strategy === 'target-if-both-failed');
   const since119 = mine !== other && mine >= Disk.inconsistent && other >= Disk.inconsistent && other !== Disk.unknown
@@ -585,8 +587,13 @@ export function resyncDecision(now: HandshakeView, reason: 'after-unstable' | 'd
     w.log(LogLevel.info, `Unexpected result of handshake() ${strategies[w.strategy].name}!`);
     return { ...w.done(), repl: null };
   }
-  if (reason === 'diskless-primary') diskStates(w);
+  if (reason === 'diskless-primary' || withoutData(w)) diskStates(w);
   return { ...w.done(), repl: strategyToRepl(w.strategy, v.role, v.peerRole) };
+}
+
+/** Equal generations: genuine DRBD would make a disk without data the source of one that has them, maybe the last. */
+function withoutData({ v, kind }: Work): boolean {
+  return v.reconcileBits && (kind === 'source' || kind === 'target') && oneInconsistent(v.shownDisk, v.peerDisk);
 }
 
 /** drbd_try_to_get_resynced: the best of several UpToDate peers, or null. @spec uuid.md 3.10 */

@@ -186,4 +186,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 11357, nodes: 3, minutes: 0.5, drawn: true, lost: 'a good peer that was synced meanwhile did not get what was frozen' },
   { seed: 11514, nodes: 3, minutes: 0.5, drawn: true, lost: 'frozen writes of its target slowed a resync down, for which they waited' },
   { seed: 10052, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary stayed Consistent: who was to be fenced came without its disk, and attached it later' },
+  { seed: 12380, nodes: 3, minutes: 0.5, drawn: true, lost: 'a crashed Primary without data was the source of its own source when that one got stable: all Inconsistent' },
 ];

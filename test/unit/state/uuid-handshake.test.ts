@@ -359,6 +359,21 @@ describe('while connected (uuid.md 3.9, 3.10)', () => {
     expect(resyncDecision(handshakeView(device(A), peerUuids(B)), 'after-unstable').repl).toBeNull();
   });
 
+  it('after unstable: no Inconsistent disk becomes source of a better one by an arbitrary rule', () => {
+    const { stable, crashedPrimary } = UuidFlag;
+    const both = (rest: Partial<HandshakeView>) => ['self', 'peer'].map((crashed) => {
+      const flags = stable | (crashed === 'self' ? crashedPrimary : 0);
+      return resyncDecision(handshakeView(device(A), { ...peerUuids(A), flags: stable | (crashed === 'peer' ? crashedPrimary : 0) }, {
+        connecting: false, localFlags: flags, sent: { currentUuid: A, bitmapUuid: 0n, flags, dirtyBits: 0 },
+        ...crashed === 'self' ? { disk: Disk.inconsistent, shownDisk: Disk.inconsistent, peerDisk: Disk.consistent }
+          : { disk: Disk.consistent, shownDisk: Disk.consistent, peerDisk: Disk.inconsistent }, ...rest,
+      }), 'after-unstable').repl;
+    });
+    expect(both({})).toEqual([Repl.wfBitMapT, Repl.wfBitMapS]);
+    expect(both({ shownDisk: Disk.outdated, peerDisk: Disk.outdated })).toEqual([Repl.wfBitMapS, Repl.wfBitMapT]);
+    expect(both({ reconcileBits: false })).toEqual([Repl.wfBitMapS, Repl.wfBitMapT]);
+  });
+
   it('goes by what the peer was told, as the peer does', () => {
     const own = device(A, { 1: { bitmapUuid: C, bitmapIndex: 0 } });
     const sent = { currentUuid: A, bitmapUuid: 0n, flags: UuidFlag.stable, dirtyBits: 0 };
