@@ -207,7 +207,9 @@ function createForPeers(device: Device): void {
     const isOlder = pd.older !== 0n && uuidEq(pd.older, pd.uuids?.currentUuid ?? 0n);
     if (isOlder && !send.reconcilesBits(pd.connection)) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
-    if (isOlder || peerContext(pd).pdsk <= Disk.failed) continue;
+    // Passed over, it stays in the former one.
+    const stays = peerContext(pd).pdsk === Disk.outdated && send.reconcilesBits(pd.connection);
+    if (isOlder || stays || peerContext(pd).pdsk <= Disk.failed) continue;
     if (pd.uuids && peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
     peerMovesTo(pd, made.uuid, made.weak);
   }
