@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A diskless node meets the data of a peer: are they those that it has shown, older ones, or newer ones? @spec state.md 9.6 */
+import type { Change } from '../state/events.ts';
 import { Cs, Disk, Repl, Role } from '../state/states.ts';
 import { disklessTrust } from '../state/uuid-diskless.ts';
 import type { DisklessTrust } from '../state/uuid-diskless.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import { maybeForceSecondary } from './handshake.ts';
-import { countAsOlder } from './older-data.ts';
+import { countAsOlder, isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { overtake } from './replaced.ts';
 import * as send from './send.ts';
@@ -94,14 +95,21 @@ function moveOn(pd: PeerDevice, uuid: bigint): void {
     // Who attached since it met us has not heard what we had shown, and would not know that we have moved on from there.
     if (own !== 0n) send.currentUuid(other, own, 0n);
     send.currentUuid(other, resource.deviceRow(vnr).exposedUuid, 0n);
-    if (other !== pd) distrust(other);
+    if (other !== pd) judgeAgain(other);
   }
 }
 
-/** Its data are not those that are shown from now on. */
-function distrust(pd: PeerDevice): void {
+/** Its data are not those that are shown from now on; or they are, and what is given up made them look older. */
+function judgeAgain(pd: PeerDevice): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) return;
-  resource.dispatch({ kind: 'change', request: 0, tag: 'older-data', flags: Cs.hard | Cs.verbose, changes: [countAsOlder(pd)] });
+  if (!uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) {
+    if (pdsk === Disk.upToDate) change(countAsOlder(pd));
+  } else if (isKnownOlder(pd)) {
+    pd.older = 0n;
+    if (pdsk === Disk.outdated && pd.toldDisk === Disk.upToDate) change({ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate });
+  }
+  function change(to: Change): void {
+    resource.dispatch({ kind: 'change', request: 0, tag: 'older-data', flags: Cs.hard | Cs.verbose, changes: [to] });
+  }
 }

@@ -217,6 +217,21 @@ hazard('R-228', 'a diskless Secondary beside a diskless Primary shows a peer tha
   await s.reach('A>B:UpToDate', 'C>B:UpToDate');
 });
 
+hazard('R-240', 'a diskless Secondary that has given up what it had shown counts nobody as older for it', 'A(d,P) B C', {}, async (s) => {
+  await s.isolate('C');
+  const made = s.hold('A>B', 'P_CURRENT_UUID');
+  s.wStar('A', 1, { doomed: true });
+  await s.caught(made);
+  await s.lose(made, 'A-B');
+  s.sever('A-B');
+  s.heal('A-C', 'B-C');
+  await s.reach('A>C:Connected', 'C>B:Established', 'C:UpToDate');
+  expect(s.pdsk('A>C')).toBe('Outdated');
+  await s.demote('A');
+  s.heal('A-B');
+  await s.reach('A>B:UpToDate', 'A>C:UpToDate');
+});
+
 hazard('R-229', 'an Outdated source that had to pause is good again beside its target, which has become so by another one', 'A B C', { ...slow, end: 'as told' },
   async (s) => {
     await s.drop('A-B', 'B-C', 'A-C');
