@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A diskless node meets the data of a peer: are they those that it has shown, older ones, or newer ones? @spec state.md 9.6 */
-import type { Change } from '../state/events.ts';
 import { Cs, Disk, Repl, Role } from '../state/states.ts';
 import { disklessTrust } from '../state/uuid-diskless.ts';
 import type { DisklessTrust } from '../state/uuid-diskless.ts';
@@ -95,21 +94,20 @@ function moveOn(pd: PeerDevice, uuid: bigint): void {
     // Who attached since it met us has not heard what we had shown, and would not know that we have moved on from there.
     if (own !== 0n) send.currentUuid(other, own, 0n);
     send.currentUuid(other, resource.deviceRow(vnr).exposedUuid, 0n);
-    if (other !== pd) judgeAgain(other);
+    if (other !== pd) distrust(other);
   }
 }
 
-/** Its data are not those that are shown from now on; or they are, and what is given up made them look older. */
-function judgeAgain(pd: PeerDevice): void {
+/** Its data are not those that are shown from now on. */
+function distrust(pd: PeerDevice): void {
   const { device: { resource, vnr }, connection: { nodeId } } = pd;
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-  if (!uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) {
-    if (pdsk === Disk.upToDate) change(countAsOlder(pd));
-  } else if (isKnownOlder(pd)) {
-    pd.older = 0n;
-    if (pdsk === Disk.outdated && pd.toldDisk === Disk.upToDate) change({ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate });
-  }
-  function change(to: Change): void {
-    resource.dispatch({ kind: 'change', request: 0, tag: 'older-data', flags: Cs.hard | Cs.verbose, changes: [to] });
-  }
+  if (pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) return;
+  resource.dispatch({ kind: 'change', request: 0, tag: 'older-data', flags: Cs.hard | Cs.verbose, changes: [countAsOlder(pd)] });
+}
+
+/** It is good by its own word, and its users see its data now: what was shown here before is given up. */
+export function followOlder(pd: PeerDevice): void {
+  const { device, uuids, toldDisk } = pd;
+  if (isConfigured(pd) && uuids !== null && toldDisk === Disk.upToDate && isKnownOlder(pd)) setExposedLocally(device, uuids.currentUuid);
 }
