@@ -227,7 +227,20 @@ export function setExposedLocally(device: Device, uuid: bigint): void {
   const { resource, vnr } = device;
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
   if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
-  for (const pd of peerDevicesOf(device)) reachedOurUuid(pd, 'exposed-uuid');
+  for (const pd of peerDevicesOf(device)) {
+    reachedOurUuid(pd, 'exposed-uuid');
+    isNotOlder(pd);
+  }
+}
+
+/** What made it look older is given up: it has what is shown now. */
+function isNotOlder(pd: PeerDevice): void {
+  const { device: { resource, vnr }, connection: { nodeId }, older } = pd;
+  const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
+  if (older === 0n || !uuidEq(older, peerCurrentUuid) || !uuidEq(older, resource.deviceRow(vnr).exposedUuid)) return;
+  pd.older = 0n;
+  if (pdsk !== Disk.outdated || pd.toldDisk !== Disk.upToDate) return;
+  resource.dispatch({ kind: 'change', request: 0, tag: 'not-older', flags: Cs.hard | Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }
 
 /**
