@@ -185,4 +185,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 10108, nodes: 3, minutes: 0.5, drawn: true, lost: 'the checker took a write for mirrored that the disk of its only good peer had failed to write' },
   { seed: 11357, nodes: 3, minutes: 0.5, drawn: true, lost: 'a good peer that was synced meanwhile did not get what was frozen' },
   { seed: 12077, nodes: 3, minutes: 0.5, drawn: true, lost: 'what only the own Outdated disk had was answered as good' },
+  { seed: 4, nodes: 3, minutes: 2, writes: 2000, lost: 'a node was synced in a generation in which nobody had written: it split those that went on without' },
 ];
