@@ -12,7 +12,7 @@ import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
 import { exposedUuid, movedTo, nodeBit, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
-import { asUsed, backTo, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
+import { asUnused, asUsed, backTo, formerUuid, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
 import { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Connection } from './connection.ts';
@@ -320,6 +320,7 @@ export function resyncStarts(pd: PeerDevice): void {
   pd.rsStartUuid = pd.givenUpUuid || started.rsStartUuid;
   pd.givenUpUuid = 0n;
   // What comes may have been written in this very generation.
+  if (device.disk) device.disk.written = !device.disk.al.idle;
   applyUuids(device, asUsed(started.uuids, device.resource.nodeId));
 }
 
@@ -327,7 +328,9 @@ export function resyncStarts(pd: PeerDevice): void {
 export function resyncFinished(pd: PeerDevice): bigint {
   const { device } = pd;
   const ended = resyncRules.resyncFinished(deviceContext(device), peerContext(pd), pd.rsStartUuid);
-  applyUuids(device, ended.uuids);
+  // Its data are those of the source, on which nothing was written in that generation either.
+  const former = device.disk?.written === false ? pd.uuids?.former ?? 0n : 0n;
+  applyUuids(device, asUnused(ended.uuids, device.resource.nodeId, former));
   device.disk?.meta.sync({ done: () => {} });
   pd.log.line(ended.log.level as LogLevel, ended.log.text);
   if (pd.uuids) {
@@ -455,6 +458,7 @@ export function localFlags(pd: PeerDevice): Parameters<typeof import('../state/u
   return {
     discardMyData: connectionRow.discardMyData, crashedPrimary: row.crashedPrimary, reconnect: connectionRow.reconnect,
     unused: send.reconcilesBits(connection) && withdrawn(deviceContext(device)) !== null,
+    former: send.reconcilesBits(connection) ? formerUuid(uuidsOf(device), device.resource.nodeId) : 0n,
     witness: send.reconcilesBits(connection) ? witnessFor(pd) : -1,
     inconsistent: row.md !== null && (row.md.flags & MdFlag.consistent) === 0, primaryLostQuorum: row.primaryLostQuorum,
   };
