@@ -60,6 +60,7 @@ export class Disk implements IoDisk, ActivityLogHandler, MetaDataHandler {
   /** Largest device that this disk can serve, sectors. */
   usable: number;
   alSuspended = false;
+  written = false;
   /** A write waits until the super block knows that its generation is used. */
   becomesUsed = false;
   /** USE_DEGR_WFC_T: peers that were not connected when this node was Primary last. */

@@ -3,6 +3,7 @@
 import type { LogLevel } from '../host/log.ts';
 import type { Effect } from '../state/effects.ts';
 import type { Device } from './device.ts';
+import { followOlder } from './meet-diskless.ts';
 import { tryToGetResynced } from './reevaluate.ts';
 import * as resync from './resync.ts';
 import { checkResyncSource } from './resync-source.ts';
@@ -48,6 +49,7 @@ const table: { readonly [K in Kind]: (r: Resource, e: Of<K>) => void } = {
   syncMd: (r, e) => onDisk(r, e.vnr, (_, disk) => disk.meta.sync({ done: () => {} })),
   newCurrentUuid: (r, e) => { const d = r.devices.get(e.vnr); if (d) uuids.newCurrentUuid(d, e.forced ? 'forced' : 'thaw'); },
   setExposedUuid: (r, e) => { const d = r.devices.get(e.vnr); if (d) uuids.setExposed(d, e.uuid); },
+  olderIsPrimary: (r, e) => onPeer(r, e, followOlder),
   setPrimaryBit: (r, e) => onDisk(r, e.vnr, (d) => uuids.setPrimaryBit(d, e.on)),
   becomesTarget: (r, e) => onPeer(r, e, (pd) => uuids.becomesTarget(pd)),
   clearBitmapUuid: (r, e) => onDisk(r, e.vnr, (d) => uuids.clearBitmapUuid(d, e.nodeId)),

@@ -5,7 +5,7 @@ import { disklessTrust } from '../state/uuid-diskless.ts';
 import type { DisklessTrust } from '../state/uuid-diskless.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
 import { maybeForceSecondary } from './handshake.ts';
-import { countAsOlder } from './older-data.ts';
+import { countAsOlder, isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { overtake } from './replaced.ts';
 import * as send from './send.ts';
@@ -104,4 +104,10 @@ function distrust(pd: PeerDevice): void {
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
   if (pdsk !== Disk.upToDate || uuidEq(peerCurrentUuid, resource.deviceRow(vnr).exposedUuid)) return;
   resource.dispatch({ kind: 'change', request: 0, tag: 'older-data', flags: Cs.hard | Cs.verbose, changes: [countAsOlder(pd)] });
+}
+
+/** It is good by its own word, and its users see its data now: what was shown here before is given up. */
+export function followOlder(pd: PeerDevice): void {
+  const { device, uuids, toldDisk } = pd;
+  if (isConfigured(pd) && uuids !== null && toldDisk === Disk.upToDate && isKnownOlder(pd)) setExposedLocally(device, uuids.currentUuid);
 }

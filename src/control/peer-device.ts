@@ -28,6 +28,8 @@ export class PeerDevice {
   rsStartUuid = 0n;
   /** Own current UUID when the data were given up for the peer's; 0: they were not. */
   givenUpUuid = 0n;
+  /** It has heard that nothing was written in our generation. */
+  toldUnused = false;
   /** From the peer's P_SIZES, sectors; 0 unknown. */
   peerDiskSectors = 0;
   peerUserSectors = 0;

@@ -23,7 +23,7 @@ import { resyncBecause } from './reevaluate.ts';
 import { overtake } from './replaced.ts';
 import { checkResyncSource } from './resync-source.ts';
 import * as send from './send.ts';
-import { generationMayBeConfirmed } from './unused.ts';
+import { followBack, generationMayBeConfirmed } from './unused.ts';
 import {
   applyUuids, deviceContext, peerContext, peerDevicesOf, peerMovesTo, random64, reachedOurUuid, setExposedLocally,
   uuidsOf,
@@ -31,13 +31,15 @@ import {
 
 const LOW_WORD = 0xffff_ffffn;
 
-function messageOf(p: PUuids110): UuidsMessage {
+/** What the sender tells of itself is no base. */
+function messageOf(p: PUuids110, sender: number): UuidsMessage {
   const flags = Number(p.uuidFlags & LOW_WORD);
   const nodes = Array.from({ length: nodeIds }, (_, n) => n).filter((n) => (p.bitmapUuidsMask >> BigInt(n) & 1n) === 1n);
+  const told = nodes.map((nodeId, i) => ({ nodeId, uuid: p.bitmapUuids[i] }));
   return {
     currentUuid: p.currentUuid, dirtyBits: p.dirtyBits, flags, nodeMask: p.nodeMask, historyUuids: p.historyUuids,
     unallocNodeId: (flags & UuidFlag.hasUnalloc) !== 0 ? Number(p.uuidFlags >> UNALLOC_NODE_ID_SHIFT) : -1,
-    bitmapUuids: nodes.map((nodeId, i) => ({ nodeId, uuid: p.bitmapUuids[i] })),
+    bitmapUuids: told.map(({ nodeId, uuid }) => ({ nodeId, uuid: nodeId === sender ? 0n : uuid })), former: told.find(({ nodeId }) => nodeId === sender)?.uuid ?? 0n,
   };
 }
 
@@ -48,7 +50,8 @@ const hasData = (pd: PeerDevice): boolean => pd.device.disk !== null && deviceRo
 export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const { device, connection } = pd;
   const { resource } = device;
-  const message = messageOf(p);
+  const message = messageOf(p, connection.nodeId);
+  const before = pd.uuids;
   let late = false;
   if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) overtake(pd, 0n);
   else if (isLate(pd)) {
@@ -70,6 +73,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   meetNewerData(pd);
   notOlder(pd);
   markUnstable(pd);
+  if (before !== null) followBack(pd, before);
   resource.engine.notifier.peerDeviceChanged(pd);
   generationMayBeConfirmed(device);
   compareAgain(pd, message.flags);

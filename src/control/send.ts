@@ -55,15 +55,20 @@ export function uuids(pd: PeerDevice, flags: number, nodeMask?: bigint): void {
   const { message, sent } = uuidsToSend(deviceContext(device), peerContext(pd), flags, mask, disk.bitsFor(nodeId), localFlags(pd));
   pd.sent = sent;
   resource.dispatch({ kind: 'peerDeviceFacts', vnr, nodeId, facts: { commCurrentUuid: sent.currentUuid } });
-  conn.send(PUuids110, vnr, encoded(message));
+  conn.send(PUuids110, vnr, encoded(message, resource.nodeId));
+  pd.toldUnused = message.former !== 0n;
 }
 
-function encoded(m: UuidsMessage): PUuids110 {
+/** In the slot of its own id a node tells what its generation is of, if that is unused. */
+function encoded(m: UuidsMessage, ownNodeId: number): PUuids110 {
+  const others = m.bitmapUuids.filter(({ nodeId }) => nodeId !== ownNodeId);
+  const bitmapUuids = m.former === 0n ? m.bitmapUuids
+    : [...others, { nodeId: ownNodeId, uuid: m.former }].sort((a, b) => a.nodeId - b.nodeId);
   const unalloc = m.unallocNodeId < 0 ? 0n : BigInt(m.unallocNodeId) << UNALLOC_NODE_ID_SHIFT;
   return {
     currentUuid: m.currentUuid, dirtyBits: m.dirtyBits, uuidFlags: BigInt(m.flags) | unalloc, nodeMask: m.nodeMask,
-    bitmapUuidsMask: m.bitmapUuids.reduce((mask, { nodeId }) => mask | 1n << BigInt(nodeId), 0n),
-    bitmapUuids: m.bitmapUuids.map(({ uuid }) => uuid), historyUuids: [...m.historyUuids],
+    bitmapUuidsMask: bitmapUuids.reduce((mask, { nodeId }) => mask | 1n << BigInt(nodeId), 0n),
+    bitmapUuids: bitmapUuids.map(({ uuid }) => uuid), historyUuids: [...m.historyUuids],
   };
 }
 

@@ -3,11 +3,12 @@
  * Generations in which this disk has got no write yet: the first one waits until the peers have the generation and the super
  * block knows that it is used. Until then it can be withdrawn, say because others have gone on without it.
  */
-import { Disk, Repl, Role } from '../state/states.ts';
+import { Cstate, Disk, Repl, Role } from '../state/states.ts';
 import { asUsed, backTo, formerUuid, withdrawn } from '../state/uuid-unused.ts';
 import { uuidEq, uuidText } from '../state/uuid-types.ts';
-import type { DeviceUuids } from '../state/uuid-types.ts';
+import type { DeviceUuids, PeerUuids } from '../state/uuid-types.ts';
 import type { Device } from './device.ts';
+import type { PeerDevice } from './peer-device.ts';
 import * as send from './send.ts';
 import { applyUuids, deviceContext, peerContext, peerDevicesOf, setExposedLocally, uuidsOf } from './uuids.ts';
 
@@ -27,8 +28,16 @@ export function useGeneration(device: Device): void {
   whenConfirmed(device, () => {
     if (device.disk !== disk || mustWait(device)) return end();
     applyUuids(device, asUsed(uuidsOf(device), device.resource.nodeId));
-    disk.meta.sync({ done: end });
+    disk.meta.sync({ done: () => {
+      tellUsed(device);
+      end();
+    } });
   });
+}
+
+/** Before the write, and before any block that a peer reads after it. */
+function tellUsed(device: Device): void {
+  for (const pd of peerDevicesOf(device)) if (pd.toldUnused && peerContext(pd).repl >= Repl.established) send.uuids(pd, 0);
 }
 
 /** Peers or quorum were lost meanwhile: the write goes back to the gate. */
@@ -85,6 +94,20 @@ export function withdrawUnused(device: Device, done: () => void): void {
   const uuids = device.makingUuid ? null : withdrawn(deviceContext(device));
   if (uuids === null) done();
   else withdraw(device, 'nothing was written in it', uuids, done);
+}
+
+/**
+ * A peer that was in our generation has gone back to the one before, for others went on from that: so does this node. If it cannot
+ * the two are compared anew.
+ */
+export function followBack(pd: PeerDevice, before: PeerUuids): void {
+  const { device, connection } = pd;
+  const { repl, uuids: { currentUuid: theirs } } = peerContext(pd);
+  const wentBack = before.former !== 0n && uuidEq(before.former, theirs) && uuidEq(before.currentUuid, uuidsOf(device).currentUuid);
+  if (!wentBack || repl < Repl.established || device.disk === null) return;
+  withdrawUnused(device, () => {
+    if (!uuidEq(uuidsOf(device).currentUuid, theirs)) connection.conn.fail(Cstate.networkFailure, 'went-back', '');
+  });
 }
 
 /**

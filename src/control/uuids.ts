@@ -12,7 +12,7 @@ import * as generation from '../state/uuid-generation.ts';
 import * as resyncRules from '../state/uuid-resync.ts';
 import { exposedUuid, movedTo, nodeBit, weakNodes } from '../state/uuid-ops.ts';
 import { freshPeerUuids, uuidEq, uuidText } from '../state/uuid-types.ts';
-import { asUsed, backTo, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
+import { asUnused, asUsed, backTo, formerUuid, newUnusedUuid, withdrawn } from '../state/uuid-unused.ts';
 import type { DeviceContext, DeviceUuids, LogLine, PeerContext } from '../state/uuid-types.ts';
 import { PCurrentUuid } from '../wire/packets/uuids110.ts';
 import type { Connection } from './connection.ts';
@@ -207,7 +207,9 @@ function createForPeers(device: Device): void {
     const isOlder = pd.older !== 0n && uuidEq(pd.older, pd.uuids?.currentUuid ?? 0n);
     if (isOlder && !send.reconcilesBits(pd.connection)) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
-    if (isOlder || peerContext(pd).pdsk <= Disk.failed) continue;
+    // Passed over, it stays in the former one.
+    const stays = peerContext(pd).pdsk === Disk.outdated && send.reconcilesBits(pd.connection);
+    if (isOlder || stays || peerContext(pd).pdsk <= Disk.failed) continue;
     if (pd.uuids && peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
     peerMovesTo(pd, made.uuid, made.weak);
   }
@@ -225,7 +227,20 @@ export function setExposedLocally(device: Device, uuid: bigint): void {
   const { resource, vnr } = device;
   const next = exposedUuid(resource.deviceRow(vnr).exposedUuid, uuid, resource.view.resource.role);
   if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
-  for (const pd of peerDevicesOf(device)) reachedOurUuid(pd, 'exposed-uuid');
+  for (const pd of peerDevicesOf(device)) {
+    reachedOurUuid(pd, 'exposed-uuid');
+    isNotOlder(pd);
+  }
+}
+
+/** What made it look older is given up: it has what is shown now. */
+function isNotOlder(pd: PeerDevice): void {
+  const { device: { resource, vnr }, connection: { nodeId }, older } = pd;
+  const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
+  if (older === 0n || !uuidEq(older, peerCurrentUuid) || !uuidEq(older, resource.deviceRow(vnr).exposedUuid)) return;
+  pd.older = 0n;
+  if (pdsk !== Disk.outdated || pd.toldDisk !== Disk.upToDate) return;
+  resource.dispatch({ kind: 'change', request: 0, tag: 'not-older', flags: Cs.hard | Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }
 
 /**
@@ -305,6 +320,7 @@ export function resyncStarts(pd: PeerDevice): void {
   pd.rsStartUuid = pd.givenUpUuid || started.rsStartUuid;
   pd.givenUpUuid = 0n;
   // What comes may have been written in this very generation.
+  if (device.disk) device.disk.written = !device.disk.al.idle;
   applyUuids(device, asUsed(started.uuids, device.resource.nodeId));
 }
 
@@ -312,7 +328,9 @@ export function resyncStarts(pd: PeerDevice): void {
 export function resyncFinished(pd: PeerDevice): bigint {
   const { device } = pd;
   const ended = resyncRules.resyncFinished(deviceContext(device), peerContext(pd), pd.rsStartUuid);
-  applyUuids(device, ended.uuids);
+  // Its data are those of the source, on which nothing was written in that generation either.
+  const former = device.disk?.written === false ? pd.uuids?.former ?? 0n : 0n;
+  applyUuids(device, asUnused(ended.uuids, device.resource.nodeId, former));
   device.disk?.meta.sync({ done: () => {} });
   pd.log.line(ended.log.level as LogLevel, ended.log.text);
   if (pd.uuids) {
@@ -440,6 +458,7 @@ export function localFlags(pd: PeerDevice): Parameters<typeof import('../state/u
   return {
     discardMyData: connectionRow.discardMyData, crashedPrimary: row.crashedPrimary, reconnect: connectionRow.reconnect,
     unused: send.reconcilesBits(connection) && withdrawn(deviceContext(device)) !== null,
+    former: send.reconcilesBits(connection) ? formerUuid(uuidsOf(device), device.resource.nodeId) : 0n,
     witness: send.reconcilesBits(connection) ? witnessFor(pd) : -1,
     inconsistent: row.md !== null && (row.md.flags & MdFlag.consistent) === 0, primaryLostQuorum: row.primaryLostQuorum,
   };

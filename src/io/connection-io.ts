@@ -246,7 +246,7 @@ export class ConnectionIo {
     if (!this.connected || this.failed) return;
     const { requests } = this.resource;
     for (const { facts, device } of this.peers) {
-      if (!device.removed && facts.pdisk === Disk.upToDate && facts.repl === Repl.established) requests.walk(RqEvent.MISSED, this.nodeId, device.index);
+      if (!device.removed && facts.pdisk === Disk.upToDate && facts.repl >= Repl.established) requests.walk(RqEvent.MISSED, this.nodeId, device.index);
     }
     this.sender.restart();
   }

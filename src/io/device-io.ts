@@ -274,6 +274,7 @@ export class DeviceIo implements LowerHandler {
   /** References the extents of a range; false: alActive(token) follows. */
   alBegin(sector: number, size: number, owner: number, id: number): boolean {
     assert(this.disk !== null, 'activity log without a disk');
+    this.disk.written = true;
     if (this.disk.unused) this.resource.env.useGeneration(this.vnr);
     const last = Math.floor((sector + size / 512 - 1) / EXTENT_SECTORS);
     if (this.disk.al.begin(Math.floor(sector / EXTENT_SECTORS), last, id * 4 + owner)) return true;

@@ -134,6 +134,8 @@ export interface IoDisk {
   readonly bitmap: Bitmap;
   /** No write has come to it in its current generation: the first one waits for IoEnv.useGeneration. */
   readonly unused: boolean;
+  /** Set by each write. */
+  written: boolean;
   /** Writes pages marked by cleared bits, without waiting; nothing if a write-out runs. */
   writeLazy(): void;
   /** Number of the oldest meta-data operation that is on the disk, 0: none is. */

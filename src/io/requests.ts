@@ -17,6 +17,7 @@ const localRefs = (word: number): number =>
   ((word & Rq.COMPLETION_SUSP) !== 0 ? 1 : 0);
 const netRefs = (word: number): number =>
   ((word & Net.PENDING) !== 0 ? 1 : 0) + ((word & Net.QUEUED) !== 0 ? 1 : 0);
+const isToBeSynced = (disk: number): boolean => disk === Disk.inconsistent || disk === Disk.outdated;
 const pending = (word: number): number => ((word & Net.PENDING) !== 0 ? 1 : 0);
 const inFlight = (word: number): number => ((word & (Net.SENT | Net.DONE)) === Net.SENT ? 1 : 0);
 const barrierRefs = (word: number): number => ((word & (Net.EXP_BARR_ACK | Net.DONE)) === Net.EXP_BARR_ACK ? 1 : 0);
@@ -260,7 +261,7 @@ export class Requests {
     const p = this.pool;
     const device = this.resource.devices[p.device[slot]];
     const write = (p.local[slot] & Rq.WRITE) !== 0;
-    const isHere = (p.local[slot] & Rq.LOCAL_OK) !== 0 && !(write && device.facts.disk === Disk.inconsistent);
+    const isHere = (p.local[slot] & Rq.LOCAL_OK) !== 0 && !(write && isToBeSynced(device.facts.disk));
     let ok = isHere || (write ? this.keptByPeer(slot) : this.nodesWith(slot, Net.OK) !== 0);
     if (write && p.size[slot] > 0 && (p.local[slot] & Rq.IN_TL) !== 0 && p.epoch[slot] === this.epoch) {
       this.closeEpoch();
@@ -277,14 +278,14 @@ export class Requests {
     return true;
   }
 
-  /** What only an Inconsistent disk has is overwritten by its resync, from a disk that may be this one, which has failed to write it. */
+  /** What only a disk that is not good has is overwritten by its resync, from a disk that may be this one, which has failed to write it. */
   private keptByPeer(slot: number): boolean {
     const device = this.pool.device[slot];
     const nodes = this.nodesWith(slot, Net.OK);
     const { connectionList } = this.resource;
     for (let i = 0; nodes !== 0 && i < connectionList.length; i++) {
       const { nodeId, peers } = connectionList[i];
-      if ((nodes & (1 << nodeId)) !== 0 && peers[device].facts.pdisk !== Disk.inconsistent) return true;
+      if ((nodes & (1 << nodeId)) !== 0 && !isToBeSynced(peers[device].facts.pdisk)) return true;
     }
     return false;
   }

@@ -52,6 +52,8 @@ export type Effect =
   | { readonly kind: 'newCurrentUuid'; readonly vnr: number; readonly forced: boolean }
   /** Exposed data UUID, already with bit 0. Journal it: a diskless Primary must not forget it. */
   | { readonly kind: 'setExposedUuid'; readonly vnr: number; readonly uuid: bigint }
+  /** This node reads at its peers, and one that has become Primary counts as Outdated here: by its own word, or as it is older? */
+  | { readonly kind: 'olderIsPrimary'; readonly vnr: number; readonly nodeId: number }
   /** Bit 0 of the current UUID in memory := Primary or not (uuid.md 1.12 row 5). */
   | { readonly kind: 'setPrimaryBit'; readonly vnr: number; readonly on: boolean }
   /** Bitmap UUID := 0 with history, slot cleared and written (W5). */

@@ -137,6 +137,15 @@ export function hasShownOther(rows: Rows, d: number): boolean {
 export const readsAtPeers = (rows: Rows, d: number): boolean => rows.devices[d]!.disk < Disk.negotiating
   || (rows.resource.role === Role.primary && rows.devices[d]!.disk < Disk.consistent);
 
+/**
+ * A Secondary without a disk shows what the only Primary shows, whatever it has shown before: whoever looks now sees that one's
+ * data. Unless somebody who is here has what it has shown: they are two lines of history.
+ */
+export const showsItsData = (rows: Rows, d: number, c: number): boolean => rows.resource.role === Role.secondary
+  && rows.devices[d]!.disk < Disk.negotiating && pdAt(rows, d, c).repl >= Repl.established
+  && rows.connections.every(({ peerRole }, n) => (peerRole === Role.primary) === (n === c))
+  && !somePeer(rows, d, (pd, n) => n !== c && pd.pdsk === Disk.upToDate && sameUuid(pd.peerCurrentUuid, rows.devices[d]!.exposedUuid));
+
 /** As calc_device_stable: looks at the roles of the peers only. @spec state.md 9.3 */
 export const deviceStable = (rows: Rows): boolean =>
   rows.resource.role === Role.primary || !rows.connections.some((c) => c.peerRole === Role.primary);

@@ -6,7 +6,7 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import type { Effect } from './effects.ts';
-import { becameConsistent, dataAccessible, isSuspended, mayReturnToUpToDate, regainsData, shouldMirror, somePeer, stableSyncSourcePresent } from './facts.ts';
+import { becameConsistent, dataAccessible, isSuspended, mayReturnToUpToDate, regainsData, shouldMirror, showsItsData, somePeer, stableSyncSourcePresent } from './facts.ts';
 import { LEVEL, logChanges, logLine } from './log-lines.ts';
 import { deviceFlagsOf, peerFlagsOf, withSlotFlags } from './md-flags.ts';
 import type { PeerActivity } from './md-flags.ts';
@@ -159,11 +159,19 @@ const peerDeviceRows: readonly Row[] = [
     then: (at, f) => f.out.push({ kind: 'clearGotNegAck', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   { row: 'F33', when: (at) => at.oldPd.repl > Repl.established && at.pd.repl <= Repl.established,
     then: (at) => at.set({ syncSrcCrashedPrimary: false }) },
+  // Genuine DRBD waits for the Primary's next generation, or for the next connect.
+  { row: '9.6', when: (at) => at.pd.pdsk === Disk.upToDate && newlyShown(at),
+    then: (at, f) => exposeUuid(at, f.out, at.pd.peerCurrentUuid) },
+  { row: '9.6', when: (at) => at.pd.pdsk === Disk.outdated && newlyShown(at),
+    then: (at, f) => f.out.push({ kind: 'olderIsPrimary', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },
   // Not with its first word already: a connect that is refused in the end must not stop a resync.
   { row: '5.3 step 5', when: (at) => at.oldConnection.peerRole === Role.unknown && at.connection.peerRole === Role.primary
       && at.pd.uuidsReceived && (at.pd.uuidFlags & UuidFlag.stable) !== 0,
     then: (at, f) => f.out.push({ kind: 'checkResyncSource', vnr: at.pd.vnr, weak: at.pd.uuidNodeMask }) },
 ];
+
+const newlyShown = (at: Cell): boolean => showsItsData(at.draft, at.d, at.c)
+  && (at.oldPd.repl < Repl.established || at.oldPd.pdsk !== at.pd.pdsk || at.oldConnection.peerRole !== Role.primary);
 
 /** Every peer device: what options change without a transaction is stored by the next one. */
 const peerFlagRows: readonly Row[] = [

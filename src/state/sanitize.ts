@@ -6,7 +6,8 @@
 import { Cell } from './cell.ts';
 import type { Draft } from './draft.ts';
 import {
-  dataAccessible, diskStateAttached, hasShownOther, isSuspended, mayBeUpToDate, pdAt, readsAtPeers, regainsData, resyncSuspended, somePeer,
+  dataAccessible, diskStateAttached, hasShownOther, isSuspended, mayBeUpToDate, pdAt, readsAtPeers, regainsData, resyncSuspended,
+  showsItsData, somePeer,
 } from './facts.ts';
 import { calcQuorum } from './quorum.ts';
 import {
@@ -225,7 +226,8 @@ export const secondPass: readonly Rule<Cell>[] = [
   { row: 'S31b', when: (at) => becamePrimaryDiskless(at) && !sameDataNoOtherSource(at),
     then: (at) => at.setDevice({ tryToGetResync: true,
       disk: at.device.disk === Disk.upToDate ? Disk.consistent : at.device.disk }) },
-  { row: 'S32', when: (at, memory) => at.pd.pdsk === Disk.upToDate && readsAtPeers(at.draft, at.d) && distrusted(at, memory),
+  { row: 'S32', when: (at, memory) => at.pd.pdsk === Disk.upToDate && readsAtPeers(at.draft, at.d)
+      && !showsItsData(at.draft, at.d, at.c) && distrusted(at, memory),
     then: (at) => at.set({ pdsk: Disk.consistent }) },
 ];
 

@@ -20,6 +20,8 @@ export interface UuidsMessage {
   /** Ascending node id. */
   readonly bitmapUuids: readonly { readonly nodeId: number; readonly uuid: bigint }[];
   readonly historyUuids: readonly bigint[];
+  /** PeerUuids.former */
+  readonly former: bigint;
 }
 
 export interface UuidsToSend {
@@ -65,7 +67,7 @@ export function uuidsToSend(device: DeviceContext, peer: PeerContext, flags: num
       flags: flags | localFlags | (unallocNodeId >= 0 ? UuidFlag.hasUnalloc : 0),
       nodeMask: isStable(device) ? givenMask : authoritativeNodes(device),
       bitmapUuids: toldNodes(device, peer.nodeId).map((nodeId) => ({ nodeId, uuid: toldBitmapUuid(device, nodeId) })),
-      historyUuids: device.uuids.historyUuids,
+      historyUuids: device.uuids.historyUuids, former: local.former,
     },
     sent: { currentUuid, bitmapUuid: peers[peer.nodeId].bitmapUuid, flags: localFlags, dirtyBits },
   };
@@ -95,6 +97,7 @@ export function receiveUuids(device: DeviceContext, peer: PeerContext, message: 
     dirtyBits: message.dirtyBits,
     flags: message.flags,
     nodeMask: message.nodeMask,
+    former: message.former,
   };
   const peerUuids = late || undoes ? movedTo(told, peer.uuids.currentUuid, weakNodes(device)) : told;
   let { uuids } = device;

@@ -167,6 +167,8 @@ export interface LocalFlagsInput {
   readonly primaryLostQuorum: boolean;
   /** The current generation may be withdrawn, and the peer knows what that is. */
   readonly unused: boolean;
+  /** formerUuid(), for a peer that knows what that is. */
+  readonly former: bigint;
   /** Node that is in sync with this one and was up as the two lost each other; -1: none that the peer would know of. */
   readonly witness: number;
 }
@@ -188,7 +190,7 @@ export function movedTo(uuids: PeerUuids, uuid: bigint, weak: NodeMask): PeerUui
   const { currentUuid: old, bitmapUuids, historyUuids } = uuids;
   if (old === 0n || old === uuidJustCreated || uuidEq(old, uuid)) return { ...uuids, currentUuid: uuid };
   return {
-    ...uuids, currentUuid: uuid, bitmapUuids: bitmapUuids.map((base, n) => (base === 0n && inMask(weak, n) ? old : base)),
+    ...uuids, currentUuid: uuid, former: 0n, bitmapUuids: bitmapUuids.map((base, n) => (base === 0n && inMask(weak, n) ? old : base)),
     historyUuids: [old & ~uuidPrimaryBit, ...historyUuids].slice(0, historyLength),
   };
 }

@@ -45,6 +45,8 @@ export interface PeerUuids {
   /** UuidFlag bits, without the top byte. */
   readonly flags: number;
   readonly nodeMask: NodeMask;
+  /** What it has the data of, if nothing was written to its disk in its current generation; 0: it was, or is not known. */
+  readonly former: bigint;
 }
 
 /** comm_*: what self last sent to a peer. The handshake is decided on these. */
@@ -106,7 +108,7 @@ export function uuidText(uuid: bigint): string {
 export function freshPeerUuids(): PeerUuids {
   return {
     currentUuid: 0n, bitmapUuids: Array.from({ length: nodeIds }, () => uuidUnknown),
-    historyUuids: Array.from({ length: historyLength }, () => 0n), dirtyBits: 0, flags: 0, nodeMask: 0n,
+    historyUuids: Array.from({ length: historyLength }, () => 0n), dirtyBits: 0, flags: 0, nodeMask: 0n, former: 0n,
   };
 }
 

@@ -41,11 +41,11 @@ export const backTo = (former: bigint, uuids: DeviceUuids, nodeId: number): Devi
 
 const sources: ReadonlySet<Repl> = new Set([Repl.startingSyncS, Repl.wfBitMapS, Repl.syncSource, Repl.pausedSyncS, Repl.ahead]);
 
-/** Back in the one before; null: the current one is used, or a peer that is here has it, too, or gets it with the data. */
+/** Back in the one before; null: the current one is used, or a peer that is here has it as well and is not as unused, or gets it with the data. */
 export function withdrawn({ uuids, nodeId, role, disk, peers }: DeviceContext): DeviceUuids | null {
   const former = formerUuid(uuids, nodeId);
   const isHere = peers.some((peer) => peer.repl >= Repl.established
-    && (sources.has(peer.repl) || uuidEq(peer.uuids.currentUuid, uuids.currentUuid)));
+    && (sources.has(peer.repl) || uuidEq(peer.uuids.currentUuid, uuids.currentUuid) && !uuidEq(peer.uuids.former, former)));
   if (former === 0n || isHere || disk < Disk.outdated) return null;
   return backTo(withRole(former, role), uuids, nodeId);
 }

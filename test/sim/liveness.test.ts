@@ -217,6 +217,76 @@ hazard('R-228', 'a diskless Secondary beside a diskless Primary shows a peer tha
   await s.reach('A>B:UpToDate', 'C>B:UpToDate');
 });
 
+hazard('R-240', 'a diskless Secondary that has given up what it had shown counts nobody as older for it', 'A(d,P) B C', {}, async (s) => {
+  await s.isolate('C');
+  const made = s.hold('A>B', 'P_CURRENT_UUID');
+  s.wStar('A', 1, { doomed: true });
+  await s.caught(made);
+  await s.lose(made, 'A-B');
+  s.sever('A-B');
+  s.heal('A-C', 'B-C');
+  await s.reach('A>C:Connected', 'C>B:Established', 'C:UpToDate');
+  expect(s.pdsk('A>C')).toBe('Outdated');
+  await s.demote('A');
+  s.heal('A-B');
+  await s.reach('A>B:UpToDate', 'A>C:UpToDate');
+});
+
+hazard('R-241', 'a diskless Secondary follows a Primary that has not got what it had shown', 'A(d,P) B C', {}, async (s) => {
+  await s.isolate('C');
+  const made = s.hold('A>B', 'P_CURRENT_UUID');
+  s.wStar('A', 1, { doomed: true });
+  await s.caught(made);
+  await s.lose(made, 'A-B');
+  s.sever('A-B');
+  s.heal('A-C', 'B-C');
+  await s.reach('A>C:Connected', 'C>B:Established', 'C:UpToDate');
+  expect(s.pdsk('A>C')).toBe('Outdated');
+  await s.demote('A');
+  await s.promote('C');
+  s.crash('B');
+  await s.w('C', 1);
+  await s.reach('A>C:UpToDate');
+  await s.demote('C');
+  await s.promote('A');
+  await s.w('A', 2);
+  await s.up('B');
+  s.heal('A-B');
+  await s.reach('A>B:UpToDate', 'A>C:UpToDate');
+});
+
+hazard('R-242', 'a diskless Secondary follows who was made Primary by force', 'A(d,P) B C', {}, async (s) => {
+  await s.isolate('C');
+  const made = s.hold('A>B', 'P_CURRENT_UUID');
+  s.wStar('A', 1, { doomed: true });
+  await s.caught(made);
+  await s.lose(made, 'A-B');
+  s.sever('A-B');
+  s.heal('A-C');
+  await s.reach('A>C:Connected', 'C:Outdated');
+  await s.demote('A');
+  await s.promote('C', true);
+  await s.reach('A>C:UpToDate');
+  s.heal('A-B', 'B-C');
+  await s.reach('A>B:UpToDate', 'A>C:UpToDate');
+});
+
+hazard('R-243', 'a diskless Secondary follows a Primary that it meets, though it has not got what it had shown', 'A(d,P) B C', {}, async (s) => {
+  await s.isolate('C');
+  const made = s.hold('A>B', 'P_CURRENT_UUID');
+  s.wStar('A', 1, { doomed: true });
+  await s.caught(made);
+  await s.lose(made, 'A-B');
+  s.sever('A-B');
+  s.heal('B-C');
+  await s.demote('A');
+  await s.reach('C>B:Established', 'C:UpToDate');
+  await s.promote('C');
+  s.crash('B');
+  s.heal('A-C');
+  await s.reach('A>C:UpToDate');
+});
+
 hazard('R-229', 'an Outdated source that had to pause is good again beside its target, which has become so by another one', 'A B C', { ...slow, end: 'as told' },
   async (s) => {
     await s.drop('A-B', 'B-C', 'A-C');

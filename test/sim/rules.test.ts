@@ -908,7 +908,7 @@ hazard('R-188', 'a frozen Primary knows that a peer which lost power may lack wh
     await s.up('B');
     await s.reach('B>C:Connected', 'B:Outdated', 'A:frozen');
     s.heal('A-B');
-    await s.reach('B:UpToDate');
+    await s.reach('B:UpToDate', 'A>B:UpToDate');
     await s.idle();
     s.expectSame('A', 'B');
   });

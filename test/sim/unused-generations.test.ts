@@ -129,6 +129,80 @@ hazard('R-136', 'nor one in which a peer has acknowledged a write', 'A(P) B C', 
   await s.reach('B>C:StandAlone');
 });
 
+hazard('R-250', 'a generation that only a Primary has got, and who was synced from it since: others have gone on', 'A(P) B C D', {}, async (s) => {
+  await s.drop('A-B', 'B-C', 'B-D');
+  await s.w('A', 1);
+  await s.idle();
+  const before = s.uuid('A');
+  await s.drop('A-C');
+  const told = s.hold('A>D', 'P_UUIDS110');
+  s.wStar('A', 2);
+  await s.caught(told);
+  await s.lose(told, 'A-D');
+  s.crash('A');
+  expect(s.uuid('C')).toBe(before);
+  await s.up('A', { connect: false });
+  expect(s.uuid('A')).not.toBe(before);
+  await s.con('A-B');
+  await s.reach('B:UpToDate');
+  expect(s.uuid('B')).toBe(s.uuid('A'));
+  await s.promote('C');
+  await s.w('C', 3);
+  await s.con('A-C', 'A-D', 'B-C', 'B-D');
+  await s.reach('A:UpToDate', 'B:UpToDate');
+  expect([s.uuid('A'), s.uuid('B')]).toEqual([s.uuid('C'), s.uuid('C')]);
+});
+
+hazard('R-251', 'a generation that two have got that are connected: both go back', 'A(P) B C', {}, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  const before = s.uuid('A');
+  await s.drop('A-B', 'B-C');
+  const confirmed = s.hold('C>A', 'P_UUIDS110');
+  s.wStar('A', 2);
+  await s.caught(confirmed);
+  s.crash('A');
+  expect(s.uuid('C')).not.toBe(before);
+  await s.noticed('C-A');
+  confirmed.release();
+  await s.up('A', { connect: false });
+  await s.con('A-C');
+  expect(s.uuid('A')).toBe(s.uuid('C'));
+  await s.promote('B');
+  await s.w('B', 3);
+  await s.con('A-B', 'B-C');
+  await s.reach('A:UpToDate', 'C:UpToDate');
+  expect([s.uuid('A'), s.uuid('C')]).toEqual([s.uuid('B'), s.uuid('B')]);
+});
+
+hazard('R-252', 'as R-250, but the first write comes while the other one is synced: neither goes back', 'A(P) B C D', { end: 'as told' }, async (s) => {
+  await s.drop('A-B', 'B-C', 'B-D');
+  for (let block = 0; block < 10; block++) await s.w('A', block, { fua: false });
+  await s.idle();
+  await s.drop('A-C');
+  const told = s.hold('A>D', 'P_UUIDS110');
+  s.wStar('A', 2);
+  await s.caught(told);
+  await s.lose(told, 'A-D');
+  s.crash('A');
+  await s.up('A', { connect: false });
+  s.stall('A', LowerOp.read);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  await s.pass(1_000);
+  const before = s.uuid('A');
+  await s.promote('A');
+  await s.w('A', 50);
+  expect(s.uuid('A')).toBe(before);
+  s.flow('A');
+  await s.reach('B:UpToDate');
+  s.crash('A');
+  await s.promote('C');
+  await s.w('C', 3);
+  s.heal('B-C');
+  await s.reach('B>C:StandAlone');
+});
+
 hazard('R-140', 'a target that is Primary ends its resync in the generation that it told its source, whatever that one had said before', 'A B(P) C', {}, async (s) => {
   await s.w('B', 1);
   await s.isolate('A');

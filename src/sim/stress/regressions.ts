@@ -187,4 +187,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 11514, nodes: 3, minutes: 0.5, drawn: true, lost: 'frozen writes of its target slowed a resync down, for which they waited' },
   { seed: 10052, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary stayed Consistent: who was to be fenced came without its disk, and attached it later' },
   { seed: 12380, nodes: 3, minutes: 0.5, drawn: true, lost: 'a crashed Primary without data was the source of its own source when that one got stable: all Inconsistent' },
+  { seed: 12077, nodes: 3, minutes: 0.5, drawn: true, lost: 'what only the own Outdated disk had was answered as good' },
+  { seed: 7093, nodes: 3, minutes: 0.5, drawn: true, lost: 'a diskless Secondary counted a peer as older than a generation that it had given up' },
+  { seed: 10730, nodes: 3, minutes: 0.5, drawn: true, lost: 'a diskless Secondary did not show what a Primary made by force shows' },
+  { seed: 4, nodes: 3, minutes: 2, writes: 2000, lost: 'a node was synced in a generation in which nobody had written: it split those that went on without' },
 ];

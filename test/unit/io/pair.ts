@@ -97,7 +97,7 @@ export class Side implements IoEnv {
         handler: { alActive: (token, errno) => device.alActive(token, errno), alError() {} },
       });
       al.setUpdates(false);
-      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), unused: false, writeLazy() {}, oldestMetaOperation: () => 0 };
+      return { lower, al, bitmap: new Bitmap(this.sectors, options.slots ?? 2), unused: false, written: false, writeLazy() {}, oldestMetaOperation: () => 0 };
     };
     this.disk = this.newDisk();
     device.attach(this.disk);

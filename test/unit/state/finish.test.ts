@@ -38,6 +38,7 @@ const offPeer = { repl: Repl.off, pdsk: Disk.unknown } as const;
 const gone = (cstate: Cstate, more: object = {}): Parts => ({ connections: [{ cstate, peerRole: Role.unknown }],
   peers: [{ ...offPeer, ...more }] });
 const primary = { resource: { role: Role.primary } } as const;
+const diskless = (peers: Disk): Parts => ({ ...disk(Disk.diskless, { exposedUuid: 0x20n }), ...pdsk(peers, { peerCurrentUuid: 0x30n }) });
 const peerPrimary = { connections: [{ peerRole: Role.primary }] } as const;
 const failIo = { resource: { failIo: true } };
 const suspended = { resource: { suspUser: true } };
@@ -158,6 +159,10 @@ const cases: readonly Case[] = [
     is: false, unless: { to: repl(Repl.pausedSyncT, { syncSrcCrashedPrimary: true }) } },
   { row: '5.3 step 5', from: { connections: [{ peerRole: Role.unknown }] }, to: { ...peerPrimary, peers: [stableWords] },
     look: has('checkResyncSource'), is: true, unless: { from: peerPrimary } },
+  { row: '9.6', from: diskless(Disk.consistent), to: { ...diskless(Disk.upToDate), ...peerPrimary }, look: (s) => device(s).exposedUuid, is: 0x30n,
+    unless: { to: diskless(Disk.upToDate) } },
+  { row: '9.6', from: diskless(Disk.outdated), to: { ...diskless(Disk.outdated), ...peerPrimary }, look: has('olderIsPrimary'), is: true,
+    unless: { to: { ...diskless(Disk.outdated), ...primary, ...peerPrimary } } },
   { row: 'F34', from: { ...primary, ...noData }, to: { ...primary, ...noData, peers: [{}] }, look: newCurUuid, is: true,
     unless: { to: { ...primary, ...noData } } },
   { row: 'F34', from: primary, to: { ...primary, ...disk(Disk.detaching) }, look: newCurUuid, is: true,

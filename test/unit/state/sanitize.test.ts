@@ -105,6 +105,8 @@ const cases: readonly Case[] = [
   { row: 'S31b', from: { connections: [{ peerRole: Role.unknown }], peers: [off] }, to: { connections: [{ peerRole: Role.primary }], peers: [{ pdsk: Disk.diskless, peerCurrentUuid: 0x20n }] },
     expect: (d) => [disk(d), d.devices[0]!.tryToGetResync], is: [Disk.consistent, true] },
   { row: 'S32', from: { device: { disk: Disk.diskless }, peers: [off] }, to: { device: { disk: Disk.diskless, exposedUuid: 0x10n }, peers: [{ peerCurrentUuid: 0x30n }] }, expect: (d) => pd(d).pdsk, is: Disk.consistent },
+  { row: 'S32', from: { device: { disk: Disk.diskless }, peers: [{ pdsk: Disk.outdated }] }, to: { device: { disk: Disk.diskless, exposedUuid: 0x10n },
+    connections: [{ peerRole: Role.primary }], peers: [{ peerCurrentUuid: 0x30n }] }, expect: (d) => pd(d).pdsk, is: Disk.upToDate },
   ...([[primary, Disk.outdated, Disk.consistent], [primary, Disk.inconsistent, Disk.consistent], [primary, Disk.upToDate, Disk.upToDate],
     [{}, Disk.outdated, Disk.upToDate]] as const).map(([resource, own, is]): Case => ({ row: 'S32', from: { resource, device: { disk: own }, peers: [{ pdsk: Disk.consistent }] },
     to: { resource, device: { disk: own, exposedUuid: 0x10n }, peers: [{ peerCurrentUuid: 0x30n }] }, expect: (d) => pd(d).pdsk, is })),

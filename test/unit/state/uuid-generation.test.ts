@@ -20,7 +20,7 @@ const A = 0xaaaan << 16n;
 const B = 0xbbbbn << 16n;
 const C = 0xccccn << 16n;
 const D = 0xddddn << 16n;
-const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false, unused: false, witness: -1 };
+const noFlags = { discardMyData: false, crashedPrimary: false, inconsistent: false, reconnect: false, primaryLostQuorum: false, unused: false, former: 0n, witness: -1 };
 const slot = (bitmapIndex: number, bitmapUuid = 0n, bitmapDagtag = 0n) => ({ bitmapIndex, bitmapUuid, bitmapDagtag });
 const established = { repl: Repl.established, pdsk: Disk.upToDate, peerRole: Role.secondary } as const;
 
@@ -449,7 +449,7 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
   it('a bitmap UUID that became 0 at the sender becomes 0 in what we know of that node', () => {
     const own = context(device(A), { nodeId: 1, peers: [peer(0, { uuids: peerUuids(A, { 2: B }) })] });
     const message = { currentUuid: A, dirtyBits: 0, flags: 0, unallocNodeId: -1, nodeMask: 0n,
-      bitmapUuids: [{ nodeId: 2, uuid: 0n }], historyUuids: [] };
+      bitmapUuids: [{ nodeId: 2, uuid: 0n }], historyUuids: [], former: 0n };
     expect(receiveUuids(own, own.peers[0], message).zeroIn).toEqual([2]);
     const movedOn = { ...own, peers: [...own.peers, peer(2, { uuids: peerUuids(D, { 0: A }) })] };
     expect(receiveUuids(movedOn, own.peers[0], message).zeroIn).toEqual([]);
@@ -460,7 +460,7 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
   it('a late packet does not undo what a diskless Primary told', () => {
     const sent = { currentUuid: D, bitmapUuid: 0n, flags: 0, dirtyBits: 0 };
     const own = context(device(0n), { disk: Disk.diskless, exposedUuid: D | 1n, peers: [peer(1, { uuids: peerUuids(D), sent })] });
-    const message = { currentUuid: A, dirtyBits: 0, flags: 0, unallocNodeId: -1, nodeMask: 0n, bitmapUuids: [], historyUuids: [] };
+    const message = { currentUuid: A, dirtyBits: 0, flags: 0, unallocNodeId: -1, nodeMask: 0n, bitmapUuids: [], historyUuids: [], former: 0n };
     expect(receiveUuids(own, own.peers[0], message).peerUuids.currentUuid).toBe(D);
   });
 
