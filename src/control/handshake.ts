@@ -39,12 +39,21 @@ export interface PeerSays {
   /** With Negotiating replaced by what its flags say. */
   readonly disk: Disk;
   readonly quorum: boolean;
+  /** It said Negotiating. */
   readonly attaches: boolean;
 }
 
 export function peerSays(word: number, disk: Disk): PeerSays {
   const { role, quorum, disk: told } = unpackState(word);
   return { role, disk, quorum, attaches: told === Disk.negotiating };
+}
+
+/** As two that are connected compare their generations: by what the peer has told since. */
+export function connectedView(pd: PeerDevice): HandshakeView {
+  const { device: { resource, vnr }, connection: { nodeId } } = pd;
+  const { pdsk, peerQuorate } = resource.peerDeviceRow(vnr, nodeId);
+  const { peerRole } = resource.connectionRow(nodeId);
+  return handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate, attaches: false }, 'not-tried');
 }
 
 /** The decision of a connect, or of an attach on either end; undecidable things are already done when it is there. */

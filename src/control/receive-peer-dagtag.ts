@@ -15,7 +15,7 @@ import { strategies } from '../state/uuid-strategy.ts';
 import { findConnection } from '../state/view.ts';
 import { PPeerDagtag } from '../wire/packets/dagtag.ts';
 import type { Connection } from './connection.ts';
-import { handshakeView } from './handshake.ts';
+import { connectedView } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { reconcilesBits } from './send.ts';
 import { unlessAnswered } from './unanswered.ts';
@@ -128,12 +128,7 @@ function commonStrategy(connection: Connection): Strategy | null {
   return common;
 }
 
-function compared(pd: PeerDevice): Strategy {
-  const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  const { pdsk, peerQuorate } = resource.peerDeviceRow(vnr, nodeId);
-  const { peerRole } = resource.connectionRow(nodeId);
-  return uuidCompare(handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate, attaches: false }, 'not-tried')).strategy;
-}
+const compared = (pd: PeerDevice): Strategy => uuidCompare(connectedView(pd)).strategy;
 
 /** Both have the same last writes: marks of them towards each other mean nothing. What was marked before them does. */
 function clearSlot({ device: { disk }, connection: { nodeId }, io }: PeerDevice): void {

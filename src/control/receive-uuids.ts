@@ -36,10 +36,11 @@ function messageOf(p: PUuids110, sender: number): UuidsMessage {
   const flags = Number(p.uuidFlags & LOW_WORD);
   const nodes = Array.from({ length: nodeIds }, (_, n) => n).filter((n) => (p.bitmapUuidsMask >> BigInt(n) & 1n) === 1n);
   const told = nodes.map((nodeId, i) => ({ nodeId, uuid: p.bitmapUuids[i] }));
+  const former = told.find(({ nodeId }) => nodeId === sender)?.uuid ?? 0n;
   return {
     currentUuid: p.currentUuid, dirtyBits: p.dirtyBits, flags, nodeMask: p.nodeMask, historyUuids: p.historyUuids,
     unallocNodeId: (flags & UuidFlag.hasUnalloc) !== 0 ? Number(p.uuidFlags >> UNALLOC_NODE_ID_SHIFT) : -1,
-    bitmapUuids: told.map(({ nodeId, uuid }) => ({ nodeId, uuid: nodeId === sender ? 0n : uuid })), former: told.find(({ nodeId }) => nodeId === sender)?.uuid ?? 0n,
+    bitmapUuids: told.map(({ nodeId, uuid }) => ({ nodeId, uuid: nodeId === sender ? 0n : uuid })), former,
   };
 }
 

@@ -5,13 +5,13 @@ import type { Change } from '../state/events.ts';
 import { Ss } from '../state/ss.ts';
 import { Cs, Disk, Repl, UuidFlag, diskNames, isSyncSource, isSyncTarget, replNames } from '../state/states.ts';
 import { bestResync, resyncDecision } from '../state/uuid-handshake.ts';
-import type { HandshakeView, ResyncDecision } from '../state/uuid-handshake.ts';
+import type { ResyncDecision } from '../state/uuid-handshake.ts';
 import { strategies } from '../state/uuid-strategy.ts';
 import { run } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { modifyBitmap } from './bitmap-mod.ts';
 import type { Device } from './device.ts';
-import { act, handshakeView } from './handshake.ts';
+import { act, connectedView } from './handshake.ts';
 import type { PeerDevice } from './peer-device.ts';
 import { sourceChanges } from './resync-end.ts';
 import * as send from './send.ts';
@@ -24,19 +24,12 @@ const BECAUSE: { readonly [R in Reason]: string } = {
   'after-unstable': 'after unstable', 'diskless-primary': 'because primary is diskless',
 };
 
-const viewOf = (pd: PeerDevice): HandshakeView => {
-  const { device: { resource, vnr }, connection: { nodeId } } = pd;
-  const { pdsk, peerQuorate } = resource.peerDeviceRow(vnr, nodeId);
-  const { peerRole } = resource.connectionRow(nodeId);
-  return handshakeView(pd, { role: peerRole, disk: pdsk, quorum: peerQuorate, attaches: false }, 'not-tried');
-};
-
 /** drbd_resync: the outcome may be a resync, an upgrade of the own disk, or nothing. */
 export function resyncBecause(pd: PeerDevice, reason: Reason): void {
   const { link } = pd.connection.conn;
   // Slots may take their time: the peer's bitmap must not come before we wait for it.
   link?.wait(true);
-  run(steps(pd, reason, resyncDecision(viewOf(pd), reason)), () => link?.wait(false));
+  run(steps(pd, reason, resyncDecision(connectedView(pd), reason)), () => link?.wait(false));
 }
 
 function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps<void> {
@@ -79,7 +72,7 @@ export function tryToGetResynced(device: Device): void {
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { tryToGetResync: false } });
   const candidates = peerDevicesOf(device).filter((pd) =>
     resource.peerDeviceRow(vnr, pd.connection.nodeId).pdsk === Disk.upToDate && pd.uuids !== null);
-  const best = bestResync(candidates.map(viewOf));
+  const best = bestResync(candidates.map(connectedView));
   if (best === null) return;
   logLines(device, best.actions.flatMap((action) => (action.kind === 'log' ? [action.line] : [])));
   if (strategies[best.strategy].kind === 'no-sync') {

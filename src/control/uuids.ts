@@ -229,12 +229,12 @@ export function setExposedLocally(device: Device, uuid: bigint): void {
   if (next !== null) resource.dispatch({ kind: 'deviceFacts', vnr, facts: { exposedUuid: next } });
   for (const pd of peerDevicesOf(device)) {
     reachedOurUuid(pd, 'exposed-uuid');
-    isNotOlder(pd);
+    hasWhatIsShown(pd);
   }
 }
 
 /** What made it look older is given up: it has what is shown now. */
-function isNotOlder(pd: PeerDevice): void {
+function hasWhatIsShown(pd: PeerDevice): void {
   const { device: { resource, vnr }, connection: { nodeId }, older } = pd;
   const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
   if (older === 0n || !uuidEq(older, peerCurrentUuid) || !uuidEq(older, resource.deviceRow(vnr).exposedUuid)) return;

@@ -241,9 +241,9 @@ export class ConnectionIo {
     }
   }
 
-  /** Frozen writes from when this peer was away, or not good: it has become so without them, from a node that has not got them either. */
+  /** Frozen writes from when this peer was away, or not good: it has become good without them, by a node that lacks them as well. */
   sendMissed(): void {
-    if (!this.connected || this.failed) return;
+    if (!this.up) return;
     const { requests } = this.resource;
     for (const { facts, device } of this.peers) {
       if (!device.removed && facts.pdisk === Disk.upToDate && facts.repl >= Repl.established) requests.walk(RqEvent.MISSED, this.nodeId, device.index);

@@ -134,7 +134,7 @@ export interface IoDisk {
   readonly bitmap: Bitmap;
   /** No write has come to it in its current generation: the first one waits for IoEnv.useGeneration. */
   readonly unused: boolean;
-  /** Set by each write. */
+  /** A write has come since the last resync to this disk began, or was under way then. */
   written: boolean;
   /** Writes pages marked by cleared bits, without waiting; nothing if a write-out runs. */
   writeLazy(): void;

@@ -16,7 +16,6 @@ export const Net = {
 
 /** "The request concerns this peer." */
 export const NET_MASK = Net.PENDING | Net.QUEUED | Net.SENT | Net.DONE | Net.OK | Net.SIS;
-const ALL = NET_MASK | Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK | Net.EXP_BARR_ACK;
 const EXP_ACK = Net.EXP_RECEIVE_ACK | Net.EXP_WRITE_ACK;
 
 /** DRBD_PROT_*: what a write waits for. */
@@ -56,13 +55,16 @@ export interface RqRow {
   readonly warn?: string;
 }
 
+/** The acks that a write waits for. */
+const awaited = [
+  [Protocol.C, Net.EXP_BARR_ACK | Net.EXP_WRITE_ACK], [Protocol.B, Net.EXP_BARR_ACK | Net.EXP_RECEIVE_ACK], [Protocol.A, Net.EXP_BARR_ACK],
+] as const;
+
 /** The event table. @spec io.md 2.3 */
 export const rqRows: readonly RqRow[] = [
   { event: 'TO_BE_SUBMITTED', localSet: Rq.LOCAL_PENDING },
   { event: 'NEW_NET_READ', netSet: Net.PENDING },
-  { event: 'NEW_NET_WRITE', protocol: Protocol.C, netSet: Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_WRITE_ACK },
-  { event: 'NEW_NET_WRITE', protocol: Protocol.B, netSet: Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_RECEIVE_ACK },
-  { event: 'NEW_NET_WRITE', protocol: Protocol.A, netSet: Net.PENDING | Net.EXP_BARR_ACK },
+  ...awaited.map(([protocol, acks]): RqRow => ({ event: 'NEW_NET_WRITE', protocol, netSet: Net.PENDING | acks })),
   { event: 'NEW_NET_OOS', netSet: Net.PENDING },
   { event: 'ADDED_TO_TRANSFER_LOG', netSet: Net.QUEUED },
   { event: 'BARRIER_SENT', netSet: Net.OK | Net.DONE },
@@ -96,12 +98,8 @@ export const rqRows: readonly RqRow[] = [
   { event: 'RESEND', all: Net.PENDING, netClear: Net.SENT, netSet: Net.QUEUED },
   { event: 'RESEND', write: true, unanswered: true, all: Net.SENT, none: Net.DONE, netClear: Net.SENT, netSet: Net.PENDING | Net.QUEUED },
   { event: 'RESEND', write: true, all: Net.SENT, netSet: Net.DONE },
-  { event: 'MISSED', write: true, unanswered: true, protocol: Protocol.C, none: Net.OK | Net.PENDING | Net.QUEUED,
-    netClear: ALL, netSet: Net.QUEUED | Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_WRITE_ACK },
-  { event: 'MISSED', write: true, unanswered: true, protocol: Protocol.B, none: Net.OK | Net.PENDING | Net.QUEUED,
-    netClear: ALL, netSet: Net.QUEUED | Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_RECEIVE_ACK },
-  { event: 'MISSED', write: true, unanswered: true, protocol: Protocol.A, none: Net.OK | Net.PENDING | Net.QUEUED,
-    netClear: ALL, netSet: Net.QUEUED | Net.PENDING | Net.EXP_BARR_ACK },
+  ...awaited.map(([protocol, acks]): RqRow => ({ event: 'MISSED', write: true, unanswered: true, protocol,
+    none: Net.OK | Net.PENDING | Net.QUEUED, netClear: NET_MASK | EXP_ACK | Net.EXP_BARR_ACK, netSet: Net.QUEUED | Net.PENDING | acks })),
   { event: 'REFUSED', write: true, unanswered: true, localSet: Rq.COMPLETION_SUSP },
   { event: 'COMPLETION_RESUMED', localClear: Rq.COMPLETION_SUSP },
   { event: 'COMPLETED_OK', localClear: Rq.LOCAL_PENDING, localSet: Rq.LOCAL_COMPLETED | Rq.LOCAL_OK },

@@ -17,6 +17,7 @@ const localRefs = (word: number): number =>
   ((word & Rq.COMPLETION_SUSP) !== 0 ? 1 : 0);
 const netRefs = (word: number): number =>
   ((word & Net.PENDING) !== 0 ? 1 : 0) + ((word & Net.QUEUED) !== 0 ? 1 : 0);
+/** What is written to such a disk may be overwritten by its resync. */
 const isToBeSynced = (disk: number): boolean => disk === Disk.inconsistent || disk === Disk.outdated;
 const pending = (word: number): number => ((word & Net.PENDING) !== 0 ? 1 : 0);
 const inFlight = (word: number): number => ((word & (Net.SENT | Net.DONE)) === Net.SENT ? 1 : 0);

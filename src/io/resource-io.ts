@@ -105,8 +105,11 @@ export class ResourceIo {
       for (const peer of connection.peers) if (peer.receiverChanged()) receiversChanged = true;
     }
     if (receiversChanged) this.requests.closeEpoch();
-    if (this.wasSuspended) for (const c of this.connectionList) c.sendMissed();
-    if (this.wasSuspended) for (const c of this.connectionList) c.afterSuspension(resumed || unfreeze);
+    if (this.wasSuspended) {
+      // All of them first: what a connection has settled is answered.
+      for (const c of this.connectionList) c.sendMissed();
+      for (const c of this.connectionList) c.afterSuspension(resumed || unfreeze);
+    }
     this.wasSuspended = this.facts.suspended;
     for (const connection of this.connectionList) connection.factsChanged();
     this.flushRequests.factsChanged();

@@ -21,6 +21,7 @@ const BARRIER_DELAY_MS = 5;
 export class Sender {
   /** First entry that may be queued for this peer, -1: all was seen. */
   next = -1;
+  /** It begins anew at the head of the transfer log once nothing is on its way. */
   private restartDue = false;
   /** send.current_epoch_nr, current_epoch_writes, seen_any_write_yet, current_dagtag. */
   epoch = 0;
@@ -61,7 +62,7 @@ export class Sender {
     return this.barriersUnacked > 0 || this.epochWrites > 0 || this.next >= 0 || this.restartDue;
   }
 
-  /** Requests were marked queued again anywhere in the transfer log. What is on its way looks the same until it is out. */
+  /** Requests were marked queued again anywhere in the transfer log: so is what is on its way, until it is out. */
   restart(): void {
     this.restartDue = true;
     this.connection.resource.wakeSenders();

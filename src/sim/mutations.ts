@@ -42,7 +42,7 @@ export const mutations: readonly Mutation[] = [
   mutation('bits: the slot of another peer takes the place of the own bits', 'control/finished-resyncs.ts', "kind: 'join'", "kind: 'copy'"),
   // --- acknowledgements and order
   mutation('ack: protocol C does not wait for the peer', 'io/mod.ts',
-    'protocol: Protocol.C, netSet: Net.PENDING | Net.EXP_BARR_ACK | Net.EXP_WRITE_ACK', 'protocol: Protocol.C, netSet: Net.PENDING | Net.EXP_BARR_ACK'),
+    '[Protocol.C, Net.EXP_BARR_ACK | Net.EXP_WRITE_ACK]', '[Protocol.C, Net.EXP_BARR_ACK]'),
   mutation('ack: the peer acknowledges before its disk has the write', 'io/peer-writes.ts',
     'p.flags[slot] |= PeerFlag.SUBMITTED;\n',
     'p.flags[slot] |= PeerFlag.SUBMITTED;\n    if ((flags & PeerFlag.SEND_WRITE_ACK) !== 0) this.ack(this.connection.peers[device.index], Cmd.WRITE_ACK, slot);\n'

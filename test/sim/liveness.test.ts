@@ -3,6 +3,7 @@
 import { expect } from 'vitest';
 import { invalidateParms, invalPeerParams } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
+import type { Story } from '../../src/sim/story/story.ts';
 import { hazard } from './hazards/hazard.ts';
 
 const MAJORITY = 1024;
@@ -217,32 +218,33 @@ hazard('R-228', 'a diskless Secondary beside a diskless Primary shows a peer tha
   await s.reach('A>B:UpToDate', 'C>B:UpToDate');
 });
 
-hazard('R-240', 'a diskless Secondary that has given up what it had shown counts nobody as older for it', 'A(d,P) B C', {}, async (s) => {
+/** The diskless Primary A makes a generation as it loses C; B, which it is told, is lost before it hears of it. */
+async function madeForNobody(s: Story): Promise<void> {
   await s.isolate('C');
   const made = s.hold('A>B', 'P_CURRENT_UUID');
   s.wStar('A', 1, { doomed: true });
   await s.caught(made);
   await s.lose(made, 'A-B');
   s.sever('A-B');
+}
+
+/** C, which has not got that either, is Outdated at A. */
+async function meetsOlder(s: Story): Promise<void> {
+  await madeForNobody(s);
   s.heal('A-C', 'B-C');
   await s.reach('A>C:Connected', 'C>B:Established', 'C:UpToDate');
   expect(s.pdsk('A>C')).toBe('Outdated');
   await s.demote('A');
+}
+
+hazard('R-240', 'a diskless Secondary that has given up what it had shown counts nobody as older for it', 'A(d,P) B C', {}, async (s) => {
+  await meetsOlder(s);
   s.heal('A-B');
   await s.reach('A>B:UpToDate', 'A>C:UpToDate');
 });
 
 hazard('R-241', 'a diskless Secondary follows a Primary that has not got what it had shown', 'A(d,P) B C', {}, async (s) => {
-  await s.isolate('C');
-  const made = s.hold('A>B', 'P_CURRENT_UUID');
-  s.wStar('A', 1, { doomed: true });
-  await s.caught(made);
-  await s.lose(made, 'A-B');
-  s.sever('A-B');
-  s.heal('A-C', 'B-C');
-  await s.reach('A>C:Connected', 'C>B:Established', 'C:UpToDate');
-  expect(s.pdsk('A>C')).toBe('Outdated');
-  await s.demote('A');
+  await meetsOlder(s);
   await s.promote('C');
   s.crash('B');
   await s.w('C', 1);
@@ -256,12 +258,7 @@ hazard('R-241', 'a diskless Secondary follows a Primary that has not got what it
 });
 
 hazard('R-242', 'a diskless Secondary follows who was made Primary by force', 'A(d,P) B C', {}, async (s) => {
-  await s.isolate('C');
-  const made = s.hold('A>B', 'P_CURRENT_UUID');
-  s.wStar('A', 1, { doomed: true });
-  await s.caught(made);
-  await s.lose(made, 'A-B');
-  s.sever('A-B');
+  await madeForNobody(s);
   s.heal('A-C');
   await s.reach('A>C:Connected', 'C:Outdated');
   await s.demote('A');
@@ -272,12 +269,7 @@ hazard('R-242', 'a diskless Secondary follows who was made Primary by force', 'A
 });
 
 hazard('R-243', 'a diskless Secondary follows a Primary that it meets, though it has not got what it had shown', 'A(d,P) B C', {}, async (s) => {
-  await s.isolate('C');
-  const made = s.hold('A>B', 'P_CURRENT_UUID');
-  s.wStar('A', 1, { doomed: true });
-  await s.caught(made);
-  await s.lose(made, 'A-B');
-  s.sever('A-B');
+  await madeForNobody(s);
   s.heal('B-C');
   await s.demote('A');
   await s.reach('C>B:Established', 'C:UpToDate');

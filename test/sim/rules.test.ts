@@ -44,6 +44,8 @@ hazard('R-02', 'a bitmap that is sent while I/O is frozen has the writes that ar
   await s.noticed('A-C');
   await s.con('A-B');
   await s.reach('B:UpToDate');
+  // Not only since it is sent what it missed then.
+  s.expectSame('A', 'B');
   await s.con('A-C');
   await s.ended(frozen);
   s.expectSame('A', 'B');

@@ -11,16 +11,21 @@ const FORCE_SECONDARY = 1;
 const RETRY_CONNECT = 11;
 const quorum = { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } };
 
+/** A has lost C and makes a generation for its next write; the other peer is lost before it hears of that. */
+async function tellsNobody(s: Story, other: 'B' | 'D'): Promise<void> {
+  await s.drop('A-C');
+  const told = s.hold(`A>${other}`, 'P_UUIDS110');
+  s.wStar('A', 2);
+  await s.caught(told);
+  await s.lose(told, `A-${other}`);
+}
+
 /** C is away, A makes a generation for that, and B does not get it. */
 async function onlyOnA(s: Story): Promise<void> {
   await s.w('A', 1);
   await s.idle();
   const before = s.uuid('A');
-  await s.drop('A-C');
-  const told = s.hold('A>B', 'P_UUIDS110');
-  s.wStar('A', 2);
-  await s.caught(told);
-  await s.lose(told, 'A-B');
+  await tellsNobody(s, 'B');
   await s.noticed('A-B');
   expect(s.uuid('A')).not.toBe(before);
 }
@@ -134,11 +139,7 @@ hazard('R-250', 'a generation that only a Primary has got, and who was synced fr
   await s.w('A', 1);
   await s.idle();
   const before = s.uuid('A');
-  await s.drop('A-C');
-  const told = s.hold('A>D', 'P_UUIDS110');
-  s.wStar('A', 2);
-  await s.caught(told);
-  await s.lose(told, 'A-D');
+  await tellsNobody(s, 'D');
   s.crash('A');
   expect(s.uuid('C')).toBe(before);
   await s.up('A', { connect: false });
@@ -179,11 +180,7 @@ hazard('R-252', 'as R-250, but the first write comes while the other one is sync
   await s.drop('A-B', 'B-C', 'B-D');
   for (let block = 0; block < 10; block++) await s.w('A', block, { fua: false });
   await s.idle();
-  await s.drop('A-C');
-  const told = s.hold('A>D', 'P_UUIDS110');
-  s.wStar('A', 2);
-  await s.caught(told);
-  await s.lose(told, 'A-D');
+  await tellsNobody(s, 'D');
   s.crash('A');
   await s.up('A', { connect: false });
   s.stall('A', LowerOp.read);

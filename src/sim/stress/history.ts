@@ -75,7 +75,7 @@ export class History {
   /** The engine died, or has lost all peers: nobody waits any more for them to confirm what was answered. */
   cutAdrift(): void {
     for (const write of this.#unsettled) {
-      if (!write.acked) continue;
+      if (!write.acked || write.adrift) continue;
       write.adrift = true;
       this.#adrift.push(write);
     }

@@ -55,7 +55,7 @@ export class Ledger {
   idle(reached: boolean, shared: boolean): void {
     // Without a disk: what was under way to peers that are gone is nowhere, or marked nowhere.
     if (!reached && !this.#replicated) this.outOfReach();
-    // And with one, only here: a peer that goes on in this generation has not confirmed it. It has it, but for its power.
+    // And with one, only here: a peer that goes on in this generation has not confirmed it, and may have lost it with its power.
     if (this.#replicated && !shared) this.history.cutAdrift();
     if (this.#replicated ? reached : !reached || shared) this.history.settle();
   }
