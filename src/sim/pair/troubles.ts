@@ -100,7 +100,9 @@ export const everyTrouble = Object.keys(troubles) as Trouble[];
 
 async function replaceDisk(s: PairStress, m: SimMember): Promise<void> {
   const minor = s.cluster.minor(m.id, 0);
-  await s.cluster.admin(m.setup.with(Cmd.DETACH, {}, detachParms, {}, minor));
+  const { code } = await s.cluster.admin(m.setup.with(Cmd.DETACH, {}, detachParms, {}, minor));
+  // Refused: it is in use, and drbdmeta would not touch it.
+  if (code < 0) return;
   await s.work(10);
   applyActivityLog(s.diskOf(m));
   await s.cluster.admin(m.setup.attach(minor, '/dev/disk0', s.profile.disk));
