@@ -17,7 +17,8 @@ const ALL = 0xffff_ffff;
 
 /** Internal meta-data. What was active when the node went down is out of sync in every slot afterwards. */
 export function applyActivityLog(disk: SimDisk): void {
-  assert(disk.claimedBy === null, 'drbdmeta has the disk for itself');
+  // It is refused: the disk is in use.
+  if (disk.claimedBy !== null) return;
   const { sectors } = disk.limits;
   const at = mdLayout({ metaDevIdx: INTERNAL, mdCapacity: sectors, bmMaxPeers: 1, alStripes: 1, alStripeSize4k: 8 }).superBlockSector;
   const block = disk.readBytes(at, sectorsPerBlock);

@@ -296,7 +296,9 @@ export class Story {
   }
 
   async attach(name: string, vnr = 0, options: Partial<DiskConf> = {}): Promise<void> {
-    applyActivityLog(this.backing(name, vnr));
+    const disk = this.backing(name, vnr);
+    await this.until(`${name} has let go of its disk`, () => disk.claimedBy === null);
+    applyActivityLog(disk);
     await this.ok(this.setup(name).attach(this.minor(name, vnr), `/dev/disk${vnr}`, { ...this.options.disk, ...options }));
   }
   async detach(name: string, force = false): Promise<void> {
