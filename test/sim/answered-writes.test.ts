@@ -224,3 +224,22 @@ hazard('R-270', 'a peer that connects as Consistent gets no writes until it says
     await s.pass(1_000);
     for (let i = 0; i < 8; i++) await s.r('A', 1);
   });
+
+hazard('R-271', 'protocol A: an engine that takes over a Secondary still knows that it was a Primary without quorum', 'A B(P) C',
+  { protocol: 'A', resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('B', 1);
+    await s.isolate('C');
+    await s.w('B', 1);
+    await s.idle();
+    s.sever('A-B');
+    await s.w('B', 1);
+    s.crash('A');
+    await s.reach('B:quorumless');
+    await s.demote('B');
+    s.killEngine('B');
+    await s.up('A');
+    s.heal('A-B');
+    await s.reach('A-B:Established');
+    await s.promote('B');
+    await s.r('B', 1);
+  });
