@@ -373,9 +373,18 @@ function* readoptSteps(device: Device, conf: DiskConf, adopted: AdoptedDevice): 
   device.io.sectors = device.capacity;
   yield* setFullSyncSlots(device, disk);
   disk.al.setUpdates(!disk.alDisabled);
+  rememberRole(device, disk);
   pushMd(device);
   reconsiderLimits(device);
   return 0;
+}
+
+/** What a dead engine knew of a time before it, or of one as Primary that is over; for one that is Primary see lost-peers.ts. */
+function rememberRole({ resource, vnr }: Device, { meta }: Disk): void {
+  const { haveQuorum } = resource.deviceRow(vnr);
+  resource.dispatch({ kind: 'deviceFacts', vnr, facts: {
+    crashedPrimary: meta.testFlag(MDF.crashedPrimary), primaryLostQuorum: meta.testFlag(MDF.primaryLostQuorum) && !haveQuorum,
+  } });
 }
 
 /** A log that drbdmeta has not applied. */

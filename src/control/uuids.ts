@@ -203,14 +203,15 @@ function createForPeers(device: Device): void {
   logLines(device, [made.log]);
   for (const pd of peerDevicesOf(device)) {
     if (peerContext(pd).repl < Repl.established) continue;
-    // Genuine DRBD would take the label for its older data.
-    const isOlder = pd.older !== 0n && uuidEq(pd.older, pd.uuids?.currentUuid ?? 0n);
-    if (isOlder && !send.reconcilesBits(pd.connection)) continue;
+    const { pdsk } = peerContext(pd);
+    // Genuine DRBD would take the label, with older data or without the writes.
+    const lacks = pdsk === Disk.consistent || (pd.older !== 0n && uuidEq(pd.older, pd.uuids?.currentUuid ?? 0n));
+    if (lacks && !send.reconcilesBits(pd.connection)) continue;
     pd.connection.conn.send(PCurrentUuid, device.vnr, { uuid: made.uuid, weakNodes: made.weak });
     // Passed over, it stays in the former one.
-    const stays = peerContext(pd).pdsk === Disk.outdated && send.reconcilesBits(pd.connection);
-    if (isOlder || stays || peerContext(pd).pdsk <= Disk.failed) continue;
-    if (pd.uuids && peerContext(pd).pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
+    const stays = pdsk === Disk.outdated && send.reconcilesBits(pd.connection);
+    if (lacks || stays || pdsk <= Disk.failed) continue;
+    if (pd.uuids && pdsk === Disk.upToDate && pd.overtaken === 0n) overtake(pd, pd.uuids.currentUuid);
     peerMovesTo(pd, made.uuid, made.weak);
   }
 }

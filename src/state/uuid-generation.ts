@@ -26,6 +26,12 @@ function forcedWeakNodes(device: DeviceContext): NodeMask {
     .reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
 }
 
+/** Consistent: neither written to nor told what it misses. If it turns out to be good, it is so in the generation before. */
+const isUnsure = (peer: PeerContext): boolean => peer.repl >= Repl.established && peer.pdsk === Disk.consistent;
+
+const unsureNodes = (device: DeviceContext): NodeMask =>
+  device.peers.filter(isUnsure).reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
+
 function isDay0({ currentUuid, historyUuids, peers }: DeviceUuids): boolean {
   const generation = currentUuid & ~uuidPrimaryBit;
   return generation !== 0n && generation !== uuidJustCreated
@@ -40,7 +46,7 @@ export function newCurrentUuid(device: DeviceContext, forced: boolean,
   random: Random64): (NewCurrent & { readonly uuids: DeviceUuids; readonly flags: number }) | null {
   const draft = new UuidDraft(device.uuids, device.nodeId);
   const day0 = isDay0(device.uuids);
-  const mask = rotate(draft, device, forced ? forcedWeakNodes(device) : 0n, device.dagtag, random);
+  const mask = rotate(draft, device, unsureNodes(device) | (forced ? forcedWeakNodes(device) : 0n), device.dagtag, random);
   if (mask === 0n && !day0) return null;
   const old = draft.current;
   draft.current = withRole(random(), device.role);
@@ -81,9 +87,12 @@ function lostPeerOnSame(device: DeviceContext): boolean {
 const lostDiskOnSame = (device: DeviceContext): boolean => device.peers.some((peer) => peer.repl >= Repl.established && peer.wantBitmap
   && peer.pdsk <= Disk.failed && uuidEq(peer.uuids.currentUuid, device.exposedUuid));
 
+const isUnsureOnSame = (device: DeviceContext): boolean =>
+  device.peers.some((peer) => isUnsure(peer) && uuidEq(peer.uuids.currentUuid, device.exposedUuid));
+
 /** new_current_uuid without an UpToDate own disk: only told (P_CURRENT_UUID), and only if somebody needs it. */
 export function sendNewCurrentUuid(device: DeviceContext, random: Random64): NewCurrent | null {
-  if (!diskfulPeersNeedNew(device) && !lostPeerOnSame(device) && !lostDiskOnSame(device)) return null;
+  if (!diskfulPeersNeedNew(device) && !lostPeerOnSame(device) && !lostDiskOnSame(device) && !isUnsureOnSame(device)) return null;
   const uuid = withRole(random(), device.role);
   const weak = weakNodes(device);
   return { uuid, weak, log: { level: LogLevel.info, text: `sending new current UUID: ${uuidText(uuid)}` } };

@@ -134,11 +134,17 @@ export function syncSourceOther(device: DeviceContext, peerNodeId: number): Peer
   return device.peers.find((peer) => peer.nodeId !== peerNodeId && peer.repl === Repl.syncTarget);
 }
 
-/** drbd_weak_nodes_device; who is away is weak, whatever disk it had (docs/differences.md). @spec state.md 9.4 */
+/** What an Inconsistent one does not get is marked; who is Negotiating has decided before a generation is made. */
+const getsWrites: ReadonlySet<Disk> = new Set([Disk.negotiating, Disk.inconsistent, Disk.upToDate]);
+
+/**
+ * drbd_weak_nodes_device: who does not get what is written; also who is away, whatever disk it had, or not sure yet of its data
+ * (docs/differences.md). @spec state.md 9.4
+ */
 export function weakNodes(device: DeviceContext): NodeMask {
   let strong = device.disk === Disk.upToDate ? nodeBit(device.nodeId) : 0n;
   for (const { nodeId, repl, pdsk } of device.peers) {
-    if (repl >= Repl.established && pdsk > Disk.failed && pdsk !== Disk.unknown && pdsk !== Disk.outdated) strong |= nodeBit(nodeId);
+    if (repl >= Repl.established && getsWrites.has(pdsk)) strong |= nodeBit(nodeId);
   }
   return ~strong & 0xffff_ffff_ffff_ffffn;
 }

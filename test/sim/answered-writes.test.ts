@@ -204,3 +204,42 @@ hazard('R-230', 'what a Primary wrote before it attached its disk, and sends aga
   await s.pass(100);
   await s.r('A', COLD);
 });
+
+hazard('R-270', 'a peer that connects as Consistent gets no writes until it says that it is good, so the generation that is made then is not for it', 'A(d,P) B C',
+  { resource: { quorum: MAJORITY, onNoQuorum: SUSPEND, onNoData: SUSPEND } }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    s.sever('A-B', 'A-C', 'B-C');
+    await s.noticed('A-B');
+    await s.reach('C:Consistent');
+    s.killEngine('C');
+    await s.reach('A:frozen');
+    const frozen = s.wStar('A', 1);
+    await s.con('A-B');
+    const good = s.hold('C>A', 'P_STATE', 1);
+    s.heal('A-C');
+    await s.caught(good);
+    await s.ended(frozen);
+    good.release();
+    await s.pass(1_000);
+    for (let i = 0; i < 8; i++) await s.r('A', 1);
+  });
+
+hazard('R-271', 'protocol A: an engine that takes over a Secondary still knows that it was a Primary without quorum', 'A B(P) C',
+  { protocol: 'A', resource: { quorum: MAJORITY, onNoQuorum: SUSPEND } }, async (s) => {
+    await s.w('B', 1);
+    await s.isolate('C');
+    await s.w('B', 1);
+    await s.idle();
+    s.sever('A-B');
+    await s.w('B', 1);
+    s.crash('A');
+    await s.reach('B:quorumless');
+    await s.demote('B');
+    s.killEngine('B');
+    await s.up('A');
+    s.heal('A-B');
+    await s.reach('A-B:Established');
+    await s.promote('B');
+    await s.r('B', 1);
+  });

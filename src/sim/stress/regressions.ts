@@ -191,4 +191,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 7093, nodes: 3, minutes: 0.5, drawn: true, lost: 'a diskless Secondary counted a peer as older than a generation that it had given up' },
   { seed: 10730, nodes: 3, minutes: 0.5, drawn: true, lost: 'a diskless Secondary did not show what a Primary made by force shows' },
   { seed: 4, nodes: 3, minutes: 2, writes: 2000, lost: 'a node was synced in a generation in which nobody had written: it split those that went on without' },
+  { seed: 10352, nodes: 3, minutes: 0.5, drawn: true, lost: 'a peer that was still Consistent counted as in a generation whose writes it did not get' },
+  { seed: 10487, nodes: 3, minutes: 0.5, drawn: true, lost: 'the next engine of a demoted node did not know that it had been a Primary without quorum' },
 ];

@@ -432,6 +432,14 @@ describe('what is told (uuid.md 1.4, 1.8)', () => {
     expect(weakNodes(own)).toBe(0xffff_ffff_ffff_fffan);
   });
 
+  it('who is Consistent gets no writes, and so nothing of a new generation', () => {
+    const own = context(device(A, { 1: slot(0), 2: slot(1) }),
+      { disk: Disk.upToDate, peers: [peer(1, { ...established, pdsk: Disk.consistent }), peer(2, established)], maxPeers: 2 });
+    expect(weakNodes(own)).toBe(0xffff_ffff_ffff_fffan);
+    const made = newCurrentUuid(own, false, counter(D))!;
+    expect([made.uuids.peers[1].bitmapUuid, made.uuids.peers[2].bitmapUuid]).toEqual([A, 0n]);
+  });
+
   it('what was sent is what is received; nothing enters the history (H-015, H-016, H-034)', () => {
     const sender = context(device(A, { 1: slot(0, B), 5: slot(-1, C) }, [D]), { peers: [peer(1)], maxPeers: 3 });
     const { message } = uuidsToSend(sender, sender.peers[0], 0, 0n, 4, noFlags);
