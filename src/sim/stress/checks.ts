@@ -79,9 +79,12 @@ export function compareDisks(s: Stress): string {
   return '';
 }
 
+/** Nothing is under way, and something was written in its generation: whoever has to has heard of that one. */
+const isSettled = (m: SimMember): boolean => m.resource.io.requests.writes === 0 && attachedDisk(m)?.unused !== true;
+
 /** A healthy cluster knows one generation only, once it is on the disk of who makes it: nobody hears of it before. */
 function oneGeneration(s: Stress): string {
-  if (!isHealthy(s.cluster) || s.cluster.members.some(makesGeneration)) return '';
+  if (!isHealthy(s.cluster) || s.cluster.members.some(makesGeneration) || !s.cluster.members.every(isSettled)) return '';
   const disks = s.cluster.members.filter((m) => !s.cluster.isDiskless(m.id));
   const odd = disks.find((m) => generationOf(m) !== generationOf(disks[0]!));
   return odd ? `n${odd.id} and n${disks[0]!.id} are UpToDate and connected with different generations` : '';

@@ -62,6 +62,9 @@ export class Manager {
     const s = this.#s;
     const { lives } = m.node;
     const before = s.ledger.holder;
+    // Who is Primary since before another one wrote may not have noticed yet that it is alone: idle, it pings each ping-int only.
+    if (roleOf(m) === Role.primary && s.ledger.lastWriter !== m) await m.setup.secondary('r0');
+    if (roleOf(m) === Role.primary && s.ledger.lastWriter !== m) return false;
     s.ledger.promoted = m;
     if (s.random.chance(0.7)) {
       const { code } = await m.setup.primary('r0');

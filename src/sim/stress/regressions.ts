@@ -193,4 +193,6 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 4, nodes: 3, minutes: 2, writes: 2000, lost: 'a node was synced in a generation in which nobody had written: it split those that went on without' },
   { seed: 10352, nodes: 3, minutes: 0.5, drawn: true, lost: 'a peer that was still Consistent counted as in a generation whose writes it did not get' },
   { seed: 10487, nodes: 3, minutes: 0.5, drawn: true, lost: 'the next engine of a demoted node did not know that it had been a Primary without quorum' },
+  { seed: 11592, nodes: 3, minutes: 0.5, drawn: true, lost: 'the manager opened an isolated Primary that did not know that another one had taken over' },
+  { seed: 12384, nodes: 3, minutes: 0.5, drawn: true, lost: 'the checker wanted a generation to be everywhere that was on its way over a link that was cut' },
 ];
