@@ -65,11 +65,7 @@ export class ControlIoEnv implements IoEnv {
   noBitsLeft(vnr: number, nodeId: number): void { tellNoBits(this.#resource.peerDevice(vnr, nodeId)); }
   bitsOfGoodPeer(): void { this.#resource.lookAtBits(); }
   verifyDone(vnr: number, nodeId: number): void { resync.finished(this.#resource.peerDevice(vnr, nodeId)); }
-  keepBits(vnr: number, nodeId: number, others: boolean, done: () => void): void {
-    const pd = this.#resource.peerDevice(vnr, nodeId);
-    if (others) resync.keepBits(pd, done);
-    else pd.device.disk!.storeBits(done);
-  }
+  keepBits(vnr: number, nodeId: number, done: () => void): void { resync.keepBits(this.#resource.peerDevice(vnr, nodeId), done); }
   resyncIdle(vnr: number, nodeId: number): void {
     const pd = this.#resource.connections.get(nodeId)?.peerDevices.get(vnr);
     if (pd) resync.becameIdle(pd);

@@ -105,7 +105,7 @@ export function keepBits(pd: PeerDevice, done: () => void): void {
     : disk.nodesWithBitmap().filter((n) => n !== connection.nodeId && !(busy && isSource(replTo(device, n))));
   disk.hold();
   new BitmapTask(disk.bitmap, resource.engine.host.clock).start({ kind: 'join', slots: others.map((n) => disk.bitmapIndex(n)), from }, () => {
-    scanAgain(device);
+    for (const n of others) resource.connections.get(n)?.peerDevices.get(device.vnr)?.io.target.bitSet(0);
     disk.storeBits(done);
     disk.unhold();
   });

@@ -180,8 +180,8 @@ export interface IoEnv {
   bitsOfGoodPeer(): void;
   /** Every block of an online verify has its result, or the stop sector is reached (RS_DONE). */
   verifyDone(vnr: number, nodeId: number): void;
-  /** A source that had to pause takes over (others), or bits were set since: done() when what its blocks need is on the disk. */
-  keepBits(vnr: number, nodeId: number, others: boolean, done: () => void): void;
+  /** A source that had to pause takes over, or bits were set since: done() when what its blocks need is on the disk. */
+  keepBits(vnr: number, nodeId: number, done: () => void): void;
   /** A target that had to pause has nothing on its way any more: another one may take its place. */
   resyncIdle(vnr: number, nodeId: number): void;
   /** Target: the source went Ahead (P_RS_CANCEL_AHEAD). Source, Ahead: all is acked (AHEAD_TO_SYNC_SOURCE). */

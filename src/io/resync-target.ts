@@ -77,16 +77,15 @@ export class ResyncTarget {
     }
     this.position = this.lastPosition = 0;
     this.doneTold = this.toBehind = false;
-    if (before === Repl.pausedSyncT) this.keepBits(true);
+    if (before === Repl.pausedSyncT) this.keepBits();
     else this.soon();
   }
 
-  /** `others`: blocks have come from them meanwhile. */
-  private keepBits(others: boolean): void {
+  private keepBits(): void {
     const { device, connection } = this.peer;
     const kept = this.keeping = {};
     this.unkept = false;
-    device.resource.env.keepBits(device.vnr, connection.nodeId, others, () => {
+    device.resource.env.keepBits(device.vnr, connection.nodeId, () => {
       if (this.keeping !== kept) return;
       this.keeping = null;
       this.soon();
@@ -281,7 +280,7 @@ export class ResyncTarget {
     if (device.disk === null || !device.diskUsable) return;
     this.checkDone();
     if (this.doneTold) return;
-    if (this.unkept) return this.keepBits(false);
+    if (this.unkept) return this.keepBits();
     const jumpedBack = this.position <= this.lastPosition && this.pace.outstanding && this.position > 0;
     if (link.data.queuedBytes() > QUEUED_MAX || this.unsent.length > 0 || jumpedBack) {
       this.arm(ROUND_MS);

@@ -370,6 +370,22 @@ hazard('R-27', 'after a power failure a target knows which blocks it had got, an
   s.expectSame('B', 'C');
 });
 
+hazard('R-260', 'a target that hears of a write as it starts marks for others what it asks for', 'A(P) B C', slow, async (s) => {
+  await s.cut('A-B', 'A-C');
+  const writes = Array.from({ length: 100 }, (_, n) => s.wStar('A', COLD + n));
+  await s.ended(...writes);
+  await s.joining('A-B');
+  const word = s.hold('A>B', 'P_OUT_OF_SYNC');
+  await s.reach('A>B:WFBitMapS');
+  await s.w('A', COLD - 1);
+  await s.caught(word);
+  await s.reach('B>A:SyncTarget');
+  s.stall('A', LowerOp.read);
+  word.release();
+  await s.pass(1_000);
+  expect(s.bits('B>C')).toBe(101);
+});
+
 hazard('R-28', 'a Primary without data does not outdate the only good disk when it meets a third node', 'A(P) B C(d)', slow, async (s) => {
   await s.detach('A');
   const writes = Array.from({ length: 100 }, (_, n) => s.wStar('A', COLD + n));

@@ -162,7 +162,7 @@ export class Side implements IoEnv {
   bitsOfGoodPeer(): void { this.events.push('bitsOfGoodPeer'); }
   noBitsLeft(): void { this.events.push('noBitsLeft'); }
   sameGeneration(): boolean { return true; }
-  keepBits(_vnr: number, _node: number, _others: boolean, done: () => void): void { this.onKeepBits(done); }
+  keepBits(_vnr: number, _node: number, done: () => void): void { this.onKeepBits(done); }
   bitmapExchanged(_vnr: number, _node: number, side: 'source' | 'target'): void {
     this.events.push(`bitmap ${side}`);
     this.set(() => { this.peer.facts.repl = side === 'source' ? Repl.syncSource : Repl.syncTarget; });
