@@ -6,6 +6,7 @@ import { ErrorKind } from '../io/env.ts';
 import type { IoEnv, LinkFailure } from '../io/env.ts';
 import { Cstate } from '../state/states.ts';
 import { uuidEq } from '../state/uuid-types.ts';
+import { findDevice } from '../state/view.ts';
 import { handleCongestion } from './congestion.ts';
 import type { Resource } from './resource.ts';
 import * as resync from './resync.ts';
@@ -53,6 +54,9 @@ export class ControlIoEnv implements IoEnv {
     else done(false);
   }
 
+  answeredElsewhere(vnr: number): void {
+    if (findDevice(this.#resource.view, vnr)?.keptAll) this.#resource.dispatch({ kind: 'deviceFacts', vnr, facts: { keptAll: false } });
+  }
   gotNegAck(vnr: number, nodeId: number): void { resync.gotNegAck(this.#resource.peerDevice(vnr, nodeId)); }
   sameGeneration(vnr: number, nodeId: number, otherId: number): boolean {
     const [one, other] = [nodeId, otherId].map((id) => this.#resource.peerDevice(vnr, id).uuids);

@@ -81,12 +81,13 @@ export function witnessFor(asks: PeerDevice): number {
 
 const shows = ({ uuids }: PeerDevice, { generation }: Witnesses): boolean => uuids !== null && uuidEq(uuids.currentUuid, generation);
 
-/** A witness has come, or may still come, and this peer is none. */
+/** A witness has come, or may still come, be it the own disk, and this peer is none. */
 export function isDoubted(pd: PeerDevice): boolean {
   const { device, connection: { nodeId } } = pd;
   const doubt = inDoubt(device);
   if (doubt === null || !shows(pd, doubt) || !mayLack(pd, doubt)) return false;
-  return doubt.found || [...device.resource.connections.keys()].some((n) => n !== nodeId && (doubt.awaited & bit(n)) !== 0n);
+  const { disk, keptAll } = device.resource.deviceRow(device.vnr);
+  return doubt.found || keptAll || disk === Disk.upToDate || [...device.resource.connections.keys()].some((n) => n !== nodeId && (doubt.awaited & bit(n)) !== 0n);
 }
 
 /** Its handshake has told what it has. */

@@ -158,6 +158,8 @@ export interface IoEnv {
   needNewCurrentUuid(vnr: number): void;
   /** The first write of a generation; the activity log is held until it may go on. */
   useGeneration(vnr: number): void;
+  /** A write was answered as good that the own disk has not got. */
+  answeredElsewhere(vnr: number): void;
   /** Nothing of this device is on its disk any more while its disk is Failed or Detaching. */
   diskIdle(vnr: number): void;
   /** No application write is in flight any more (ap_bio_cnt[write] = 0); only while facts.blocked > 0. */

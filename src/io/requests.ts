@@ -275,6 +275,7 @@ export class Requests {
     }
     const errno = ok && this.resource.facts.completionQuorum ? 0 : p.errno[slot] !== 0 ? p.errno[slot] : EIO;
     p.local[slot] |= Rq.MASTER_DONE;
+    if (write && errno === 0 && p.size[slot] > 0 && (p.local[slot] & Rq.LOCAL_OK) === 0) this.resource.env.answeredElsewhere(device.vnr);
     device.masterDone(slot, errno);
     return true;
   }

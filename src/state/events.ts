@@ -37,7 +37,7 @@ export type ConnectionFacts = Facts<ConnectionRow, 'name' | 'agreedVersion' | 'a
   | 'disconnectExpected' | 'reconnect' | 'dryRun' | 'discardMyData'>;
 export type DeviceFacts = Facts<DeviceRow, 'intentionalDiskless' | 'md' | 'currentUuid' | 'exposedUuid' | 'nextExposedUuid'
   | 'newCurUuid' | 'crashedPrimary' | 'primaryLostQuorum' | 'restoreQuorum' | 'forceDetach' | 'unregistered' | 'stableResync'
-  | 'openCount' | 'writable' | 'tryToGetResync' | 'outdateOn2pcCommit'>;
+  | 'openCount' | 'writable' | 'tryToGetResync' | 'outdateOn2pcCommit' | 'keptAll'>;
 export type PeerDeviceFacts = Facts<PeerDeviceRow, 'uuidsReceived' | 'currentUuidReceived' | 'initialStateSent' | 'haveSizes'
   | 'holdingUuidLock' | 'follows' | 'peerQuorate' | 'considerResync' | 'unstableResync' | 'reconciliationResync' | 'reconcilePending' | 'beforeResyncDone'
   | 'aheadToSyncSource' | 'syncSrcCrashedPrimary' | 'resyncAgain' | 'peerCurrentUuid' | 'uuidFlags' | 'uuidNodeMask'

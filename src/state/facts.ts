@@ -110,21 +110,25 @@ export function mayBeUpToDate(which: Rows, next: Rows, d: number): boolean {
   return true;
 }
 
+const goodDisk = (now: Rows, next: Rows, d: number): Disk => mayBeUpToDate(now, next, d) ? Disk.upToDate : Disk.consistent;
+
 /** @spec state.md 9.1 */
 export function diskStateFromMd(now: Rows, next: Rows, d: number): Disk {
   const flags = next.devices[d]!.md?.flags ?? 0;
   if ((flags & MdFlag.consistent) === 0) return Disk.inconsistent;
   if ((flags & MdFlag.wasUpToDate) === 0) return Disk.outdated;
-  return mayBeUpToDate(now, next, d) ? Disk.upToDate : Disk.consistent;
+  return goodDisk(now, next, d);
 }
 
 /**
  * At the end of an attach. A Primary has shown its users newer data than this disk has if their generation is another one and
- * the peer that had it was lost meanwhile: nothing may be read here before a resync.
+ * the peer that had it was lost meanwhile: nothing may be read here before a resync. If it is the one that this Primary detached,
+ * and it still has all, nobody has newer data.
  */
 export function diskStateAttached(now: Rows, next: Rows, d: number): Disk {
   const disk = diskStateFromMd(now, next, d);
-  return hasShownOther(next, d) && disk > Disk.outdated ? Disk.outdated : disk;
+  if (hasShownOther(next, d)) return disk > Disk.outdated ? Disk.outdated : disk;
+  return next.devices[d]!.keptAll && disk === Disk.outdated ? goodDisk(now, next, d) : disk;
 }
 
 /** A Primary whose users have seen another generation than its own disk is in. */

@@ -208,7 +208,7 @@ const deviceRows: readonly Row[] = [
       && !noDataAsPrimary(at.draft.old.resource.role, dataAccessible(at.draft.old, at.d), isSuspended(at.draft.old))
       && at.draft.resource.options.onNoDataAccessible === 'io-error',
     then: (_, f) => { f.unfreezeIo = true; } },
-  { row: 'F42', when: demoted, then: (at) => at.setDevice({ newCurUuid: false }) },
+  { row: 'F42', when: demoted, then: (at) => at.setDevice({ newCurUuid: false, keptAll: false }) },
   { row: 'F43', when: (at) => becameConsistent(at.oldDevice.disk, at.device.disk)
       && mayReturnToUpToDate(at.draft, at.d),
     then: (at) => at.draft.setResource({ tryBecomeUpToDatePending: true }) },
@@ -221,6 +221,9 @@ function settled(at: Cell, facts: { readonly reconciliationResync?: false; reado
   if (held && at.device.disk === Disk.consistent) at.draft.setResource({ tryBecomeUpToDatePending: true, emptyTwopcScheduled: true });
 }
 
+/** Another Primary's writes would not come here meanwhile. */
+const sharesWriting = (at: Cell): boolean => at.draft.connections.some(({ options }) => options.allowTwoPrimaries);
+
 function storeDeviceFlags(at: Cell, f: Finish): void {
   const md = at.device.md!;
   const flags = deviceFlagsOf(at.draft, at.d, md, f.peers);
@@ -231,6 +234,8 @@ function storeDeviceFlags(at: Cell, f: Finish): void {
   }
   if (at.device.disk <= Disk.failed && (md.flags & ~flags & MdFlag.wasUpToDate) !== 0) at.setDevice({ outgrown: true });
   else if (at.device.disk === Disk.upToDate) at.setDevice({ outgrown: false });
+  if (at.oldDevice.disk === Disk.upToDate && at.device.disk === Disk.detaching) at.setDevice({ keptAll: primary(at) && !sharesWriting(at) });
+  else if (at.device.disk >= Disk.failed) at.setDevice({ keptAll: false });
   if (at.oldDevice.disk < Disk.consistent && at.device.disk >= Disk.consistent && at.device.currentUuid !== at.device.exposedUuid) {
     exposeUuid(at, f.out, at.device.currentUuid);
   }

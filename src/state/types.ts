@@ -165,6 +165,8 @@ export interface DeviceRow {
   readonly forceDetach: boolean;
   /** The disk was lost while others had good data of a Primary: it is Outdated, also if its super block could not be told so. */
   readonly outgrown: boolean;
+  /** The disk was good as this Primary detached it, and what was answered since is on it. */
+  readonly keptAll: boolean;
   readonly unregistered: boolean;
   /** A resync of the device has ended stable. */
   readonly stableResync: boolean;

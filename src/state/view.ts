@@ -68,7 +68,7 @@ export function newDevice(vnr: number, minor: number, options: DeviceOptions, in
     vnr, minor, options, intentionalDiskless, disk: Disk.diskless, haveQuorum, md: null, currentUuid: 0n, exposedUuid: 0n,
     nextExposedUuid: 0n, newCurUuid: false, crashedPrimary: false, primaryLostQuorum: false, restoreQuorum: false,
     restoringQuorum: false, tiebreakerQuorum: false, tryToGetResync: false, outdateOn2pcCommit: false, forceDetach: false, outgrown: false,
-    unregistered: false, stableResync: false, openCount: 0, writable: false, unstable: false, errIo: false, mirrorMask: 0,
+    keptAll: false, unregistered: false, stableResync: false, openCount: 0, writable: false, unstable: false, errIo: false, mirrorMask: 0,
     outOfSyncMask: 0, remoteReadMask: 0, localReadable: false,
   };
 }

@@ -5,6 +5,7 @@ import { invalidateParms } from '../../src/genl/command-attrs.ts';
 import { Cmd } from '../../src/genl/ops.ts';
 import { LowerOp } from '../../src/host/lower.ts';
 import { differencesAreKnown } from '../../src/sim/story/checks.ts';
+import type { Story } from '../../src/sim/story/story.ts';
 import { hazard } from './hazards/hazard.ts';
 
 /** In the second extent, which nobody has used: no activity log names it. */
@@ -362,4 +363,46 @@ hazard('R-213', 'a disk that fails a flush has not got what it called written', 
   await s.attach('B');
   await s.reach('B:UpToDate');
   await s.w('A', 2);
+});
+
+/** B's power takes writes from it that were answered, and A detaches its own disk, which has them, before it knows. */
+async function losesWhatThePrimaryHas(s: Story): Promise<void> {
+  s.hold('A>B', 'P_BARRIER');
+  await s.ended(...Array.from({ length: 20 }, (_, n) => s.wStar('A', COLD + n, { fua: false })));
+  s.crash('B');
+  await s.detach('A', true);
+  await s.noticed('A-B');
+  await s.until('the disk is free', () => s.device('A').disk === null);
+}
+const suspends = { resource: { onNoData: SUSPEND } };
+
+hazard('R-261', 'the disk that a Primary has detached is good again as long as nothing was answered without it', 'A(P) B', suspends, async (s) => {
+  await losesWhatThePrimaryHas(s);
+  await s.attach('A');
+  await s.reach('A:UpToDate', 'A:flowing');
+  await s.up('B');
+});
+
+hazard('R-262', 'and until it is attached, a peer that may lack what it has is not let in', 'A(P) B', { ...suspends, expected: ['does not match my exposed UUID'] }, async (s) => {
+  await losesWhatThePrimaryHas(s);
+  await s.up('B');
+  await s.stays(20_000, 'A:frozen');
+  await s.attach('A');
+  await s.reach('A:UpToDate', 'B:UpToDate');
+});
+
+hazard('R-263', 'it is not if it lacks what was under way as it was detached by force, and was answered', 'A(P) B', suspends, async (s) => {
+  s.stall('A');
+  const write = s.wStar('A', COLD);
+  await s.pass(100);
+  await s.letGo('A');
+  await s.ended(write);
+  s.crash('B');
+  await s.noticed('A-B');
+  s.flow('A');
+  await s.until('the disk is free', () => s.device('A').disk === null);
+  s.scribble('A', COLD);
+  await s.attach('A');
+  await s.stays(20_000, 'A:frozen', 'A:Outdated');
+  await s.up('B');
 });

@@ -161,6 +161,7 @@ export class Side implements IoEnv {
   gotNegAck(): void { this.events.push('gotNegAck'); }
   bitsOfGoodPeer(): void { this.events.push('bitsOfGoodPeer'); }
   noBitsLeft(): void { this.events.push('noBitsLeft'); }
+  answeredElsewhere(): void {}
   sameGeneration(): boolean { return true; }
   keepBits(_vnr: number, _node: number, done: () => void): void { this.onKeepBits(done); }
   bitmapExchanged(_vnr: number, _node: number, side: 'source' | 'target'): void {
