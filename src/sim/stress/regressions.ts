@@ -198,4 +198,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 11644, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits for a third node, of blocks that a target heard of as it started, were not on its disk before these came' },
   { seed: 11467, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary detached its disk as the peer lost power: the peer was the source for it, without what it had not flushed' },
   { seed: 7418, nodes: 3, minutes: 0.5, drawn: true, lost: 'the word that a disk was gone came late, after the COMMIT of its attach: only one end went on to the resync' },
+  { seed: 10123, nodes: 3, minutes: 0.5, drawn: true, lost: 'a node without peers gave the base of one that has a bitmap to an id that nobody has' },
 ];
