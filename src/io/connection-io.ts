@@ -350,6 +350,13 @@ export class ConnectionIo {
     for (let i = 0; i < peers.length; i++) if (peers[i].verifySource.waiting > 0) peers[i].verifySource.dagtagMoved(nodeId);
   }
 
+  /** Some time has passed; true: requests wait on. */
+  dagtagLate(): boolean {
+    let left = this.source.dagtagLate();
+    for (const peer of this.peers) if (peer.verifySource.waiting > 0) left = peer.verifySource.dagtagLate() || left;
+    return left;
+  }
+
   /** Writes of the peer are on the disk, on their way to it, or wait for the peer ack: PRIMARY_IND must stay. */
   peerRequestsInFlight(): boolean {
     return this.writes.list.length > 0;
