@@ -972,3 +972,24 @@ hazard('R-341', 'a target that is told of a block after it has said that nothing
   await s.reach('B:UpToDate');
   s.expectSame('A', 'B');
 });
+
+hazard('R-342', 'blocks that differ since the peer was told that there are none are not cleared as the two meet as equals', 'A(P) B',
+  { resource: { quorum: ALL, onNoQuorum: 0 }, end: 'as told' }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    s.stall('A');
+    s.sever('A-B');
+    const write = s.wStar('A', 1);
+    await s.noticed('A-B');
+    const word = s.hold('B>A', 'P_STATE');
+    await s.joining('A-B');
+    await s.caught(word);
+    s.flow('A');
+    await s.ended(write);
+    expect(s.bits('A>B')).toBe(1);
+    word.release();
+    await s.reach('A-B:Established', 'B:UpToDate');
+    differencesAreKnown(s, 'A-B');
+    await s.until('it is synced', () => s.bits('A>B') === 0);
+    s.expectSame('A', 'B');
+  });
