@@ -316,9 +316,12 @@ export class ConnectionIo {
     }
   }
 
-  /** After a loss: resync writes and reads that are still on a disk; their bits must not change under the next resync. */
+  /**
+   * After a loss: resync writes and reads, and reads to verify, that are still on a disk; their bits must not change under the
+   * next resync, and the connection must not go before they end.
+   */
   get resyncOnDisk(): boolean {
-    return this.source.list.length > 0 || this.peers.some((p) => !p.target.idle);
+    return this.source.list.length > 0 || this.peers.some((p) => !p.target.idle || p.verifySource.list.length > 0);
   }
 
   /** 0: no such algorithm, or none. */

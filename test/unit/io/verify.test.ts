@@ -56,3 +56,17 @@ describe.each([[124, undefined], [122, OLD], [121, OLD]])('version %i', (version
     expect(pair.b.peer.verify.skipped).toBe(pair.a.peer.verify.skipped);
   });
 });
+
+test('a lost connection is not over while a block of the source is being read', () => {
+  const pair = verifying(54, 124);
+  const disk = pair.a.node.disks.get('/dev/d')!;
+  disk.faults.stopped = true;
+  pair.run(() => pair.a.peer.unacked > 0);
+  pair.dropLink();
+  pair.world.runFor(1_000);
+  expect(pair.a.events).not.toContain('disconnected');
+  disk.resume();
+  pair.run(() => pair.a.events.includes('disconnected'));
+  pair.run(() => pair.settled());
+  expect(pair.arenaUsed()).toEqual([0, 0]);
+});
