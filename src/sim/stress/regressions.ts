@@ -203,4 +203,8 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 12815, nodes: 3, minutes: 0.5, drawn: true, lost: 'a disk stayed Consistent beside the diskless Primary that had shown its data, with fencing' },
   { seed: 12782, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync waited for the dagtag of a Primary that was gone, and came back as a Secondary' },
   { seed: 2392, nodes: 3, minutes: 0.5, drawn: true, lost: 'an Outdated disk waited for writes that it does not get, and the verify did not end' },
+  { seed: 10990, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a lost Primary had left unsettled was marked after the bitmap had been sent' },
+  { seed: 2065, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits that had come up while two equals met were cleared' },
+  { seed: 1179, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary that had fenced who was absent stayed Consistent, and was good later in a generation before' },
+  { seed: 3112, nodes: 3, minutes: 0.5, drawn: true, lost: 'a connection was removed while a block was being read to be verified' },
 ];
