@@ -3,10 +3,11 @@
 import { LogLevel } from '../host/log.ts';
 import type { Change } from '../state/events.ts';
 import { Ss } from '../state/ss.ts';
-import { Cs, Disk, Repl, UuidFlag, diskNames, isSyncSource, isSyncTarget, replNames } from '../state/states.ts';
+import { Cs, Disk, Repl, Role, UuidFlag, diskNames, isSyncSource, isSyncTarget, replNames } from '../state/states.ts';
 import { bestResync, resyncDecision } from '../state/uuid-handshake.ts';
 import type { ResyncDecision } from '../state/uuid-handshake.ts';
 import { strategies } from '../state/uuid-strategy.ts';
+import { uuidEq } from '../state/uuid-types.ts';
 import { run } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { modifyBitmap } from './bitmap-mod.ts';
@@ -66,6 +67,15 @@ function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps
 const change = ({ device: { resource } }: PeerDevice, tag: string, changes: readonly Change[]): Ss =>
   resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes }).rc;
 
+/** Its new generation may be on its way to who has the data. */
+function lacksWhatIsShown({ resource, vnr }: Device): boolean {
+  const { currentUuid } = resource.deviceRow(vnr);
+  return [...resource.connections.keys()].some((nodeId) => {
+    const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
+    return resource.connectionRow(nodeId).peerRole === Role.primary && pdsk === Disk.diskless && !uuidEq(peerCurrentUuid, currentUuid);
+  });
+}
+
 /** drbd_try_to_get_resynced: a diskless Primary next door works with data that this node lacks. */
 export function tryToGetResynced(device: Device): void {
   const { resource, vnr } = device;
@@ -76,7 +86,8 @@ export function tryToGetResynced(device: Device): void {
   if (best === null) return;
   logLines(device, best.actions.flatMap((action) => (action.kind === 'log' ? [action.line] : [])));
   if (strategies[best.strategy].kind === 'no-sync') {
-    resource.dispatch({ kind: 'change', request: 0, tag: 'get-resync', flags: Cs.verbose,
+    device.awaitsShown = lacksWhatIsShown(device);
+    if (!device.awaitsShown) resource.dispatch({ kind: 'change', request: 0, tag: 'get-resync', flags: Cs.verbose,
       changes: [{ set: 'disk', vnr, disk: Disk.upToDate }] });
     return;
   }
