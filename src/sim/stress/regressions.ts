@@ -198,4 +198,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 11644, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits for a third node, of blocks that a target heard of as it started, were not on its disk before these came' },
   { seed: 11467, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary detached its disk as the peer lost power: the peer was the source for it, without what it had not flushed' },
   { seed: 10123, nodes: 3, minutes: 0.5, drawn: true, lost: 'a node without peers gave the base of one that has a bitmap to an id that nobody has' },
+  { seed: 706, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary whose peer did not confirm a generation for 1 s wrote in it: split brain' },
 ];
