@@ -41,6 +41,8 @@ export const PeerFlag = {
   WAITS_PRIMARY: 4194304,
   /** A write that a resync, from a node that may not have got it, has written over since. */
   OVERWRITTEN: 8388608,
+  /** With WAITS_DAGTAG: for a while already. */
+  WAITS_LONG: 16777216,
 } as const;
 
 /** Peer requests of a resource as slots of typed arrays. @spec io.md 12.1 */

@@ -4,6 +4,7 @@ import type { Job } from '../host/clock.ts';
 import { LogLevel } from '../host/log.ts';
 import { Role } from '../state/states.ts';
 import { ConnectionIo } from './connection-io.ts';
+import { DagtagWaits } from './dagtag.ts';
 import { DeviceIo } from './device-io.ts';
 import { type DeviceParts, type IoEnv, Ordering, resourceFacts } from './env.ts';
 import { FlushRequests } from './flush-requests.ts';
@@ -33,6 +34,7 @@ export class ResourceIo {
   readonly peerRequests = new PeerRequestPool();
   readonly flushRequests: FlushRequests;
   readonly questions: SourceQuestions;
+  readonly dagtagWaits: DagtagWaits;
   /** By device index; a removed one leaves a hole that is used again. */
   readonly devices: DeviceIo[] = [];
   readonly byVnr = new Map<number, DeviceIo>();
@@ -54,6 +56,7 @@ export class ResourceIo {
     this.peerAcks = new PeerAcks(this);
     this.flushRequests = new FlushRequests(this);
     this.questions = new SourceQuestions(this);
+    this.dagtagWaits = new DagtagWaits(this);
     this.job = { name: 'io', queued: false, run: () => this.run() };
   }
 

@@ -5,7 +5,7 @@ import { LowerOp } from '../host/lower.ts';
 import { Disk, Repl, Role } from '../state/states.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
 import type { ConnectionIo } from './connection-io.ts';
-import { mustWaitFor } from './dagtag.ts';
+import { endLongWaits, getsWrites, mustWaitFor } from './dagtag.ts';
 import type { DeviceIo } from './device-io.ts';
 import { ErrorKind } from './env.ts';
 import { grown, grownF, IvFlag, IvType } from './intervals.ts';
@@ -137,7 +137,7 @@ export class ResyncSource {
   private admitted(slot: number): void {
     if (this.isBlind(slot)) this.connection.resource.peerRequests.flags[slot] |= PeerFlag.WAITS_PRIMARY;
     else if (!this.mustWait(slot)) this.begin(slot);
-    else if (this.getsWrites(slot)) this.connection.resource.peerRequests.flags[slot] |= PeerFlag.WAITS_DAGTAG;
+    else if (getsWrites(this.connection.resource.devices[this.connection.resource.peerRequests.device[slot]])) this.wait(slot);
     else this.refuse(slot, Cmd.RS_CANCEL);
   }
 
@@ -358,10 +358,15 @@ export class ResyncSource {
     return mustWaitFor(this.connection, p.dagtagNode[slot], p.dagtag[slot]);
   }
 
-  /** An Outdated disk only hears that they happened: they never come, and what is there instead may be older. */
-  private getsWrites(slot: number): boolean {
-    const { peerRequests: p, devices } = this.connection.resource;
-    return devices[p.device[slot]].facts.disk !== Disk.outdated;
+  private wait(slot: number): void {
+    const { peerRequests: p, dagtagWaits } = this.connection.resource;
+    p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
+    dagtagWaits.began();
+  }
+
+  /** What waits for long is cancelled; true: others wait on. */
+  dagtagLate(): boolean {
+    return endLongWaits(this.list, this.connection.resource.peerRequests, (slot) => this.refuse(slot, Cmd.RS_CANCEL));
   }
 
   private begin(slot: number): void {

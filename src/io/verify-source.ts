@@ -3,7 +3,7 @@ import type { Job, Timer } from '../host/clock.ts';
 import { Disk, Repl } from '../state/states.ts';
 import { Feature } from '../wire/features.ts';
 import { OvResult } from '../wire/packets/ov-result.ts';
-import { dagtagNode, dagtagOf, mustWaitFor } from './dagtag.ts';
+import { dagtagNode, dagtagOf, endLongWaits, getsWrites, mustWaitFor } from './dagtag.ts';
 import { ErrorKind, EXTENT_SECTORS } from './env.ts';
 import { IvFlag, IvType } from './intervals.ts';
 import { Pace, ROUND_MS } from './pace.ts';
@@ -76,10 +76,8 @@ export class VerifySource {
     p.dagtagNode[slot] = node;
     p.dagtag[slot] = dagtag;
     if (!mustWaitFor(connection, node, dagtag)) this.read(slot);
-    else {
-      p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
-      this.waiting++;
-    }
+    else if (getsWrites(device)) this.wait(slot);
+    else this.result(slot, OvResult.skipped);
     return '';
   }
 
@@ -91,6 +89,14 @@ export class VerifySource {
     this.peer.verify.counted(sector, size, OvResult.skipped);
     this.over(slot);
     return true;
+  }
+
+  /** What waits for long is skipped; true: others wait on. */
+  dagtagLate(): boolean {
+    return endLongWaits(this.list, this.peer.device.resource.peerRequests, (slot) => {
+      this.stopWaiting(slot);
+      this.result(slot, OvResult.skipped);
+    });
   }
 
   /** A node's position moved, or its connection was lost. */
@@ -296,6 +302,14 @@ export class VerifySource {
     device.conflicts.release(p.sector[slot], p.size[slot] / 512);
     this.list.remove(slot);
     p.release(slot);
+    this.peer.connection.writes.checkDrained();
+  }
+
+  private wait(slot: number): void {
+    const { peerRequests: p, dagtagWaits } = this.peer.device.resource;
+    p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
+    this.waiting++;
+    dagtagWaits.began();
   }
 
   private stopWaiting(slot: number): void {

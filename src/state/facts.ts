@@ -87,6 +87,10 @@ export const mayReturnToUpToDate = (rows: Rows, d: number): boolean =>
   !somePeer(rows, d, (pd, c) => pd.pdsk <= Disk.failed && rows.connections[c]!.peerRole === Role.primary
     && !sameUuid(pd.peerCurrentUuid, rows.devices[d]!.currentUuid));
 
+/** It shows these very data (mayReturnToUpToDate): a disk of its own with others does not count. */
+const isDisklessPrimary = (rows: Rows, d: number, c: number): boolean =>
+  c >= 0 && rows.connections[c]!.peerRole === Role.primary && pdAt(rows, d, c).pdsk === Disk.diskless;
+
 /** A node whose absence does not forbid to call the own data UpToDate. `pd`: its peer device, if it is configured. @spec state.md 9.2 */
 function slotIsFine(slot: SlotFacts, pd: PeerDeviceRow | undefined): boolean {
   if (slot.bitmapIndex < 0 && (slot.flags & PeerFlag.nodeExists) === 0) return true;
@@ -105,7 +109,7 @@ export function mayBeUpToDate(which: Rows, next: Rows, d: number): boolean {
   for (let n = 0; n < NODES_MAX; n++) {
     if (n === next.resource.nodeId) continue;
     const c = connectionIndex(next, n);
-    if (!slotIsFine(md.slots[n]!, c < 0 ? undefined : pdAt(next, d, c))) return false;
+    if (!isDisklessPrimary(next, d, c) && !slotIsFine(md.slots[n]!, c < 0 ? undefined : pdAt(next, d, c))) return false;
   }
   return true;
 }

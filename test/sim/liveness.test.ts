@@ -350,3 +350,16 @@ for (const fencingPolicy of [1, 2]) {
       await s.r('A', 1);
     });
 }
+
+hazard('R-331', 'a disk that attaches beside a diskless Primary which has shown its data is UpToDate, with fencing too', 'A(P) B', { resource: { onNoData: SUSPEND }, net: { fencingPolicy: 1 } }, async (s) => {
+  await s.detach('A');
+  await s.w('A');
+  await s.idle();
+  await s.drop('A-B');
+  await s.detach('B');
+  await s.con('A-B');
+  await s.attach('B');
+  await s.reach('B:UpToDate', 'A>B:UpToDate', 'A:flowing');
+  await s.attach('A');
+  await s.reach('A:UpToDate');
+});

@@ -323,3 +323,23 @@ test('a Primary that is lost before it has flushed does not hold up the end of a
   });
   pair.run(() => inSync(pair) && pair.settled());
 });
+
+test('a request that names writes which the source never gets is cancelled, and asked again with what is known by then', () => {
+  const pair = new Pair({ seed: 62 });
+  pair.connectInSync();
+  const both = (target: Repl, source: Repl): void => {
+    pair.b.turn(() => pair.b.set(() => { pair.b.peer.facts.repl = source; pair.b.peer.facts.pdisk = Disk.inconsistent; }));
+    pair.a.turn(() => pair.a.set(() => {
+      Object.assign(pair.a.peer.facts, { repl: target, pdisk: Disk.upToDate });
+      pair.a.device.facts.disk = Disk.inconsistent;
+    }));
+  };
+  for (const side of [pair.a, pair.b]) side.turn(() => side.disk.bitmap.setAll(0));
+  pair.a.io.requests.dagtag = 10_000;
+  both(Repl.syncTarget, Repl.syncSource);
+  pair.world.runFor(9_000);
+  pair.a.io.requests.dagtag = 0;
+  expect(pair.a.received.filter((cmd) => cmd === Cmd.RS_CANCEL || cmd === Cmd.RS_DATA_REPLY)).toEqual([]);
+  pair.run(() => pair.a.peer.bitsOutOfSync + pair.b.peer.bitsOutOfSync === 0, 60_000);
+  expect(pair.a.received).toContain(Cmd.RS_CANCEL);
+});

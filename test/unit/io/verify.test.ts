@@ -2,7 +2,7 @@
 /** Online verify between two I/O engines, also with peers of older versions. @spec wire.md 10.5 */
 import { describe, expect, test } from 'vitest';
 import { Cmd } from '../../../src/io/packet-out.ts';
-import { Repl } from '../../../src/state/states.ts';
+import { Disk, Repl } from '../../../src/state/states.ts';
 import { Feature } from '../../../src/wire/features.ts';
 import { Pair, SECTORS } from './pair.ts';
 
@@ -55,4 +55,53 @@ describe.each([[124, undefined], [122, OLD], [121, OLD]])('version %i', (version
     expect(pair.a.peer.verify.skipped).toBeGreaterThan(0);
     expect(pair.b.peer.verify.skipped).toBe(pair.a.peer.verify.skipped);
   });
+});
+
+/** The side without the Primary asks; the Primary's digests name writes that the other one never gets. */
+function waitingForNever(disk: Disk): Pair {
+  const pair = new Pair({ seed: 61 });
+  pair.connectInSync();
+  pair.a.io.requests.dagtag = 10_000;
+  for (const [side, repl] of [[pair.a, Repl.verifyT], [pair.b, Repl.verifyS]] as const) {
+    side.turn(() => side.set(() => { side.connection.facts.verifyAlg = 'sha1'; side.peer.facts.repl = repl; }));
+  }
+  pair.b.turn(() => {
+    pair.b.set(() => { pair.b.device.facts.disk = disk; });
+    pair.b.peer.verifySource.start();
+  });
+  return pair;
+}
+
+const ended = (pair: Pair): boolean => pair.a.events.includes('verifyDone') && pair.b.events.includes('verifyDone') && pair.settled();
+
+test('blocks that wait for writes which never come are skipped in the end', () => {
+  const pair = waitingForNever(Disk.upToDate);
+  pair.run(() => pair.b.peer.verifySource.waiting > 5);
+  pair.world.runFor(9_000);
+  expect(pair.b.peer.verify.skipped).toBe(0);
+  pair.a.io.requests.dagtag = 0;
+  pair.run(() => ended(pair), 60_000);
+  expect(pair.b.peer.verify.skipped).toBeGreaterThan(5);
+  expect(pair.b.peer.verify.skipped).toBeLessThan(BLOCKS / 2);
+  expect(pair.a.peer.verify.skipped).toBe(pair.b.peer.verify.skipped);
+});
+
+test('an Outdated disk gets no writes: its blocks are skipped at once', () => {
+  const pair = waitingForNever(Disk.outdated);
+  pair.run(() => ended(pair), 5_000);
+  expect([pair.a, pair.b].map(({ peer }) => peer.verify.skipped)).toEqual([BLOCKS, BLOCKS]);
+});
+
+test('a lost connection is not over while a block of the source is being read', () => {
+  const pair = verifying(54, 124);
+  const disk = pair.a.node.disks.get('/dev/d')!;
+  disk.faults.stopped = true;
+  pair.run(() => pair.a.peer.unacked > 0);
+  pair.dropLink();
+  pair.world.runFor(1_000);
+  expect(pair.a.events).not.toContain('disconnected');
+  disk.resume();
+  pair.run(() => pair.a.events.includes('disconnected'));
+  pair.run(() => pair.settled());
+  expect(pair.arenaUsed()).toEqual([0, 0]);
 });
