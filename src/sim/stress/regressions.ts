@@ -199,6 +199,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 11467, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary detached its disk as the peer lost power: the peer was the source for it, without what it had not flushed' },
   { seed: 7418, nodes: 3, minutes: 0.5, drawn: true, lost: 'the word that a disk was gone came late, after the COMMIT of its attach: only one end went on to the resync' },
   { seed: 10123, nodes: 3, minutes: 0.5, drawn: true, lost: 'a node without peers gave the base of one that has a bitmap to an id that nobody has' },
+  { seed: 706, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary whose peer did not confirm a generation for 1 s wrote in it: split brain' },
   { seed: 10767, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync waited for the dagtag of an engine that was gone, whose successor had written less' },
   { seed: 12815, nodes: 3, minutes: 0.5, drawn: true, lost: 'a disk stayed Consistent beside the diskless Primary that had shown its data, with fencing' },
   { seed: 12782, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync waited for the dagtag of a Primary that was gone, and came back as a Secondary' },
