@@ -29,6 +29,8 @@ function end(pd: PeerDevice, next: () => void): boolean {
   if (isVerify(before.repl)) return endVerify(pd, next);
   if (!isSync(before.repl)) return false;
   const target = isSyncTarget(before.repl);
+  // What came behind the news that nothing is left, before the answer to the ping.
+  if (target && pd.io.target.goesOn()) return false;
   const { total, failed, sameCsum, pausedMs, startMs } = pd.io.progress;
   const numbers: Numbers = { total, failed, sameCsum, pausedMs, startMs };
   const changes: Change[] = [

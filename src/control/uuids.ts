@@ -278,18 +278,26 @@ function believe(pd: PeerDevice, tag: string): void {
   resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes: [{ set: 'pdsk', vnr, nodeId, pdsk: Disk.upToDate }] });
 }
 
-/** Row 8: both have the same data, so no base is needed: UUID 0, slot cleared and written. */
+/**
+ * Row 8: both have the same data, so no base is needed: UUID 0, slot cleared and written. But where equal generations with bits
+ * are synced, bits stay that have come up since the peer was told that there are none: it is told again, and they are synced later.
+ */
 export function clearBitmapUuid(device: Device, nodeId: number): void {
   const { disk } = device;
   if (!disk) return;
+  const pd = device.resource.peerDevice(device.vnr, nodeId);
   const bits = disk.bitsFor(nodeId);
-  if (disk.meta.superBlock.peers[nodeId].bitmapUuid === 0n && bits === 0) return;
-  applyUuids(device, generation.clearBitmapUuid(deviceContext(device), nodeId));
-  disk.meta.sync({ done: () => {} });
-  device.log.line(Level.info, `cleared bm UUID and bitmap ${uuidText(disk.meta.superBlock.currentUuid)}`);
-  if (bits === 0) return;
-  disk.bitmap.clearAll(disk.bitmapIndex(nodeId));
-  disk.writeBitmap(() => {});
+  const late = bits > 0 && pd.sent?.dirtyBits === 0 && send.reconcilesBits(pd.connection);
+  if (disk.meta.superBlock.peers[nodeId].bitmapUuid !== 0n || (bits > 0 && !late)) {
+    applyUuids(device, generation.clearBitmapUuid(deviceContext(device), nodeId));
+    disk.meta.sync({ done: () => {} });
+    device.log.line(Level.info, `cleared bm UUID${late ? '' : ' and bitmap'} ${uuidText(disk.meta.superBlock.currentUuid)}`);
+  }
+  if (late) send.uuids(pd, 0);
+  else if (bits > 0) {
+    disk.bitmap.clearAll(disk.bitmapIndex(nodeId));
+    disk.writeBitmap(() => {});
+  }
 }
 
 /** It was told that there are bits for it, and would not count us as equal. */

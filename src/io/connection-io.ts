@@ -293,7 +293,8 @@ export class ConnectionIo {
 
   /**
    * Entering WFBitMapS: unfinished writes that the peer has not acknowledged count as missing there, and what other
-   * Primaries have not settled yet too, before the bitmap goes out. @spec io.md 4.4
+   * Primaries have not settled yet too, before the bitmap goes out: also one that is lost, and is being cleaned up.
+   * @spec io.md 4.4
    */
   enteringBitmapSource(peer: PeerDeviceIo): void {
     const { requests, connectionList } = this.resource;
@@ -303,7 +304,7 @@ export class ConnectionIo {
       if (pool.device[slot] !== peer.device.index || isWritten(words[slot])) continue;
       if ((pool.local[slot] & Rq.IN_TL) !== 0) peer.device.bits.set(peer, pool.sector[slot], pool.size[slot]);
     }
-    for (const other of connectionList) if (other.facts.peerRole === 1) other.writes.applyUnacked(peer.device);
+    for (const other of connectionList) if (other.facts.peerRole === 1 || other.link === null) other.writes.applyUnacked(peer.device);
   }
 
   peerRequestDone(device: DeviceIo, id: number, failed: boolean): void {
@@ -315,9 +316,12 @@ export class ConnectionIo {
     }
   }
 
-  /** After a loss: resync writes and reads that are still on a disk; their bits must not change under the next resync. */
+  /**
+   * After a loss: resync writes and reads, and reads to verify, that are still on a disk; their bits must not change under the
+   * next resync, and the connection must not go before they end.
+   */
   get resyncOnDisk(): boolean {
-    return this.source.list.length > 0 || this.peers.some((p) => !p.target.idle);
+    return this.source.list.length > 0 || this.peers.some((p) => !p.target.idle || p.verifySource.list.length > 0);
   }
 
   /** 0: no such algorithm, or none. */

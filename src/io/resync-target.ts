@@ -136,6 +136,15 @@ export class ResyncTarget {
     }
   }
 
+  /** Its end has been told, but bits were set since: it is not at its end. */
+  goesOn(): boolean {
+    const { peer } = this;
+    if (peer.bitsOutOfSync <= peer.progress.failed) return false;
+    this.doneTold = false;
+    this.soon();
+    return true;
+  }
+
   /** Requests that waited for room in the stream, at the end of a turn. */
   pump(): void {
     while (this.unsent.head >= 0) {

@@ -302,6 +302,7 @@ export class VerifySource {
     device.conflicts.release(p.sector[slot], p.size[slot] / 512);
     this.list.remove(slot);
     p.release(slot);
+    this.peer.connection.writes.checkDrained();
   }
 
   private wait(slot: number): void {

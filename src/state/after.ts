@@ -134,7 +134,7 @@ const secondLoop: readonly Row[] = [
       && !(at.old.resource.role === Role.primary && !at.memory.oldData),
     then: (at, out) => out.push({ kind: 'helper', name: 'pri-on-incon-degr', vnr: at.pd.vnr, nodeId: at.pd.nodeId,
       wait: true, token: 0 }) },
-  { row: 'W11', when: (at) => at.oldPd.pdsk < Disk.negotiating && at.pd.pdsk === Disk.negotiating,
+  { row: 'W11', when: (at) => at.oldPd.pdsk !== Disk.negotiating && at.pd.pdsk === Disk.negotiating,
     then: (at, out) => { uuids(at, out); state(at, out); } },
   { row: 'W12', when: (at) => becomes(at, Repl.wfBitMapS),
     then: (at, out) => out.push({ kind: 'sendBitmap', vnr: at.pd.vnr, nodeId: at.pd.nodeId }) },

@@ -180,6 +180,8 @@ function compare(at: At, plan: Plan, decide: Decider): void {
   if ('how' in decision) return refused(at, plan, decision.how);
   plan.repl = decision.repl;
   if (device.disk === Disk.negotiating) plan.result = decision.repl;
+  // A word from before the attach was late: without a disk there nothing would be synced, and it has decided as well.
+  if (peer.disk === Disk.negotiating && decision.repl > Repl.established && pd.pdsk < Disk.negotiating) plan.pdsk = Disk.negotiating;
   // The peer's word may overtake the COMMIT of its attach: then it still waits for our UUIDs.
   const equal = !consider && decision.repl === Repl.established && device.disk === Disk.upToDate;
   if (equal && pd.pdsk === Disk.negotiating) plan.pdsk = Disk.upToDate;
@@ -246,7 +248,7 @@ function connected(at: At, plan: Plan, out: Out): void {
   const rises = pd.repl < Repl.established && plan.repl >= Repl.established;
   out.push(event({ kind: 'change', request: 0, tag: 'peer-state', changes, // 18
     flags: Cs.verbose | (negotiating || disklessHearsOfQuorum(at) ? Cs.forceRecalc : 0) | (rises ? Cs.hard : 0) }));
-  if (pd.repl > Repl.off && plan.repl > Repl.established && peer.conn <= Repl.established && peer.disk !== Disk.negotiating) {
+  if (pd.repl > Repl.off && plan.repl > Repl.established && peer.conn <= Repl.established && (peer.disk !== Disk.negotiating || pd.pdsk < Disk.negotiating)) {
     out.push({ do: 'send', packets: ['uuids', 'state'] }); // 19: we want a resync, the peer does not know it yet
   }
   out.push({ do: 'syncMd' }, remember(at)); // 20

@@ -212,10 +212,14 @@ export const secondPass: readonly Rule<Cell>[] = [
       && mayBeUpToDate(at.draft, at.draft, at.d),
     then: (at) => raise(at, Disk.upToDate) },
   { row: 'S28', when: (at) => at.oldPd.repl < Repl.established && at.pd.repl >= Repl.established
-      && at.device.disk === Disk.consistent && mayBeUpToDate(at.draft, at.draft, at.d),
+      && at.device.disk === Disk.consistent && mayBeUpToDate(at.draft, at.draft, at.d) && !hasShownOther(at.draft, at.d),
     then: (at) => at.setDevice({ disk: Disk.upToDate }) },
   { row: 'S28', when: (at) => at.draft.resource.role === Role.primary && at.device.disk === Disk.consistent
       && !mayBeUpToDate(at.draft.old, at.draft.old, at.d) && mayBeUpToDate(at.draft, at.draft, at.d) && !hasShownOther(at.draft, at.d),
+    then: (at) => raise(at, Disk.upToDate) },
+  { row: 'S28', when: (at) => at.draft.old.resource.role !== Role.primary && at.draft.resource.role === Role.primary
+      && at.device.disk === Disk.consistent && at.pd.pdsk === Disk.upToDate && sameUuid(at.device.currentUuid, at.pd.peerCurrentUuid)
+      && mayBeUpToDate(at.draft, at.draft, at.d),
     then: (at) => raise(at, Disk.upToDate) },
   { row: 'S29', when: (at) => at.device.disk === Disk.consistent && at.pd.pdsk === Disk.upToDate
       && (at.oldPd.pdsk === Disk.consistent || attachedEqual(at) || isThroughFromHere(at)) && (at.pd.uuidFlags & UuidFlag.stable) !== 0,

@@ -156,7 +156,7 @@ export function syncHandshake(v: HandshakeView): HandshakeDecision {
   if (strategies[w.strategy].reconnect) return w.done();
   // Later the counts are those of the connect, and the other end is not asked.
   // Users of two Primaries see the disks of both: neither may become a target, other than at an attach, when nobody has seen it yet.
-  if (v.connecting && (v.role !== Role.primary || v.peerRole !== Role.primary)) reconcileByBits(w);
+  if (v.connecting && !bothPrimary(v)) reconcileByBits(w);
   if (user === null) unusedGeneration(w);
   if (strategies[w.strategy].reconnect) return w.done();
   if (w.kind === 'split-brain' && !resolveSplitBrain(w, user)) return w.done();
@@ -365,17 +365,23 @@ function passingSplitBrain(w: Work): void {
   else if (unstable && w.strategy === 'split-brain-auto-recover') ignore('no-sync', 'at least one side unstable');
 }
 
+const bothPrimary = (v: HandshakeView): boolean => v.role === Role.primary && v.peerRole === Role.primary;
+/** What was under way as two Primaries lost each other was answered on one of them only: in the generation before. */
+const wroteApart = (v: HandshakeView): boolean => bothPrimary(v) && selfBits(v) + v.peer.dirtyBits > 0;
+
 /**
  * A generation in which nothing was written splits nobody: who is in it goes back to the one before, and both meet again.
  * docs/differences.md
  */
 function unusedGeneration(w: Work): void {
   const { v } = w;
-  if (w.kind !== 'split-brain' && w.strategy !== 'unrelated-data') return;
+  // Nor does it make one of two Primaries the target of the other.
+  const resync = v.connecting && bothPrimary(v) && (w.kind === 'source' || w.kind === 'target');
+  if (w.kind !== 'split-brain' && w.strategy !== 'unrelated-data' && !resync) return;
   const peer = (v.peer.flags & UuidFlag.unused) !== 0;
-  if (!v.unused && !peer) return;
+  if ((!v.unused && !peer) || wroteApart(v)) return;
   if (v.unused) w.actions.push({ kind: 'withdraw' });
-  w.log(LogLevel.warning, `Ignore Split-Brain, for now, nothing was written in ${v.unused ? 'the own generation' : 'that of the peer'}`);
+  w.log(LogLevel.warning, `Ignore ${resync ? 'resync' : 'Split-Brain'}, for now, nothing was written in ${v.unused ? 'the own generation' : 'that of the peer'}`);
   w.strategy = 'retry-connect';
 }
 

@@ -104,9 +104,10 @@ export function rotate(draft: UuidDraft, device: DeviceContext, weak: NodeMask, 
     draft.setBitmapUuid(nodeId, base, dagtag);
     result |= nodeBit(nodeId);
   }
+  // Who has a bitmap goes before the ids that have none: these share the bitmaps that are left. docs/differences.md
   const configured = new Set(device.peers.map((peer) => peer.nodeId));
-  for (let n = 0; n < nodeIds; n++) {
-    if (n === device.nodeId || configured.has(n)) continue;
+  const others = Array.from({ length: nodeIds }, (_, n) => n).filter((n) => n !== device.nodeId && !configured.has(n));
+  for (const n of [...others.filter((n) => draft.hasBitmap(n)), ...others.filter((n) => !draft.hasBitmap(n))]) {
     let index = draft.slots[n].bitmapIndex;
     if (index !== -1) {
       if (handled.has(index)) continue;

@@ -243,3 +243,23 @@ hazard('R-271', 'protocol A: an engine that takes over a Secondary still knows t
     await s.promote('B');
     await s.r('B', 1);
   });
+
+hazard('R-340', 'the writes of a lost Primary are in the bitmap though its connection is not cleaned up yet', 'A(d,P) B C',
+  { resource: { onNoData: 1, peerAckDelay: 10_000 } }, async (s) => {
+    await s.w('A', 1);
+    await s.drop('A-C', 'B-C');
+    await s.w('A', 2);
+    await s.joining('B-C');
+    await s.reach('C>B:SyncTarget');
+    await s.reach('C>B:Established', 'C:Inconsistent');
+    for (let block = 10; block < 20; block++) await s.w('A', block);
+    s.stall('B');
+    s.wStar('A', 20);
+    await s.pass(20);
+    s.crash('A');
+    await s.reach('B>C:SyncSource');
+    s.flow('B');
+    await s.reach('B:UpToDate', 'C:UpToDate');
+    expect(s.bits('B>C')).toBe(0);
+    s.expectSame('B', 'C');
+  });

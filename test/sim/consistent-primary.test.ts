@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A Primary whose own disk is no more than Consistent: somebody who is to be fenced may have gone on, as far as it knows. */
+import { Cmd } from '../../src/genl/ops.ts';
 import type { Story } from '../../src/sim/story/story.ts';
 import { hazard } from './hazards/hazard.ts';
 
@@ -8,6 +9,7 @@ const SUSPEND = 1;
 const RESOURCE_AND_STONITH = 2;
 /** The handler has failed: I/O stays frozen. */
 const BROKEN = 1;
+const PEER_OUTDATED = 4;
 const fenced = { net: { fencingPolicy: RESOURCE_AND_STONITH }, resource: { onNoQuorum: SUSPEND, onNoData: SUSPEND, quorum: MAJORITY } };
 const redundant = { ...fenced, resource: { ...fenced.resource, quorumMinRedundancy: MAJORITY } };
 
@@ -55,3 +57,23 @@ hazard('R-282', 'a generation is made for its peers, which passes it over', 'A(P
   await s.attach('C');
   await s.reach('A:UpToDate', 'C:UpToDate');
 });
+
+hazard('R-343', 'who has outdated the one that was absent, and becomes Primary beside its equal, is good', 'A B(P) C',
+  { net: { fencingPolicy: RESOURCE_AND_STONITH } }, async (s) => {
+    await s.w('B', 1);
+    await s.idle();
+    await s.demote('B');
+    await s.drop('A-C');
+    await s.reboot('A');
+    await s.reach('A:UpToDate');
+    await s.pass(1_000);
+    // With nothing in its activity log.
+    await s.reboot('A');
+    await s.reach('A-B:Established', 'A:Consistent');
+    s.helperSays('A', 'fence-peer', PEER_OUTDATED);
+    await s.ok(s.setup('C').plain(Cmd.OUTDATE, {}, s.minor('C')));
+    await s.promote('A');
+    await s.reach('A:UpToDate');
+    await s.w('A', 1);
+    await s.con('A-C');
+  });

@@ -952,3 +952,44 @@ hazard('R-202', 'a target does not end before its source has got what was frozen
     await s.con('A-C');
     await s.ended(w);
   });
+
+hazard('R-341', 'a target that is told of a block after it has said that nothing is left gets that block before it is good', 'A(P) B', slow, async (s) => {
+  await s.disc('A-B');
+  for (let block = 0; block < 20; block++) await s.w('A', block);
+  await s.joining('A-B');
+  await s.reach('B>A:SyncTarget');
+  const answer = s.hold('A>B', 'P_PING_ACK');
+  await s.caught(answer);
+  s.scribble('B', 19);
+  const { io } = s.resource('A').peerDevice(0, s.player('B').id);
+  s.member('A').node.life!.turn(() => {
+    io.device.bits.set(io, 19 * 8, 4096);
+    io.connection.queueOutOfSync(io, 19 * 8, 4096);
+    io.device.resource.wakeSenders();
+  });
+  await s.until('B knows', () => s.bits('B>A') > 0);
+  answer.release();
+  await s.reach('B:UpToDate');
+  s.expectSame('A', 'B');
+});
+
+hazard('R-342', 'blocks that differ since the peer was told that there are none are not cleared as the two meet as equals', 'A(P) B',
+  { resource: { quorum: ALL, onNoQuorum: 0 }, end: 'as told' }, async (s) => {
+    await s.w('A', 1);
+    await s.idle();
+    s.stall('A');
+    s.sever('A-B');
+    const write = s.wStar('A', 1);
+    await s.noticed('A-B');
+    const word = s.hold('B>A', 'P_STATE');
+    await s.joining('A-B');
+    await s.caught(word);
+    s.flow('A');
+    await s.ended(write);
+    expect(s.bits('A>B')).toBe(1);
+    word.release();
+    await s.reach('A-B:Established', 'B:UpToDate');
+    differencesAreKnown(s, 'A-B');
+    await s.until('it is synced', () => s.bits('A>B') === 0);
+    s.expectSame('A', 'B');
+  });

@@ -22,4 +22,7 @@ export const regressions: readonly Regression[] = [
   { seed: 268, lost: 'the same as 65' },
   { seed: 283, lost: 'the same as 65' },
   { seed: 104, lost: 'an older disk became UpToDate beside a peer that was to be fenced' },
+  { seed: 284, lost: 'a Primary was to be the target of one whose generation was unused: it refused, and the other one no longer waited for its fencing' },
+  { seed: 361, lost: 'two Primaries withdrew their unused generations, with writes before these that only one had answered' },
+  { seed: 474, lost: 'the checker took for there what was written while that disk was detached' },
 ];

@@ -140,8 +140,8 @@ export class Side {
       pair.locks.delete(lock);
       this.history.answered(lock.own!, errno, fua && sound && this.good);
       if (lock.other && lock.meetings === pair.meetings) this.peer.history.forget(lock.other, sector, count);
-      // Else it may be there or not: who has lost the other one waits for it no longer.
-      else if (lock.other && errno === 0 && pair.connected(true)) this.peer.history.answered(lock.other, 0, false);
+      // Else it may be there or not: who has lost the other one, or has a peer without good data, does not wait for it there.
+      else if (lock.other && errno === 0 && pair.connected(true) && this.peer.good) this.peer.history.answered(lock.other, 0, false);
     });
   }
 

@@ -91,3 +91,17 @@ test('an Outdated disk gets no writes: its blocks are skipped at once', () => {
   pair.run(() => ended(pair), 5_000);
   expect([pair.a, pair.b].map(({ peer }) => peer.verify.skipped)).toEqual([BLOCKS, BLOCKS]);
 });
+
+test('a lost connection is not over while a block of the source is being read', () => {
+  const pair = verifying(54, 124);
+  const disk = pair.a.node.disks.get('/dev/d')!;
+  disk.faults.stopped = true;
+  pair.run(() => pair.a.peer.unacked > 0);
+  pair.dropLink();
+  pair.world.runFor(1_000);
+  expect(pair.a.events).not.toContain('disconnected');
+  disk.resume();
+  pair.run(() => pair.a.events.includes('disconnected'));
+  pair.run(() => pair.settled());
+  expect(pair.arenaUsed()).toEqual([0, 0]);
+});

@@ -224,6 +224,10 @@ describe('step 11: attach', () => {
     const actions = receive(viewOf({ peers: [{ pdsk: Disk.diskless }] }), { disk: Disk.negotiating }, answers());
     expect(set(actions, 'pdsk')).toBe(Disk.diskless);
   });
+  it('a word from before its attach was late: the resync that both decide on needs a disk there', () => {
+    const actions = receive(viewOf({ peers: [{ pdsk: Disk.diskless }] }), { disk: Disk.negotiating }, answers({ repl: Repl.wfBitMapT }));
+    expect([set(actions, 'repl'), set(actions, 'pdsk'), sent(actions)]).toEqual([Repl.wfBitMapT, Disk.negotiating, 'uuids state']);
+  });
   it('the peer must not attach: it finds out itself', () => {
     const actions = receive(viewOf({ peers: [{ pdsk: Disk.negotiating }] }), { disk: Disk.negotiating }, answers({ how: 'disconnect' }));
     expect(eventOf(actions, 'lost')).toBeUndefined();

@@ -86,6 +86,15 @@ const cases: readonly Case[] = [
     const connections = [gone(Cstate.connecting)];
     return { row: 'S28', from: { resource, device, connections, peers: [off] }, to: { resource, device, connections, peers: [{ ...off, pdsk }] }, expect: disk, is };
   }),
+  { row: 'S28', from: { resource: primary, device: { disk: Disk.consistent, currentUuid: 0x10n, exposedUuid: 0x20n }, peers: [off] },
+    to: { resource: primary, device: { disk: Disk.consistent, currentUuid: 0x10n, exposedUuid: 0x20n }, peers: [{}] }, expect: disk, is: Disk.consistent },
+  ...([[0x10n, Disk.outdated, Disk.upToDate], [0x20n, Disk.outdated, Disk.consistent], [0x10n, Disk.unknown, Disk.consistent]] as const).map(
+    ([peerCurrentUuid, pdsk, is]): Case => {
+      const device = { disk: Disk.consistent, currentUuid: 0x10n, md: fencedBy(2) };
+      const peers = [{ peerCurrentUuid }, { ...off, pdsk }];
+      const connections = [{}, gone(Cstate.connecting)];
+      return { row: 'S28', from: { device, connections, peers }, to: { resource: primary, device, connections, peers }, expect: disk, is };
+    }),
   { row: 'S29', from: { device: { disk: Disk.consistent }, peers: [{ pdsk: Disk.consistent }] }, to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },
   { row: 'S29', from: { device: { disk: Disk.consistent }, peers: [{ repl: Repl.syncSource, pdsk: Disk.inconsistent }] },
     to: { device: { disk: Disk.consistent }, peers: [{ uuidFlags: stable }] }, expect: disk, is: Disk.upToDate },

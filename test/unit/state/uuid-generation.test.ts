@@ -93,6 +93,13 @@ describe('rotation (uuid.md 1.3)', () => {
     expect(mask).toBe(0b1010n);
   });
 
+  it('who has a bitmap gets the base, also while it is not configured', () => {
+    const { mask, slots } = run(device(A, { 2: slot(0) }), [], 0n, 2);
+    expect(slots[2].bitmapUuid).toBe(A);
+    // The one bitmap that is left is for the first of the unused ids.
+    expect(mask).toBe(0b110n);
+  });
+
   it('a base that is there stays, the same base is written again', () => {
     const { mask, slots } = run(device(A, { 1: slot(0, B), 2: slot(1, A) }), [peer(1), peer(2)], 0n, 2);
     expect([slots[1].bitmapUuid, slots[2].bitmapUuid]).toEqual([B, A]);

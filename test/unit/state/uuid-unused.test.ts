@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import { describe, expect, it } from 'vitest';
-import { Disk, Repl, UuidFlag } from '../../../src/state/states.ts';
+import { Disk, Repl, Role, UuidFlag } from '../../../src/state/states.ts';
 import { syncHandshake } from '../../../src/state/uuid-handshake.ts';
 import type { HandshakeView } from '../../../src/state/uuid-handshake.ts';
 import { uuidJustCreated } from '../../../src/state/uuid-types.ts';
@@ -75,5 +75,23 @@ describe('two nodes that went on from one generation', () => {
   });
   it('are what the administrator says', () => {
     expect(syncHandshake(fork({ unused: true, discardMyData: true })).strategy).toBe('target-use-bitmap');
+  });
+  it('are split as two Primaries with bits: what was under way was answered on one of them only', () => {
+    const self = fork({ unused: true, role: Role.primary, peerRole: Role.primary });
+    expect(syncHandshake(self).strategy).toBe('retry-connect');
+    expect(syncHandshake({ ...self, peer: { ...self.peer, dirtyBits: 1 } }).strategy).toBe('split-brain-disconnect');
+  });
+});
+
+describe('a peer that stayed in the one before', () => {
+  const behind = (rest: Partial<HandshakeView>): HandshakeView =>
+    handshakeView(device(UNUSED, { 1: { bitmapUuid: FORMER } }), peerUuids(FORMER, {}, { flags: UuidFlag.stable }), { unused: true, ...rest });
+  it('is the target', () => {
+    expect(syncHandshake(behind({ role: Role.primary })).strategy).toBe('source-use-bitmap');
+  });
+  it('is none as a Primary, beside another one: that goes back', () => {
+    const decision = syncHandshake(behind({ role: Role.primary, peerRole: Role.primary }));
+    expect(decision.strategy).toBe('retry-connect');
+    expect(decision.actions).toContainEqual({ kind: 'withdraw' });
   });
 });
