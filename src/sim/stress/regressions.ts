@@ -207,4 +207,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 2065, nodes: 3, minutes: 0.5, drawn: true, lost: 'bits that had come up while two equals met were cleared' },
   { seed: 1179, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary that had fenced who was absent stayed Consistent, and was good later in a generation before' },
   { seed: 3112, nodes: 3, minutes: 0.5, drawn: true, lost: 'a connection was removed while a block was being read to be verified' },
+  { seed: 20354, nodes: 3, minutes: 0.5, drawn: true, lost: 'a word from before the peer had heard of an attach was taken for the answer to it: WFBitMapS for ever' },
 ];
