@@ -178,7 +178,7 @@ function compare(at: At, plan: Plan, decide: Decider): void {
   const consider = firstState || (pd.considerResync && pd.repl === Repl.established)
     || (pd.repl === Repl.established && (peer.conn === Repl.startingSyncS || peer.conn === Repl.startingSyncT));
   const attaches = pd.repl === Repl.established
-    && (peer.disk === Disk.negotiating || (device.disk === Disk.negotiating && answersAttach(at)));
+    && (peer.disk === Disk.negotiating || (device.disk === Disk.negotiating && answersAttach(at) && !hasBegun(at)));
   if (!consider && !attaches) return;
   const decision = consider ? decide.handshake(countedDisk(at)) : decide.attach(countedDisk(at));
   if ('how' in decision) return refused(at, plan, decision.how);
@@ -197,6 +197,11 @@ function compare(at: At, plan: Plan, decide: Decider): void {
  */
 const answersAttach = ({ view, nodeId, peer }: At): boolean => peer.pdsk === Disk.negotiating || peer.conn > Repl.established
   || (view.connections[connectionIndex(view, nodeId)]!.agreedFeatures & FEATURE_RECONCILE_BITS) === 0;
+
+/** It has begun by its answer, which stands, whatever it is by now: we may still wait for those of others. */
+const hasBegun = ({ pd: { negotiationResult }, peer: { conn } }: At): boolean =>
+  (negotiationResult === Repl.wfBitMapT && (conn === Repl.wfBitMapS || isSyncSource(conn as Repl)))
+  || (negotiationResult === Repl.wfBitMapS && (conn === Repl.wfBitMapT || isSyncTarget(conn as Repl)));
 
 /** An attach that must not be ends on the node that attaches; anything else ends the connection. */
 function refused({ pd, device, peer }: At, plan: Plan, how: 'disconnect' | 'retry' | 'drop'): void {

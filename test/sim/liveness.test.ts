@@ -381,3 +381,18 @@ for (const [ids, behind] of [['R-332', true], ['R-333', false]] as const) {
     await s.reach('C:UpToDate');
   });
 }
+
+hazard('R-335', 'a peer has begun a resync by its answer to an attach, and is Outdated before the others have answered', 'A(P) B C D', {}, async (s) => {
+  await s.detach('C');
+  const answer = s.hold('D>C', 'P_STATE');
+  const attached = s.attach('C');
+  await s.caught(answer);
+  await s.reach('B>C:WFBitMapS');
+  await s.disc('A-B');
+  await s.reach('B:Outdated');
+  await s.pass(1_000);
+  answer.release();
+  await attached;
+  await s.con('A-B');
+  await s.reach('B:UpToDate', 'C:UpToDate');
+});
