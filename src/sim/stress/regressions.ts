@@ -202,6 +202,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 706, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary whose peer did not confirm a generation for 1 s wrote in it: split brain' },
   { seed: 10767, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync waited for the dagtag of an engine that was gone, whose successor had written less' },
   { seed: 12815, nodes: 3, minutes: 0.5, drawn: true, lost: 'a disk stayed Consistent beside the diskless Primary that had shown its data, with fencing' },
+  { seed: 1049, nodes: 4, minutes: 0.4, drawn: true, lost: 'the bitmap of a Primary that was met during an attach was dropped' },
   { seed: 12782, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync waited for the dagtag of a Primary that was gone, and came back as a Secondary' },
   { seed: 2392, nodes: 3, minutes: 0.5, drawn: true, lost: 'an Outdated disk waited for writes that it does not get, and the verify did not end' },
   { seed: 10990, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a lost Primary had left unsettled was marked after the bitmap had been sent' },
@@ -209,4 +210,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 1179, nodes: 3, minutes: 0.5, drawn: true, lost: 'a Primary that had fenced who was absent stayed Consistent, and was good later in a generation before' },
   { seed: 3112, nodes: 3, minutes: 0.5, drawn: true, lost: 'a connection was removed while a block was being read to be verified' },
   { seed: 10835, nodes: 3, minutes: 0.5, drawn: true, lost: 'older data became good by what a peer had told before it got the generation that a diskless Primary shows' },
+  { seed: 127, nodes: 4, minutes: 0.4, drawn: true, lost: 'a node took the data of a diskless Primary for its own while that one\'s new generation was on its way to the peer that has them' },
 ];
