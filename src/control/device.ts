@@ -42,13 +42,13 @@ export class Device implements BlockHandler {
   journaled: Replaced | null = null;
   /** Since all peers were lost at once: who has all that was answered. */
   witnesses: Witnesses | null = null;
-  /** A diskless Primary shows other data than those that are here and with the peers. */
-  awaitsShown = false;
   /** Outcome of the last cluster-wide resize, and the activity log's layout that this node wants with the next. */
   resized: Determined = 'unchanged';
   wantedStripes: AlStripes | null = null;
   /** The meta-data are being rewritten for another size or place. */
   rewriting = false;
+  /** Own data are not what a diskless Primary shows, and nobody is known yet from whom to get that. */
+  resyncAwaited = false;
   /** The first write of a generation waits for the peers to have it. */
   wantConfirmed: (() => void) | null = null;
   readonly uuidWaiters: (() => void)[] = [];

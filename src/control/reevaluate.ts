@@ -67,28 +67,20 @@ function* steps(pd: PeerDevice, reason: Reason, decision: ResyncDecision): Steps
 const change = ({ device: { resource } }: PeerDevice, tag: string, changes: readonly Change[]): Ss =>
   resource.dispatch({ kind: 'change', request: 0, tag, flags: Cs.verbose, changes }).rc;
 
-/** Its new generation may be on its way to who has the data. */
-function lacksWhatIsShown({ resource, vnr }: Device): boolean {
-  const { currentUuid } = resource.deviceRow(vnr);
-  return [...resource.connections.keys()].some((nodeId) => {
-    const { pdsk, peerCurrentUuid } = resource.peerDeviceRow(vnr, nodeId);
-    return resource.connectionRow(nodeId).peerRole === Role.primary && pdsk === Disk.diskless && !uuidEq(peerCurrentUuid, currentUuid);
-  });
-}
-
 /** drbd_try_to_get_resynced: a diskless Primary next door works with data that this node lacks. */
 export function tryToGetResynced(device: Device): void {
   const { resource, vnr } = device;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { tryToGetResync: false } });
-  device.awaitsShown = false;
+  device.resyncAwaited = false;
   const candidates = peerDevicesOf(device).filter((pd) =>
     resource.peerDeviceRow(vnr, pd.connection.nodeId).pdsk === Disk.upToDate && pd.uuids !== null);
   const best = bestResync(candidates.map(connectedView));
   if (best === null) return;
   logLines(device, best.actions.flatMap((action) => (action.kind === 'log' ? [action.line] : [])));
   if (strategies[best.strategy].kind === 'no-sync') {
-    device.awaitsShown = lacksWhatIsShown(device);
-    if (!device.awaitsShown) resource.dispatch({ kind: 'change', request: 0, tag: 'get-resync', flags: Cs.verbose,
+    // Who has what the Primary shows has not told us yet, or is not here.
+    device.resyncAwaited = otherIsShown(device);
+    if (!device.resyncAwaited) resource.dispatch({ kind: 'change', request: 0, tag: 'get-resync', flags: Cs.verbose,
       changes: [{ set: 'disk', vnr, disk: Disk.upToDate }] });
     return;
   }
@@ -100,8 +92,16 @@ export function tryToGetResynced(device: Device): void {
   resyncBecause(pd, 'diskless-primary');
 }
 
-/** A peer has told another generation: maybe the one that the Primary shows. */
+/** A Primary without a disk next door shows another generation than ours. */
+function otherIsShown({ resource, vnr }: Device): boolean {
+  const { currentUuid } = resource.deviceRow(vnr);
+  return resource.view.peerDevices.some((pd) => pd.vnr === vnr && pd.repl >= Repl.established && pd.pdsk === Disk.diskless
+    && resource.connectionRow(pd.nodeId).peerRole === Role.primary && !uuidEq(pd.peerCurrentUuid, currentUuid));
+}
+
+/** A peer has told another generation: maybe that of the Primary. */
 export function toldAnother(device: Device): void {
-  if (device.awaitsShown && lacksWhatIsShown(device)) tryToGetResynced(device);
-  else device.awaitsShown = false;
+  if (!device.resyncAwaited) return;
+  if (otherIsShown(device)) tryToGetResynced(device);
+  else device.resyncAwaited = false;
 }

@@ -12,6 +12,9 @@ import { connectPeer } from './twopc-common.ts';
 import type { DeviceRow, PeerDeviceRow, View } from './types.ts';
 import { connectionIndex, deviceIndex, sameUuid } from './view.ts';
 
+/** drbdd on both ends. */
+const FEATURE_RECONCILE_BITS = 1 << 30;
+
 /** Outcome of the UUID handshake (uuid-handshake.ts). */
 export type Decision =
   /** Replication state that follows; established: no resync. */
@@ -174,7 +177,8 @@ function compare(at: At, plan: Plan, decide: Decider): void {
   // Not while one is agreed: the other end goes on with that.
   const consider = firstState || (pd.considerResync && pd.repl === Repl.established)
     || (pd.repl === Repl.established && (peer.conn === Repl.startingSyncS || peer.conn === Repl.startingSyncT));
-  const attaches = pd.repl === Repl.established && (peer.disk === Disk.negotiating || device.disk === Disk.negotiating);
+  const attaches = pd.repl === Repl.established
+    && (peer.disk === Disk.negotiating || (device.disk === Disk.negotiating && answersAttach(at)));
   if (!consider && !attaches) return;
   const decision = consider ? decide.handshake(countedDisk(at)) : decide.attach(countedDisk(at));
   if ('how' in decision) return refused(at, plan, decision.how);
@@ -186,6 +190,13 @@ function compare(at: At, plan: Plan, decide: Decider): void {
   const equal = !consider && decision.repl === Repl.established && device.disk === Disk.upToDate;
   if (equal && pd.pdsk === Disk.negotiating) plan.pdsk = Disk.upToDate;
 }
+
+/**
+ * A word from before it heard of our attach is no answer: it judges by what it is then, and tells that first. Genuine DRBD may
+ * not tell it again.
+ */
+const answersAttach = ({ view, nodeId, peer }: At): boolean => peer.pdsk === Disk.negotiating || peer.conn > Repl.established
+  || (view.connections[connectionIndex(view, nodeId)]!.agreedFeatures & FEATURE_RECONCILE_BITS) === 0;
 
 /** An attach that must not be ends on the node that attaches; anything else ends the connection. */
 function refused({ pd, device, peer }: At, plan: Plan, how: 'disconnect' | 'retry' | 'drop'): void {

@@ -41,6 +41,8 @@ const facts = (actions: readonly StateAction[]): object =>
   Object.assign({}, ...actions.flatMap((a) => a.do === 'event' && a.event.kind === 'peerDeviceFacts' ? [a.event.facts] : [])) as object;
 const sent = (actions: readonly StateAction[]): string => actions.flatMap((a) => a.do === 'send' ? a.packets : []).join(' ');
 
+/** RECONCILE_BITS. */
+const DRBDD = 1 << 30;
 const off = { repl: Repl.off, pdsk: Disk.unknown } as const;
 /** A connect transaction of node `initiator` with node `target`, seen from node 0. */
 const during = (view: View, initiator = 0, target = 1): View => ({ ...view, twopc: { ...newTwopc(initiator === 0 ? 'initiator' : 'participant',
@@ -195,6 +197,17 @@ describe('step 11: attach', () => {
     expect(facts(actions)).toMatchObject({ negotiationResult: Repl.wfBitMapT });
     expect(set(actions, 'repl')).toBeUndefined();
     expect(change(actions)!.flags & Cs.forceRecalc).not.toBe(0);
+  });
+  it.each([
+    ['a word from before the peer has heard of it is no answer', DRBDD, { pdsk: Disk.diskless }, 0],
+    ['nor is one from before it has heard that the disk was gone', DRBDD, { pdsk: Disk.upToDate }, 0],
+    ['its answer', DRBDD, { pdsk: Disk.negotiating }, 1],
+    ['it has judged already', DRBDD, { pdsk: Disk.inconsistent, conn: Repl.wfBitMapS }, 1],
+    ['a genuine peer may not tell it again', 0, { pdsk: Disk.diskless }, 1],
+  ] as const)('%s', (_, agreedFeatures, parts, times) => {
+    const asked = answers({ repl: Repl.wfBitMapT });
+    receive(viewOf({ device: { disk: Disk.negotiating }, connections: [{ agreedFeatures }], peers: [{}] }), parts, asked);
+    expect(asked.questions).toHaveLength(times);
   });
   it('a state that overtakes the UUIDs decides nothing', () => {
     expect(facts(receive(attaching({ uuidsReceived: false }), {}))).not.toHaveProperty('negotiationResult');
