@@ -53,7 +53,8 @@ function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, m
   const { resource, vnr } = device;
   const { disk } = resource.deviceRow(vnr);
   const { role } = resource.view.resource;
-  if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && disk === Disk.upToDate) {
+  const passedOver = disk === Disk.consistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) !== 0n;
+  if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && (disk === Disk.upToDate || passedOver)) {
     if (peerRole === Role.primary) newGeneration(pd, uuid, weak);
     else if (moved) outdate(pd);
   } else if (disk === Disk.inconsistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) === 0n) {

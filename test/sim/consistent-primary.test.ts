@@ -77,3 +77,18 @@ hazard('R-343', 'who has outdated the one that was absent, and becomes Primary b
     await s.w('A', 1);
     await s.con('A-C');
   });
+
+hazard('R-334', 'it is a Secondary again, and a diskless Primary makes a generation that passes it over', 'A(P) B C', { ...fenced, resource: { ...fenced.resource, quorum: 0 } }, async (s) => {
+  await withoutC(s);
+  await s.demote('A');
+  await s.promote('B');
+  await s.stays(1_000, 'A:Consistent');
+  await s.attach('C');
+  await s.reach('C:UpToDate');
+  await s.stays(1_000, 'A:Consistent');
+  await s.detach('B');
+  await s.w('B', 2);
+  await s.reach('A:UpToDate');
+  await s.attach('B');
+  await s.reach('B:UpToDate');
+});

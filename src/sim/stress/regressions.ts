@@ -203,6 +203,7 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 10767, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync waited for the dagtag of an engine that was gone, whose successor had written less' },
   { seed: 12815, nodes: 3, minutes: 0.5, drawn: true, lost: 'a disk stayed Consistent beside the diskless Primary that had shown its data, with fencing' },
   { seed: 1049, nodes: 4, minutes: 0.4, drawn: true, lost: 'the bitmap of a Primary that was met during an attach was dropped' },
+  { seed: 3022, nodes: 5, minutes: 0.3, drawn: true, lost: 'a Consistent disk was not Outdated by the generation of a diskless Primary that passed it over' },
   { seed: 12782, nodes: 3, minutes: 0.5, drawn: true, lost: 'a resync waited for the dagtag of a Primary that was gone, and came back as a Secondary' },
   { seed: 2392, nodes: 3, minutes: 0.5, drawn: true, lost: 'an Outdated disk waited for writes that it does not get, and the verify did not end' },
   { seed: 10990, nodes: 3, minutes: 0.5, drawn: true, lost: 'what a lost Primary had left unsettled was marked after the bitmap had been sent' },
