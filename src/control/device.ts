@@ -47,6 +47,8 @@ export class Device implements BlockHandler {
   wantedStripes: AlStripes | null = null;
   /** The meta-data are being rewritten for another size or place. */
   rewriting = false;
+  /** Own data are not what a diskless Primary shows, and nobody is known yet from whom to get that. */
+  resyncAwaited = false;
   /** The first write of a generation waits for the peers to have it. */
   wantConfirmed: (() => void) | null = null;
   readonly uuidWaiters: (() => void)[] = [];

@@ -109,7 +109,7 @@ export function handshakeView(pd: PeerDevice, peer: PeerSays, demoted: Handshake
     ownBits: device.disk?.bitsFor(connection.nodeId) ?? 0,
     stable: isStable(context), discardMyData: row.discardMyData, dryRun: row.dryRun, alwaysAsbp: netConf.alwaysAsbp,
     afterSb0p: policy(netConf.afterSb0p), afterSb1p: policy(netConf.afterSb1p), afterSb2p: policy(netConf.afterSb2p),
-    rrConflict: row.options.rrConflict, quorumConfigured: view.resource.options.quorum !== 0,
+    rrConflict: row.options.rrConflict, allowTwoPrimaries: row.options.allowTwoPrimaries, quorumConfigured: view.resource.options.quorum !== 0,
     selfHasQuorum: deviceRow.haveQuorum, peerHasQuorum: peer.quorum, unused: withdrawn(context) !== null, demoted,
   };
 }

@@ -19,7 +19,7 @@ import { detectFinished } from './finished-resyncs.ts';
 import { meetNewerData } from './meet-diskless.ts';
 import { isKnownOlder } from './older-data.ts';
 import type { PeerDevice } from './peer-device.ts';
-import { resyncBecause } from './reevaluate.ts';
+import { resyncBecause, toldAnother } from './reevaluate.ts';
 import { overtake } from './replaced.ts';
 import { checkResyncSource } from './resync-source.ts';
 import * as send from './send.ts';
@@ -78,6 +78,7 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   resource.engine.notifier.peerDeviceChanged(pd);
   generationMayBeConfirmed(device);
   compareAgain(pd, message.flags);
+  if (before !== null && !uuidEq(before.currentUuid, message.currentUuid)) toldAnother(device);
 }
 
 /** What made it look older was merely late: a new handshake decides, for it misses what is written meanwhile. */

@@ -3,10 +3,11 @@
 import { LogLevel } from '../host/log.ts';
 import type { Change } from '../state/events.ts';
 import { Ss } from '../state/ss.ts';
-import { Cs, Disk, Repl, UuidFlag, diskNames, isSyncSource, isSyncTarget, replNames } from '../state/states.ts';
+import { Cs, Disk, Repl, Role, UuidFlag, diskNames, isSyncSource, isSyncTarget, replNames } from '../state/states.ts';
 import { bestResync, resyncDecision } from '../state/uuid-handshake.ts';
 import type { ResyncDecision } from '../state/uuid-handshake.ts';
 import { strategies } from '../state/uuid-strategy.ts';
+import { uuidEq } from '../state/uuid-types.ts';
 import { run } from './admin/steps.ts';
 import type { Steps } from './admin/steps.ts';
 import { modifyBitmap } from './bitmap-mod.ts';
@@ -70,13 +71,16 @@ const change = ({ device: { resource } }: PeerDevice, tag: string, changes: read
 export function tryToGetResynced(device: Device): void {
   const { resource, vnr } = device;
   resource.dispatch({ kind: 'deviceFacts', vnr, facts: { tryToGetResync: false } });
+  device.resyncAwaited = false;
   const candidates = peerDevicesOf(device).filter((pd) =>
     resource.peerDeviceRow(vnr, pd.connection.nodeId).pdsk === Disk.upToDate && pd.uuids !== null);
   const best = bestResync(candidates.map(connectedView));
   if (best === null) return;
   logLines(device, best.actions.flatMap((action) => (action.kind === 'log' ? [action.line] : [])));
   if (strategies[best.strategy].kind === 'no-sync') {
-    resource.dispatch({ kind: 'change', request: 0, tag: 'get-resync', flags: Cs.verbose,
+    // Who has what the Primary shows has not told us yet, or is not here.
+    device.resyncAwaited = otherIsShown(device);
+    if (!device.resyncAwaited) resource.dispatch({ kind: 'change', request: 0, tag: 'get-resync', flags: Cs.verbose,
       changes: [{ set: 'disk', vnr, disk: Disk.upToDate }] });
     return;
   }
@@ -86,4 +90,18 @@ export function tryToGetResynced(device: Device): void {
   pd.log.line(LogLevel.info, `resync from node ${best.from}: ${strategies[best.strategy].name}`);
   send.uuids(pd, UuidFlag.resync | UuidFlag.disklessPrimary);
   resyncBecause(pd, 'diskless-primary');
+}
+
+/** A Primary without a disk next door shows another generation than ours. */
+function otherIsShown({ resource, vnr }: Device): boolean {
+  const { currentUuid } = resource.deviceRow(vnr);
+  return resource.view.peerDevices.some((pd) => pd.vnr === vnr && pd.repl >= Repl.established && pd.pdsk === Disk.diskless
+    && resource.connectionRow(pd.nodeId).peerRole === Role.primary && !uuidEq(pd.peerCurrentUuid, currentUuid));
+}
+
+/** A peer has told another generation: maybe that of the Primary. */
+export function toldAnother(device: Device): void {
+  if (!device.resyncAwaited) return;
+  if (otherIsShown(device)) tryToGetResynced(device);
+  else device.resyncAwaited = false;
 }

@@ -172,9 +172,11 @@ export function run(pd: PeerDevice, target: boolean): void {
   pd.resyncs++;
   pd.log.info(`Began resync as ${name} (will sync ${bits * 4} KB [${bits} bits set]).`);
   if (!target || pd.uuids === null) return;
-  // Users of this node see nothing of a source without good data of its own. Genuine DRBD does not ask.
-  if (rowOf(pd).pdsk > Disk.inconsistent) uuids.setExposed(pd.device, pd.uuids.currentUuid);
   const { view } = pd.device.resource;
+  // Users of this node see nothing of a source without good data of its own, and those of a Primary have seen others. Genuine DRBD
+  // does not ask.
+  const unread = view.resource.role === Role.primary ? Disk.outdated : Disk.inconsistent;
+  if (rowOf(pd).pdsk > unread) uuids.setExposed(pd.device, pd.uuids.currentUuid);
   const stable = (pd.uuids.flags & UuidFlag.stable) !== 0
     || stableSyncSourcePresent(view, deviceIndex(view, pd.device.vnr), pd.connection.nodeId);
   if (!stable) setFacts(pd, { unstableResync: true });

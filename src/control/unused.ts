@@ -3,17 +3,18 @@
  * Generations in which this disk has got no write yet: the first one waits until the peers have the generation and the super
  * block knows that it is used. Until then it can be withdrawn, say because others have gone on without it.
  */
-import { Cstate, Disk, Repl, Role } from '../state/states.ts';
+import { Cstate, Disk as DiskState, Repl, Role } from '../state/states.ts';
 import { asUsed, backTo, formerUuid, withdrawn } from '../state/uuid-unused.ts';
 import { uuidEq, uuidText } from '../state/uuid-types.ts';
 import type { DeviceUuids, PeerUuids } from '../state/uuid-types.ts';
+import type { Connection } from './connection.ts';
 import type { Device } from './device.ts';
+import type { Disk } from './disk.ts';
 import type { PeerDevice } from './peer-device.ts';
 import * as send from './send.ts';
 import { applyUuids, deviceContext, peerContext, peerDevicesOf, setExposedLocally, uuidsOf } from './uuids.ts';
 
-/** Who has not confirmed the generation by then is slow, or will not get it. */
-const CONFIRM_MS = 1000;
+const LOOK_MS = 1000;
 
 /** A write is there, and waits for the activity log: for its end. */
 export function useGeneration(device: Device): void {
@@ -25,7 +26,7 @@ export function useGeneration(device: Device): void {
     disk.becomesUsed = false;
     disk.al.release();
   };
-  whenConfirmed(device, () => {
+  whenConfirmed(device, disk, () => {
     if (device.disk !== disk || mustWait(device)) return end();
     applyUuids(device, asUsed(uuidsOf(device), device.resource.nodeId));
     disk.meta.sync({ done: () => {
@@ -46,34 +47,52 @@ function mustWait({ resource, makingUuid, io }: Device): boolean {
     && (resource.io.facts.suspended || io.facts.newCurUuid || makingUuid);
 }
 
-function whenConfirmed(device: Device, run: () => void): void {
+function whenConfirmed(device: Device, disk: Disk, run: () => void): void {
   const { clock } = device.resource.engine.host;
+  const since = clock.nowMs();
   let done = false;
   const once = (): void => {
     if (done) return;
     done = true;
     timer.cancel();
-    device.wantConfirmed = null;
+    if (device.wantConfirmed === once) device.wantConfirmed = null;
     run();
   };
-  const timer = clock.timer('a generation to be confirmed', CONFIRM_MS, once);
+  const look = (): void => {
+    if (device.disk !== disk) return once();
+    for (const connection of awaited(device)) giveUpAfter(connection, clock.nowMs() - since);
+    if (!done) timer = clock.timer('a generation to be confirmed', LOOK_MS, look);
+  };
+  let timer = clock.timer('a generation to be confirmed', LOOK_MS, look);
   device.wantConfirmed = once;
   generationMayBeConfirmed(device);
 }
 
-/** After each change of the view, and each P_UUIDS110. */
-export function generationMayBeConfirmed(device: Device): void {
-  if (device.wantConfirmed !== null && (mustWait(device) || !isAwaited(device))) device.wantConfirmed();
+/** As if it had got the write that waits, and did not finish it. */
+function giveUpAfter({ conn, netConf: { koCount, timeout } }: Connection, waitedMs: number): void {
+  const limitMs = koCount * timeout * 100;
+  if (limitMs === 0 || waitedMs <= limitMs) return;
+  conn.fail(Cstate.timeout, 'timeout', `Remote failed to take a new current UUID within ${Math.floor(waitedMs)}ms > `
+    + `ko-count (${koCount}) * timeout (${timeout} * 0.1s)`);
 }
 
-/** A good peer has been told our generation, and not answered yet. Protocol A waits for nobody. */
-function isAwaited(device: Device): boolean {
-  const { resource } = device;
+/** After each change of the view, and each P_UUIDS110. */
+export function generationMayBeConfirmed(device: Device): void {
+  if (device.wantConfirmed !== null && (mustWait(device) || awaited(device).length === 0)) device.wantConfirmed();
+}
+
+/**
+ * Good peers that have been told our generation, and have not answered yet. The write needs their acks anyway, but for protocol A,
+ * which waits for nobody.
+ */
+function awaited(device: Device): Connection[] {
+  const { resource, vnr } = device;
+  if (resource.view.resource.role !== Role.primary) return [];
   const { currentUuid } = uuidsOf(device);
-  return resource.view.resource.role === Role.primary && resource.view.peerDevices.some(({ vnr, nodeId, repl, pdsk, peerCurrentUuid }) => {
-    const connection = resource.connections.get(nodeId);
-    return vnr === device.vnr && connection && repl >= Repl.established && pdsk === Disk.upToDate && !uuidEq(peerCurrentUuid, currentUuid)
-      && send.writesTogether(connection);
+  return resource.view.peerDevices.flatMap((row) => {
+    const connection = resource.connections.get(row.nodeId);
+    const told = row.vnr === vnr && row.repl >= Repl.established && row.pdsk === DiskState.upToDate;
+    return connection && told && !uuidEq(row.peerCurrentUuid, currentUuid) && send.writesTogether(connection) ? [connection] : [];
   });
 }
 

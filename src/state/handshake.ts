@@ -33,6 +33,7 @@ export function applyConnect(draft: Draft, c: number): void {
     if (connectState.disk !== Disk.mask) draft.setDevice(d, { disk: connectState.disk });
     if (connectState.conn === Repl.off) refused = true;
     else if (device.disk !== Disk.negotiating) draft.setPeerDevice(i, { repl: connectState.conn });
+    else draft.setPeerDevice(i, { repl: Repl.established, negotiationResult: connectState.conn }); // Acted on with the attach's end.
     draft.setPeerDevice(i, { pdsk: connectState.pdsk, suspPeer: connectState.peerIsp });
   });
   draft.setConnection(c, { discardMyData: false });

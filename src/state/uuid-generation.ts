@@ -107,7 +107,8 @@ export interface ReceivedNew {
   readonly log: LogLine;
 }
 
-const toldAgain: ReadonlySet<number> = new Set([Repl.wfBitMapS, Repl.syncSource, Repl.pausedSyncS, Repl.established]);
+/** Also during a verify, unlike genuine DRBD: its Primary waits for our word. */
+const toldAgain: ReadonlySet<number> = new Set([Repl.wfBitMapS, Repl.syncSource, Repl.pausedSyncS, Repl.established, Repl.verifyS, Repl.verifyT]);
 /** Who waits for the bitmap lacks what is to be synced: with the new label it would count as equal if the resync never began. */
 const followsSource: ReadonlySet<number> = new Set([Repl.wfBitMapT, Repl.syncTarget, Repl.pausedSyncT, Repl.behind]);
 

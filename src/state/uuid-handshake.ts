@@ -46,6 +46,7 @@ export interface HandshakeView extends CompareView {
   readonly afterSb1p: AfterSb;
   readonly afterSb2p: AfterSb;
   readonly rrConflict: 'disconnect' | 'violently' | 'call-pri-lost' | 'retry-connect' | 'auto-discard';
+  readonly allowTwoPrimaries: boolean;
   readonly quorumConfigured: boolean;
   readonly selfHasQuorum: boolean;
   readonly peerHasQuorum: boolean;
@@ -367,7 +368,7 @@ function passingSplitBrain(w: Work): void {
 
 const bothPrimary = (v: HandshakeView): boolean => v.role === Role.primary && v.peerRole === Role.primary;
 /** What was under way as two Primaries lost each other was answered on one of them only: in the generation before. */
-const wroteApart = (v: HandshakeView): boolean => bothPrimary(v) && selfBits(v) + v.peer.dirtyBits > 0;
+const wroteApart = (v: HandshakeView): boolean => v.allowTwoPrimaries && bothPrimary(v) && selfBits(v) + v.peer.dirtyBits > 0;
 
 /**
  * A generation in which nothing was written splits nobody: who is in it goes back to the one before, and both meet again.
@@ -376,7 +377,7 @@ const wroteApart = (v: HandshakeView): boolean => bothPrimary(v) && selfBits(v) 
 function unusedGeneration(w: Work): void {
   const { v } = w;
   // Nor does it make one of two Primaries the target of the other.
-  const resync = v.connecting && bothPrimary(v) && (w.kind === 'source' || w.kind === 'target');
+  const resync = v.connecting && v.allowTwoPrimaries && bothPrimary(v) && (w.kind === 'source' || w.kind === 'target');
   if (w.kind !== 'split-brain' && w.strategy !== 'unrelated-data' && !resync) return;
   const peer = (v.peer.flags & UuidFlag.unused) !== 0;
   if ((!v.unused && !peer) || wroteApart(v)) return;

@@ -363,3 +363,21 @@ hazard('R-331', 'a disk that attaches beside a diskless Primary which has shown 
   await s.attach('A');
   await s.reach('A:UpToDate');
 });
+
+for (const [ids, behind] of [['R-332', true], ['R-333', false]] as const) {
+  hazard(ids, `a Primary is met while a disk attaches that is ${behind ? 'behind' : 'equal'}, and goes on before the others have answered`, 'A(P) B C', {}, async (s) => {
+    await s.drop('A-C');
+    await s.detach('C');
+    if (behind) await s.w('A');
+    await s.idle();
+    const answer = s.hold('B>C', 'P_STATE');
+    const attached = s.attach('C');
+    await s.caught(answer);
+    await s.joining('A-C');
+    await s.reach('A-C:Connected');
+    await s.pass(1_000);
+    answer.release();
+    await attached;
+    await s.reach('C:UpToDate');
+  });
+}

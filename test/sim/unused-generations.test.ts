@@ -111,6 +111,51 @@ hazard('R-134', 'a generation that a Primary and one of its peers have got: both
   expect([s.uuid('A'), s.uuid('B')]).toEqual([s.uuid('C'), s.uuid('C')]);
 });
 
+hazard('R-320', 'a generation that only a Primary has got: its peer is slow, then lost, and the others go on', 'A(P) B C', quorum, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  await s.drop('A-C');
+  const told = s.hold('A>B', 'P_UUIDS110');
+  s.wStar('A', 2);
+  await s.caught(told);
+  await s.pass(5_000);
+  await s.lose(told, 'A-B');
+  s.crash('A');
+  await othersGoOn(s);
+  await s.up('A');
+  await s.con('A-B', 'A-C');
+  await comesBack(s);
+});
+
+hazard('R-321', 'who does not take a generation is given up as who does not finish a write', 'A(P) B C', { net: { koCount: 2, timeout: 30 } }, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  await s.drop('A-C', 'B-C');
+  const told = s.hold('A>B', 'P_UUIDS110');
+  const writing = s.wStar('A', 2);
+  await s.caught(told);
+  s.sever('A-B');
+  await s.stays(4_000, 'A>B:Connected');
+  expect(writing.errno).toBe(-1);
+  await s.ended(writing);
+  expect(s.logged('A', 'Remote failed to take a new current UUID')).toBe(1);
+  told.release();
+  await s.con('A-B', 'A-C', 'B-C');
+});
+
+hazard('R-322', 'a generation is confirmed during a verify', 'A(P) B C', { net: { verifyAlg: 'crc32c' } }, async (s) => {
+  await s.w('A', 1);
+  await s.idle();
+  s.stall('B', LowerOp.read);
+  await s.verify('A-B');
+  await s.drop('A-C');
+  const writing = s.wStar('A', 2);
+  await s.pass(500);
+  expect(writing.errno).toBe(0);
+  expect(s.repl('A>B')).toBe('VerifyS');
+  s.flow('B');
+});
+
 hazard('R-135', 'a generation in which a write was answered is not left', 'A(P) B C', { end: 'as told' }, async (s) => {
   await s.drop('A-B', 'A-C');
   await s.w('A', 2);

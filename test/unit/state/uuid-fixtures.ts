@@ -57,7 +57,7 @@ export function handshakeView(own: DeviceUuids, theirs: PeerUuids, rest: Partial
     ...compareView(own, theirs, rest), role: Role.secondary, peerRole: Role.secondary, sentDisk: Disk.upToDate, shownDisk: rest.sentDisk ?? Disk.upToDate,
     disk: Disk.upToDate, exposedUuid: 0n, doubted: false, peerDisk: Disk.upToDate, attaches: false, peerAttaches: false, reconcileBits: true, ownBits: 0, stable: true, discardMyData: false, dryRun: false, alwaysAsbp: false,
     afterSb0p: 'disconnect', afterSb1p: 'disconnect', afterSb2p: 'disconnect', rrConflict: 'disconnect',
-    quorumConfigured: false, selfHasQuorum: true, peerHasQuorum: true, unused: false, demoted: 'not-tried', ...rest,
+    allowTwoPrimaries: false, quorumConfigured: false, selfHasQuorum: true, peerHasQuorum: true, unused: false, demoted: 'not-tried', ...rest,
   };
 }
 

@@ -77,9 +77,11 @@ describe('two nodes that went on from one generation', () => {
     expect(syncHandshake(fork({ unused: true, discardMyData: true })).strategy).toBe('target-use-bitmap');
   });
   it('are split as two Primaries with bits: what was under way was answered on one of them only', () => {
-    const self = fork({ unused: true, role: Role.primary, peerRole: Role.primary });
+    const self = fork({ unused: true, role: Role.primary, peerRole: Role.primary, allowTwoPrimaries: true });
     expect(syncHandshake(self).strategy).toBe('retry-connect');
-    expect(syncHandshake({ ...self, peer: { ...self.peer, dirtyBits: 1 } }).strategy).toBe('split-brain-disconnect');
+    const bits = { ...self, peer: { ...self.peer, dirtyBits: 1 } };
+    expect(syncHandshake(bits).strategy).toBe('split-brain-disconnect');
+    expect(syncHandshake({ ...bits, allowTwoPrimaries: false }).strategy).toBe('retry-connect');
   });
 });
 
@@ -90,7 +92,7 @@ describe('a peer that stayed in the one before', () => {
     expect(syncHandshake(behind({ role: Role.primary })).strategy).toBe('source-use-bitmap');
   });
   it('is none as a Primary, beside another one: that goes back', () => {
-    const decision = syncHandshake(behind({ role: Role.primary, peerRole: Role.primary }));
+    const decision = syncHandshake(behind({ role: Role.primary, peerRole: Role.primary, allowTwoPrimaries: true }));
     expect(decision.strategy).toBe('retry-connect');
     expect(decision.actions).toContainEqual({ kind: 'withdraw' });
   });
