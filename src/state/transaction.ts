@@ -15,7 +15,7 @@ import { sanitize } from './sanitize.ts';
 import { Ss, ssText } from './ss.ts';
 import { Cs, Cstate, Disk, Repl, UuidFlag } from './states.ts';
 import type { Live, View } from './types.ts';
-import { PRO_VERSION_MAX, bit, hasNode, patched } from './view.ts';
+import { PRO_VERSION_MAX, bit, hasNode, patched, sameUuid } from './view.ts';
 
 /** Feature 2PC_V2. @spec wire.md 3 */
 export const FEATURE_TWOPC_V2 = 32;
@@ -126,15 +126,16 @@ function recompute(draft: Draft): void {
   });
 }
 
-/** 9.6: the generation that users of the device see now. */
+/** 9.6: the generation that users of the device see now: what they have seen before, as long as a good peer has it. */
 function exposeData(draft: Draft, out: Effect[]): void {
   const at = new Cell(draft);
   draft.devices.forEach((device, d) => {
     at.at(d, 0);
     if (device.disk === Disk.upToDate) return exposeUuid(at, out, device.currentUuid);
-    const c = draft.connections.findIndex((connection, n) =>
-      connection.options.allowRemoteRead && pdAt(draft, d, n).pdsk === Disk.upToDate);
-    if (c >= 0) exposeUuid(at, out, pdAt(draft, d, c).peerCurrentUuid);
+    const isRead = (n: number): boolean => draft.connections[n]!.options.allowRemoteRead && pdAt(draft, d, n).pdsk === Disk.upToDate;
+    const isShown = (n: number): boolean => isRead(n) && sameUuid(pdAt(draft, d, n).peerCurrentUuid, device.exposedUuid);
+    const c = draft.connections.findIndex((_, n) => isRead(n));
+    if (c >= 0 && !draft.connections.some((_, n) => isShown(n))) exposeUuid(at, out, pdAt(draft, d, c).peerCurrentUuid);
   });
 }
 

@@ -3,10 +3,12 @@
 import { describe, expect, it } from 'vitest';
 import type { Draft } from '../../../src/state/draft.ts';
 import type { Effect } from '../../../src/state/effects.ts';
+import type { Change } from '../../../src/state/events.ts';
 import { finishRows, finishStateChange } from '../../../src/state/finish.ts';
-import { Cstate, Disk, Fencing, MdFlag, PeerFlag, Repl, Role, UuidFlag } from '../../../src/state/states.ts';
+import { Cs, Cstate, Disk, Fencing, MdFlag, PeerFlag, Repl, Role, UuidFlag } from '../../../src/state/states.ts';
+import { step } from '../../../src/state/step.ts';
 import { defaultConnectionOptions, defaultResourceOptions } from '../../../src/state/view.ts';
-import { draftOf } from './build.ts';
+import { draftOf, live, viewOf } from './build.ts';
 import type { Parts } from './build.ts';
 import { md } from './cluster.ts';
 
@@ -282,4 +284,12 @@ describe('meta-data flags (5.1.2, 5.1.3)', () => {
     const clean = { device: { md: md(0x411 | MdFlag.alClean, [1]) } };
     expect(mdFlag(MdFlag.alClean)(seen(clean, clean))).toBe(false);
   });
+});
+
+it.each([[0x20n, 0x20n], [0x40n, 0x10n]])('9.6: of good peers in two generations (0x10, 0x%x) the one that has been shown', (second, shown) => {
+  const view = viewOf({ ...disk(Disk.inconsistent, { currentUuid: 0x50n, exposedUuid: 0x20n }), connections: [{}, {}],
+    peers: [{ peerCurrentUuid: 0x10n, pdsk: Disk.outdated }, { peerCurrentUuid: second }] });
+  const changes: Change[] = [{ set: 'pdsk', vnr: 0, nodeId: 1, pdsk: Disk.upToDate }];
+  const after = step(view, { kind: 'change', request: 0, tag: 'x', flags: Cs.hard, changes }, live).view;
+  expect(after.devices[0]!.exposedUuid).toBe(shown);
 });
