@@ -41,6 +41,10 @@ export function stillBehind({ replaced }: DeviceContext, { overtaken }: PeerCont
   return uuidEq(uuid, overtaken) || at >= 0 && at <= replaced.findIndex((old) => uuidEq(old, overtaken));
 }
 
+/** Of who was told our generation last, and has not confirmed it: what it had is an older one of this peer's. */
+const wentOnWithout = ({ peers }: DeviceContext, peer: PeerContext): boolean =>
+  peers.some(({ overtaken }) => overtaken !== 0n && isSuccessor(peer, overtaken));
+
 /** May a peer keep its label over the connect? One at a time, while nobody has the data. */
 export const mayFollow = (device: DeviceContext, peer: PeerContext): boolean => device.disk === Disk.diskless
   && peer.overtaken !== 0n && device.peers.every((other) => other.nodeId === peer.nodeId || !other.follows && other.pdsk !== Disk.upToDate);
@@ -81,6 +85,8 @@ export function disklessTrust(device: DeviceContext, peer: PeerContext): Diskles
     return device.role === Role.primary ? result('ok', null, { follows }) : result('ok', taken);
   }
   if (isAncestor(device, peer)) return result('outdated');
+  // Our generation got to nobody, and nobody looks at it any more.
+  if (device.role !== Role.primary && wentOnWithout(device, peer)) return result('ok', taken);
   // A disk that is on its way out or in may be what has the data; then the connect is judged by it.
   return result(device.disk === Disk.diskless ? 'disconnect' : 'retry');
 }

@@ -279,6 +279,22 @@ hazard('R-243', 'a diskless Secondary follows a Primary that it meets, though it
   await s.reach('A>C:UpToDate');
 });
 
+hazard('R-350', 'a diskless Secondary follows who has gone on from what the only peer had that was told its generation', 'A(d,P) B C', {}, async (s) => {
+  await madeForNobody(s);
+  s.heal('B-C');
+  await s.demote('A');
+  await s.reach('C>B:Established', 'C:UpToDate');
+  await s.promote('C');
+  s.crash('B');
+  await s.w('C', 1);
+  await s.demote('C');
+  s.heal('A-C');
+  await s.reach('A>C:UpToDate');
+  await s.up('B');
+  s.heal('A-B');
+  await s.reach('A>B:UpToDate');
+});
+
 hazard('R-229', 'an Outdated source that had to pause is good again beside its target, which has become so by another one', 'A B C', { ...slow, end: 'as told' },
   async (s) => {
     await s.drop('A-B', 'B-C', 'A-C');

@@ -214,4 +214,5 @@ export const clusterRegressions: readonly ClusterRegression[] = [
   { seed: 10835, nodes: 3, minutes: 0.5, drawn: true, lost: 'older data became good by what a peer had told before it got the generation that a diskless Primary shows' },
   { seed: 127, nodes: 4, minutes: 0.4, drawn: true, lost: 'a node took the data of a diskless Primary for its own while that one\'s new generation was on its way to the peer that has them' },
   { seed: 20354, nodes: 3, minutes: 0.5, drawn: true, lost: 'a word from before the peer had heard of an attach was taken for the answer to it: WFBitMapS for ever' },
+  { seed: 20461, nodes: 3, minutes: 0.5, drawn: true, lost: 'a diskless Secondary met nobody any more: its generation had got to nobody, and the others had gone on' },
 ];

@@ -544,5 +544,10 @@ describe('a diskless node and its peers (state.md 9.6)', () => {
     expect(met(B, { overtaken: B }).trust).toBe('retry');
     expect(met(B, told, [peer(2, { pdsk: Disk.upToDate })]).trust).toBe('retry');
     expect(met(C, {}, [peer(2, told)]).trust).toBe('retry');
+    const other = { uuids: peerUuids(D, {}, {}, [B]) };
+    expect(met(D, other, [peer(2, { overtaken: B })]).trust).toBe('disconnect');
+    expect(met(D, other, [peer(2, { overtaken: A })], Role.secondary).trust).toBe('disconnect');
+    expect(met(D, other, [peer(2, { overtaken: B })], Role.secondary)).toMatchObject({ trust: 'ok', exposedUuid: D });
+    expect(met(D, { ...other, overtaken: B }, [], Role.secondary)).toMatchObject({ trust: 'ok', exposedUuid: D });
   });
 });
