@@ -54,9 +54,8 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   const message = messageOf(p, connection.nodeId);
   const before = pd.uuids;
   let late = false;
-  if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) {
-    if (!wentOn(pd, message)) overtake(pd, 0n);
-  } else if (isLate(pd)) {
+  if (!stillBehind(deviceContext(device), peerContext(pd), message.currentUuid)) overtake(pd, 0n);
+  else if (isLate(pd)) {
     if (deviceRowOf(pd).disk < Disk.negotiating) return toldToReplace(pd);
     late = true;
   }
@@ -81,10 +80,6 @@ export function uuidsReceived(pd: PeerDevice, p: PUuids110): void {
   compareAgain(pd, message.flags);
   if (before !== null && !uuidEq(before.currentUuid, message.currentUuid)) toldAnother(device);
 }
-
-/** From what it had as it was told our generation: that is looked at when it connects (uuid-diskless.ts). */
-const wentOn = ({ overtaken }: PeerDevice, { historyUuids, bitmapUuids }: UuidsMessage): boolean => overtaken !== 0n
-  && (historyUuids.some((uuid) => uuidEq(uuid, overtaken)) || bitmapUuids.some(({ uuid }) => uuidEq(uuid, overtaken)));
 
 /** What made it look older was merely late: a new handshake decides, for it misses what is written meanwhile. */
 function notOlder(pd: PeerDevice): void {
