@@ -53,11 +53,12 @@ function connected(pd: PeerDevice, uuid: bigint, weak: bigint, peerRole: Role, m
   const { resource, vnr } = device;
   const { disk } = resource.deviceRow(vnr);
   const { role } = resource.view.resource;
-  const passedOver = disk === Disk.consistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) !== 0n;
-  if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && (disk === Disk.upToDate || passedOver)) {
+  const passedOver = (weak & bit(resource.nodeId)) !== 0n;
+  const judges = disk === Disk.upToDate || (disk === Disk.consistent && peerRole === Role.primary && passedOver);
+  if (resource.peerDeviceRow(vnr, nodeId).repl >= Repl.established && judges) {
     if (peerRole === Role.primary) newGeneration(pd, uuid, weak);
     else if (moved) outdate(pd);
-  } else if (disk === Disk.inconsistent && peerRole === Role.primary && (weak & bit(resource.nodeId)) === 0n) {
+  } else if (disk === Disk.inconsistent && peerRole === Role.primary && !passedOver) {
     sourcesMoveTo(device, uuid, weak);
   } else if (disk === Disk.diskless && role === Role.primary && peerRole === Role.primary) {
     // Only who writes makes newer data: what a diskless Secondary has seen may be a generation that we have replaced.

@@ -72,12 +72,17 @@ export class DagtagWaits {
   }
 
   /** A request waits from now on. */
-  began(): void {
+  began(slot: number): void {
+    this.resource.peerRequests.flags[slot] |= PeerFlag.WAITS_DAGTAG;
+    this.arm();
+  }
+
+  private arm(): void {
     this.timer ??= this.resource.env.clock.timer('dagtag', PATIENCE_MS, () => {
       this.timer = null;
       let left = false;
       for (const connection of this.resource.connectionList) left = connection.dagtagLate() || left;
-      if (left) this.began();
+      if (left) this.arm();
     });
   }
 }

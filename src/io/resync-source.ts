@@ -135,9 +135,10 @@ export class ResyncSource {
   }
 
   private admitted(slot: number): void {
-    if (this.isBlind(slot)) this.connection.resource.peerRequests.flags[slot] |= PeerFlag.WAITS_PRIMARY;
+    const { peerRequests: p, devices, dagtagWaits } = this.connection.resource;
+    if (this.isBlind(slot)) p.flags[slot] |= PeerFlag.WAITS_PRIMARY;
     else if (!this.mustWait(slot)) this.begin(slot);
-    else if (getsWrites(this.connection.resource.devices[this.connection.resource.peerRequests.device[slot]])) this.wait(slot);
+    else if (getsWrites(devices[p.device[slot]])) dagtagWaits.began(slot);
     else this.refuse(slot, Cmd.RS_CANCEL);
   }
 
@@ -356,12 +357,6 @@ export class ResyncSource {
   private mustWait(slot: number): boolean {
     const p = this.connection.resource.peerRequests;
     return mustWaitFor(this.connection, p.dagtagNode[slot], p.dagtag[slot]);
-  }
-
-  private wait(slot: number): void {
-    const { peerRequests: p, dagtagWaits } = this.connection.resource;
-    p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
-    dagtagWaits.began();
   }
 
   /** What waits for long is cancelled; true: others wait on. */

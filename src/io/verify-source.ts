@@ -306,10 +306,8 @@ export class VerifySource {
   }
 
   private wait(slot: number): void {
-    const { peerRequests: p, dagtagWaits } = this.peer.device.resource;
-    p.flags[slot] |= PeerFlag.WAITS_DAGTAG;
     this.waiting++;
-    dagtagWaits.began();
+    this.peer.device.resource.dagtagWaits.began(slot);
   }
 
   private stopWaiting(slot: number): void {

@@ -20,17 +20,13 @@ export interface NewCurrent {
   readonly log: LogLine;
 }
 
-/** Exactly L_ESTABLISHED with an Inconsistent disk: they do not count when a Primary is forced. */
-function forcedWeakNodes(device: DeviceContext): NodeMask {
-  return device.peers.filter((peer) => peer.repl === Repl.established && peer.pdsk === Disk.inconsistent)
-    .reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
-}
+/** Exactly L_ESTABLISHED with an Inconsistent disk: it does not count when a Primary is forced. */
+const lacksData = (peer: PeerContext): boolean => peer.repl === Repl.established && peer.pdsk === Disk.inconsistent;
 
 /** Consistent: neither written to nor told what it misses. If it turns out to be good, it is so in the generation before. */
 const isUnsure = (peer: PeerContext): boolean => peer.repl >= Repl.established && peer.pdsk === Disk.consistent;
 
-const unsureNodes = (device: DeviceContext): NodeMask =>
-  device.peers.filter(isUnsure).reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
+const nodesOf = (peers: readonly PeerContext[]): NodeMask => peers.reduce((mask, peer) => mask | nodeBit(peer.nodeId), 0n);
 
 function isDay0({ currentUuid, historyUuids, peers }: DeviceUuids): boolean {
   const generation = currentUuid & ~uuidPrimaryBit;
@@ -46,7 +42,8 @@ export function newCurrentUuid(device: DeviceContext, forced: boolean,
   random: Random64): (NewCurrent & { readonly uuids: DeviceUuids; readonly flags: number }) | null {
   const draft = new UuidDraft(device.uuids, device.nodeId);
   const day0 = isDay0(device.uuids);
-  const mask = rotate(draft, device, unsureNodes(device) | (forced ? forcedWeakNodes(device) : 0n), device.dagtag, random);
+  const lacking = nodesOf(device.peers.filter((peer) => isUnsure(peer) || (forced && lacksData(peer))));
+  const mask = rotate(draft, device, lacking, device.dagtag, random);
   if (mask === 0n && !day0) return null;
   const old = draft.current;
   draft.current = withRole(random(), device.role);

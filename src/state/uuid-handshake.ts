@@ -367,8 +367,9 @@ function passingSplitBrain(w: Work): void {
 }
 
 const bothPrimary = (v: HandshakeView): boolean => v.role === Role.primary && v.peerRole === Role.primary;
+const shareWriting = (v: HandshakeView): boolean => v.allowTwoPrimaries && bothPrimary(v);
 /** What was under way as two Primaries lost each other was answered on one of them only: in the generation before. */
-const wroteApart = (v: HandshakeView): boolean => v.allowTwoPrimaries && bothPrimary(v) && selfBits(v) + v.peer.dirtyBits > 0;
+const wroteApart = (v: HandshakeView): boolean => shareWriting(v) && selfBits(v) + v.peer.dirtyBits > 0;
 
 /**
  * A generation in which nothing was written splits nobody: who is in it goes back to the one before, and both meet again.
@@ -377,7 +378,7 @@ const wroteApart = (v: HandshakeView): boolean => v.allowTwoPrimaries && bothPri
 function unusedGeneration(w: Work): void {
   const { v } = w;
   // Nor does it make one of two Primaries the target of the other.
-  const resync = v.connecting && v.allowTwoPrimaries && bothPrimary(v) && (w.kind === 'source' || w.kind === 'target');
+  const resync = v.connecting && shareWriting(v) && (w.kind === 'source' || w.kind === 'target');
   if (w.kind !== 'split-brain' && w.strategy !== 'unrelated-data' && !resync) return;
   const peer = (v.peer.flags & UuidFlag.unused) !== 0;
   if ((!v.unused && !peer) || wroteApart(v)) return;

@@ -268,24 +268,24 @@ hazard('R-242', 'a diskless Secondary follows who was made Primary by force', 'A
   await s.reach('A>B:UpToDate', 'A>C:UpToDate');
 });
 
-hazard('R-243', 'a diskless Secondary follows a Primary that it meets, though it has not got what it had shown', 'A(d,P) B C', {}, async (s) => {
+/** A is a Secondary again, and C goes on with what B had: as a Primary, without B. */
+async function othersGoOn(s: Story): Promise<void> {
   await madeForNobody(s);
   s.heal('B-C');
   await s.demote('A');
   await s.reach('C>B:Established', 'C:UpToDate');
   await s.promote('C');
   s.crash('B');
+}
+
+hazard('R-243', 'a diskless Secondary follows a Primary that it meets, though it has not got what it had shown', 'A(d,P) B C', {}, async (s) => {
+  await othersGoOn(s);
   s.heal('A-C');
   await s.reach('A>C:UpToDate');
 });
 
 hazard('R-350', 'a diskless Secondary follows who has gone on from what the only peer had that was told its generation', 'A(d,P) B C', {}, async (s) => {
-  await madeForNobody(s);
-  s.heal('B-C');
-  await s.demote('A');
-  await s.reach('C>B:Established', 'C:UpToDate');
-  await s.promote('C');
-  s.crash('B');
+  await othersGoOn(s);
   await s.w('C', 1);
   await s.demote('C');
   s.heal('A-C');
